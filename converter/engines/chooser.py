@@ -1,0 +1,32 @@
+"""Which engine a name stands for."""
+
+from __future__ import annotations
+
+import os
+
+from converter.engines.protocol import Engine
+from shardio.errors import OptionError
+
+ENGINES = ("processes", "inline")
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def engine_for(name: str, workers: int | None = None) -> Engine:
+    """Return the engine called `name`; `workers` is one a core by default."""
+    if name not in ENGINES:
+        raise OptionError(f"the engine must be one of {', '.join(ENGINES)}, not {name!r}")
+    if workers is not None and workers < 1:
+        raise OptionError(f"the number of workers must be at least 1, not {workers}")
+    if name == "inline":
+        if workers not in (None, 1):
+            raise OptionError("the inline engine works in one process; drop --workers")
+        from converter.engines.inline import InlineEngine
+
+        return InlineEngine()
+    from converter.engines.processes import ProcessesEngine
+
+    return ProcessesEngine(workers or usable_cores())

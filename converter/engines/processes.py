@@ -1,0 +1,133 @@
+"""The engine that works in processes of this machine, by default one a core."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Generator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing.connection import wait as wait_for_sentinels
+from multiprocessing.context import SpawnContext
+
+from converter.engines.protocol import Jobs, Progress
+from converter.shard import ShardJob, ShardResult, convert_shard
+from shardio.errors import WorkerError
+
+_POLL_SECONDS = 0.1
+
+
+class StoppedError(Exception):
+    """The run is being stopped; raised inside a worker so that it cleans up."""
+
+
+class ProcessesEngine:
+    """Runs jobs in `workers` spawned processes.
+
+    Spawned, not forked: a fork copies whatever threads and clients the caller has open, and locks
+    that are held at that moment stay locked in the child.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+
+    def run(self, jobs: Jobs, progress: Progress) -> Generator[ShardResult, None, None]:
+        """Run every job and yield its result as soon as it is there."""
+        context = multiprocessing.get_context("spawn")
+        workers = max(1, min(self._workers, len(jobs.names)))
+        shared = _Shared(context, workers)
+        pool = ProcessPoolExecutor(
+            workers, mp_context=context, initializer=_start_worker, initargs=(shared,)
+        )
+        waiting = iter(jobs.names)
+        running: dict[Future[ShardResult], str] = {}
+        try:
+            while True:
+                # One job more than there are workers: none waits, and few job lists are held.
+                for name in islice(waiting, workers + 1 - len(running)):
+                    running[pool.submit(_run_job, jobs.job(name))] = str(name)
+                if not running:
+                    return
+                ready, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+                progress.advance(*shared.take())
+                for future in ready:
+                    result = future.result()
+                    del running[future]
+                    yield result
+        except BrokenProcessPool as error:
+            raise WorkerError(
+                "a worker process died (killed, or out of memory) while these shards were being "
+                f"made: {', '.join(sorted(running.values()))}. Finished shards are kept: run the "
+                "same command again to go on, with fewer --workers if the memory ran out"
+            ) from error
+        finally:
+            shared.stop()
+            pool.shutdown(wait=True, cancel_futures=True)
+            progress.advance(*shared.take())
+
+
+class _Shared:
+    """What the parent and its workers share: counts of work done, and the wish to stop.
+
+    Each worker has three counters of its own and only the parent reads them, without a lock: a
+    worker that is killed while it holds a lock would keep it for ever.
+    """
+
+    def __init__(self, context: SpawnContext, workers: int) -> None:
+        self._counts = context.RawArray("q", 3 * workers)
+        self._stop = context.RawValue("b", 0)
+        self._claimed = context.Value("i", 0)
+        self._first = 0
+        self._taken = [0, 0, 0]
+
+    def claim(self) -> None:
+        """Choose the counters of this worker."""
+        with self._claimed.get_lock():
+            self._first = 3 * self._claimed.value
+            self._claimed.value += 1
+
+    def image_done(self, size: int, rejected: bool) -> None:
+        """Count an image; raises StoppedError when the run is being stopped."""
+        if self._stop.value:
+            raise StoppedError
+        self._counts[self._first] += 1
+        self._counts[self._first + 1] += size
+        self._counts[self._first + 2] += rejected
+
+    def take(self) -> tuple[int, int, int]:
+        """Return images, bytes and rejects since the last call."""
+        now = [sum(self._counts[kind::3]) for kind in range(3)]
+        images, size, rejected = (a - b for a, b in zip(now, self._taken, strict=True))
+        self._taken = now
+        return images, size, rejected
+
+    def stop(self) -> None:
+        """Let every worker stop at its next image."""
+        self._stop.value = 1
+
+
+_shared: _Shared
+
+
+def _start_worker(shared: _Shared) -> None:
+    global _shared  # the pool hands state to its workers in no other way
+    _shared = shared
+    shared.claim()
+    # Ctrl-C reaches the whole group; the parent stops the workers, which then clean up.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """End this process when its parent is gone, be it by SIGKILL: nobody would take the result."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for_sentinels([parent.sentinel])
+        os._exit(1)
+
+
+def _run_job(job: ShardJob) -> ShardResult:
+    return convert_shard(job, _shared.image_done)

@@ -1,0 +1,38 @@
+"""The Engine protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Protocol
+
+from converter.shard import ShardJob, ShardResult
+from shardio.format.naming import ShardName
+
+
+class Jobs(Protocol):
+    """The jobs of a conversion, each made when it is asked for: a job holds all its paths."""
+
+    @property
+    def names(self) -> Sequence[ShardName]:
+        """The shards to make."""
+
+    def job(self, name: ShardName) -> ShardJob:
+        """Make the job of a shard."""
+
+
+class Progress(Protocol):
+    """Is told how the work goes on."""
+
+    def advance(self, images: int, bytes_read: int, rejected: int) -> None:
+        """Count images that are done since the last call, rejected ones among them."""
+
+
+class Engine(Protocol):
+    """Runs jobs."""
+
+    def run(self, jobs: Jobs, progress: Progress) -> Generator[ShardResult, None, None]:
+        """Run every job and yield its result as soon as it is there, in any order.
+
+        The first job that fails ends the run with its error; closing the iterator stops it. In
+        both cases no worker is left over, and no temporary file of a worker that could clean up.
+        """

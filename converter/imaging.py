@@ -1,0 +1,143 @@
+"""One image: decode, crop, resize. The only file of the converter that imports PIL.
+
+The pixels equal, bit for bit and with the same Pillow,
+
+    np.array(Image.open(path).crop(box).resize(size))[..., :3]
+
+for RGB and RGBA images. Other 8-bit modes are turned into RGB first; 16-bit grey keeps its high
+byte, as Pillow does when it decodes 16-bit colour. EXIF orientation is not applied.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, NoReturn
+
+from shardio.errors import MissingExtraError
+from shardio.format.manifest import Versions
+from shardio.format.transform import Transform
+
+try:
+    import PIL
+    from PIL import Image, features
+except ImportError as error:
+    raise MissingExtraError(
+        "converting images needs pillow-simd: pip install 'shardio[convert]'"
+    ) from error
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+# Pillow's own limit (a quarter of a gigabyte of RGB), held strictly: Pillow only warns up to
+# twice as much.
+MAX_PIXELS = 89_478_485
+
+# All that hold photographs or graphics as pixels; not EPS, which would start Ghostscript.
+_FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "MPO", "JPEG2000", "AVIF", "DIB"),
+    *("TGA", "PCX", "ICO", "SGI", "XBM", "DDS", "QOI"),
+)
+
+_EIGHT_BIT = {"1", "L", "P", "PA", "LA", "La", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV"}
+
+
+class BadImageError(Exception):
+    """The image is broken or does not fit; the message is the reason for the rejection."""
+
+
+@dataclass
+class ImageTimes:
+    """Seconds spent on images so far."""
+
+    decoding: float = 0.0
+    resizing: float = 0.0
+
+
+def versions() -> Versions:
+    """Return the versions of what decodes the images."""
+    turbo = features.version("libjpeg_turbo")
+    libjpeg = f"libjpeg-turbo {turbo}" if turbo else f"libjpeg {features.version('jpg')}"
+    return Versions(PIL.__version__, libjpeg)
+
+
+def is_simd() -> bool:
+    """Tell pillow-simd from plain Pillow."""
+    return ".post" in PIL.__version__
+
+
+class ImageTransformer:
+    """Turns the bytes of image files into pixels, and keeps the time that it took."""
+
+    def __init__(self, transform: Transform) -> None:
+        self.times = ImageTimes()
+        self._transform = transform
+        self._resample = Image.Resampling[transform.resample.upper()]
+
+    def pixels(self, data: bytes) -> bytes:
+        """Return height x width x 3 bytes of RGB, row-major; BadImageError with the reason."""
+        start = time.perf_counter()
+        image = self._decode(data)
+        decoded = time.perf_counter()
+        self.times.decoding += decoded - start
+        if self._transform.crop is not None:
+            image = image.crop(self._transform.crop)
+        image = image.resize(self._transform.size, self._resample)
+        # RGBA is resized with its alpha, as the reference does; packing drops it afterwards.
+        packed = image.tobytes("raw", "RGB")
+        self.times.resizing += time.perf_counter() - decoded
+        return packed
+
+    def _decode(self, data: bytes) -> PillowImage:
+        if not data:
+            raise BadImageError("the file is empty")
+        with warnings.catch_warnings():
+            # Odd metadata is of no interest here, and a warning for each image hides the rest.
+            warnings.simplefilter("ignore")
+            try:
+                image: PillowImage = Image.open(BytesIO(data), formats=_FORMATS)
+                self._check(image)
+                image.load()
+                return _to_colour(image)
+            except (BadImageError, MemoryError):
+                raise
+            # Pillow's plugins raise nearly anything on hostile bytes: SyntaxError, struct.error,
+            # KeyError, ... The bytes are in memory, so none of it comes from the storage.
+            except Exception as error:
+                _reject(error)
+
+    def _check(self, image: PillowImage) -> None:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise BadImageError(f"{width}x{height} pixels are above the limit of {MAX_PIXELS}")
+        if self._transform.crop is None or self._transform.pad:
+            return
+        left, top, right, bottom = self._transform.crop
+        if right > width or bottom > height:
+            raise BadImageError(
+                f"the crop box {left},{top},{right},{bottom} reaches outside the image of "
+                f"{width}x{height}"
+            )
+
+
+def _to_colour(image: PillowImage) -> PillowImage:
+    if image.mode in ("RGB", "RGBA"):
+        return image
+    if image.mode in _EIGHT_BIT:
+        return image.convert("RGB")
+    if image.mode.startswith("I;16") or image.mode == "I":
+        low, high = image.getextrema()
+        if not isinstance(low, tuple) and 0 <= low <= high <= 0xFFFF:  # type: ignore[operator]
+            return image.convert("I").point(lambda value: value * (1 / 256)).convert("RGB")
+    raise BadImageError(f"images of mode {image.mode} are not supported")
+
+
+def _reject(error: Exception) -> NoReturn:
+    if isinstance(error, PIL.UnidentifiedImageError):
+        raise BadImageError("not an image that Pillow can read") from error
+    if isinstance(error, Image.DecompressionBombError):
+        raise BadImageError(f"its pixels are above the limit of {MAX_PIXELS}") from error
+    reason = " ".join(str(error).split()) or type(error).__name__
+    raise BadImageError(f"broken image: {reason}") from error

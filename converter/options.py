@@ -1,0 +1,102 @@
+"""The options of a conversion, and how they are written on a command line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from shardio.errors import OptionError
+from shardio.format.layout import MAX_LABEL
+from shardio.format.naming import MAX_SHARDS
+from shardio.format.transform import Transform
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """Everything, beside the table, that decides the bytes of the shards.
+
+    `labels` names the columns of the heads, None takes every column named y and a number.
+    `classes` is the number of classes of every head, None takes the largest label + 1 of each.
+    `shards` is the number of shards of the whole table, `shard_size` their size in bytes; at most
+    one is given, and with neither shards get some 256 MB each, but small tables are cut finer, so
+    that workers can share them.
+    """
+
+    transform: Transform = field(default_factory=Transform)
+    labels: tuple[str, ...] | None = None
+    classes: int | None = None
+    shards: int | None = None
+    shard_size: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.shards is not None and self.shard_size is not None:
+            raise OptionError("give the number of shards or their size, not both")
+        if self.shards is not None and not 1 <= self.shards <= MAX_SHARDS:
+            raise OptionError(f"the number of shards must be 1 to {MAX_SHARDS}, not {self.shards}")
+        if self.shard_size is not None and self.shard_size < 1:
+            raise OptionError(f"the shard size must be positive, not {self.shard_size}")
+        if self.classes is not None and not 1 <= self.classes <= MAX_LABEL + 1:
+            raise OptionError(
+                f"the number of classes must be 1 to {MAX_LABEL + 1}, not {self.classes}"
+            )
+        if not 0 <= self.seed < 2**63:
+            raise OptionError(f"the seed must be 0 to 2^63 - 1, not {self.seed}")
+
+
+@dataclass(frozen=True)
+class RejectLimit:
+    """How many rows may be rejected: a number, or a share of all rows."""
+
+    number: int | None = None
+    share: float = 0.01
+
+    @classmethod
+    def parse(cls, text: str) -> RejectLimit:
+        """Read `25` or `1%`."""
+        match = re.fullmatch(r"(\d+)|(\d+(?:\.\d*)?)\s*%", text.strip())
+        if match is None or float(match[2] or 0) > 100:
+            raise OptionError(f"the limit of rejects must be like 25 or 1%, not {text!r}")
+        if match[1]:
+            return cls(number=int(match[1]))
+        return cls(share=float(match[2]) / 100)
+
+    def rows(self, total: int) -> int:
+        """Return the number of rows of `total` that may be rejected."""
+        return int(total * self.share) if self.number is None else self.number
+
+    def __str__(self) -> str:
+        return f"{self.share * 100:g}%" if self.number is None else f"{self.number}"
+
+
+def parse_bytes(text: str) -> int:
+    """Read a size such as `256MB`, `1.5G` or `1000000`; a unit is a power of 1000."""
+    match = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([KMGT]?)B?", text.strip().upper())
+    if match is None:
+        raise OptionError(f"a size must be like 256MB, not {text!r}")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def parse_box(text: str) -> tuple[int, int, int, int] | None:
+    """Read `L,T,R,B`, or `none` for the whole image."""
+    if text.strip().lower() == "none":
+        return None
+    match = re.fullmatch(r"\s*(-?\d+)\s*,\s*(-?\d+)\s*,\s*(-?\d+)\s*,\s*(-?\d+)\s*", text)
+    if match is None:
+        raise OptionError(f"a crop box must be LEFT,TOP,RIGHT,BOTTOM or none, not {text!r}")
+    return int(match[1]), int(match[2]), int(match[3]), int(match[4])
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read `WIDTHxHEIGHT`."""
+    match = re.fullmatch(r"\s*(\d+)\s*[xX]\s*(\d+)\s*", text)
+    if match is None:
+        raise OptionError(f"a size must be WIDTHxHEIGHT, like 128x32, not {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Read names between commas; an empty text is no name."""
+    return tuple(name.strip() for name in text.split(",")) if text.strip() else ()

@@ -1,0 +1,173 @@
+"""The output folder: what is in it, what is finished, and what becomes of it at the end."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from shardio.errors import ManifestError, MissingFileError, OutputError
+from shardio.format.done import DoneRecord, Reject
+from shardio.format.manifest import Manifest
+from shardio.format.naming import (
+    DONE_FOLDER,
+    LOCK,
+    MANIFEST,
+    PLAN,
+    REJECTS,
+    WORK_FOLDER,
+    ShardName,
+)
+from shardio.format.plan import ConversionPlan
+from shardio.storage import FileInfo, storage_for
+from shardio.storage.chooser import join, scheme_of
+from shardio.storage.temporary import final_name
+
+_LISTED = 5
+
+
+class OutputFolder:
+    """The folder that a conversion writes to, on any storage."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._storage = storage_for(folder)
+
+    def _path(self, name: str) -> str:
+        return join(self.folder, name)
+
+    def _names(self, folder: str = "") -> dict[str, FileInfo]:
+        infos = self._storage.list(self._path(folder) if folder else self.folder)
+        return {info.path.rsplit("/", 1)[-1]: info for info in infos}
+
+    def read(self, name: str) -> bytes | None:
+        """Return the bytes of a file of the folder, None where it is not there."""
+        try:
+            with self._storage.open_stream(self._path(name)) as stream:
+                return stream.read()
+        except MissingFileError:
+            return None
+
+    def write(self, name: str, data: bytes, *, overwrite: bool = True) -> None:
+        """Publish a small file."""
+        attempt = secrets.token_hex(6)
+        with self._storage.publish(self._path(name), attempt=attempt, overwrite=overwrite) as file:
+            file.write(data)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second conversion out of a local folder while this one runs.
+
+        The kernel gives the lock back when the process ends, however it ends. Other storages have
+        no such lock: two conversions with one plan make the same bytes there, and no harm.
+        """
+        if scheme_of(self.folder) is not None:
+            yield
+            return
+        os.makedirs(self._path(WORK_FOLDER), exist_ok=True)
+        with open(self._path(LOCK), "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise OutputError(
+                    f"another conversion is writing to {self.folder}; wait until it ends"
+                ) from error
+            yield
+
+    def complete(self, plan: ConversionPlan) -> Manifest | None:
+        """Return the manifest if this very conversion is complete; None if there is none.
+
+        Raises OutputError if the folder holds another dataset.
+        """
+        text = self.read(MANIFEST)
+        if text is None:
+            return None
+        manifest = Manifest.from_json(text, self._path(MANIFEST))
+        if manifest.plan_sha256 == plan.sha256:
+            return manifest
+        raise OutputError(
+            f"{self.folder} holds a complete dataset of another table or other options "
+            "(see its dataset.json); choose another folder, or --overwrite it"
+        )
+
+    def begin(self, plan: ConversionPlan) -> None:
+        """Leave the plan, or make sure that the plan that is there is the same."""
+        there = self.read(PLAN)
+        if there is None:
+            shards = [name for name in self._names() if ShardName.parse(name)]
+            if shards:
+                raise OutputError(
+                    f"{self.folder} holds {len(shards)} shards ({', '.join(shards[:_LISTED])}"
+                    f"{', ...' if len(shards) > _LISTED else ''}) that no conversion here has "
+                    "made; choose another folder, or --overwrite them"
+                )
+            self.write(PLAN, plan.to_json(), overwrite=False)
+            return
+        differences = plan.differences(there, self._path(PLAN))
+        if differences:
+            raise OutputError(
+                f"{self.folder} holds an unfinished conversion with another plan:\n  "
+                + "\n  ".join(differences)
+                + "\nGive the same table and options to go on, choose another folder, or "
+                "--overwrite it"
+            )
+
+    def finished(self, names: list[ShardName]) -> dict[ShardName, DoneRecord]:
+        """Return the done-records of the shards that need not be made again.
+
+        Files that a killed run left half-written are removed.
+        """
+        for folder in ("", DONE_FOLDER):
+            for name, info in self._names(folder).items():
+                if self._is_ours(final_name(name)):
+                    self._storage.delete(info.path)
+        sizes = {name: info.size for name, info in self._names().items()}
+        records = self._names(DONE_FOLDER)
+        found = {}
+        for shard in names:
+            record = shard.done_path.rsplit("/", 1)[-1]
+            if str(shard) not in sizes or record not in records:
+                continue
+            text = self.read(shard.done_path)
+            try:
+                done = DoneRecord.from_json(text or b"", record)
+            except ManifestError:
+                continue  # damaged: the shard is made again
+            if done.file == str(shard) and done.bytes == sizes[str(shard)]:
+                found[shard] = done
+        return found
+
+    def write_rejects(self, rejects: list[Reject]) -> None:
+        """Publish rejects.csv, in the order of the rows."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["row", "path", "reason"])
+        writer.writerows((reject.row, reject.path, reject.reason) for reject in rejects)
+        self.write(REJECTS, text.getvalue().encode())
+
+    def finish(self, manifest: Manifest) -> None:
+        """Publish the manifest and remove what only a running conversion needs."""
+        self.write(MANIFEST, manifest.to_json())
+        self._storage.delete(self._path(WORK_FOLDER))
+
+    def clear(self) -> None:
+        """Remove a dataset, or what an unfinished conversion left; other files stay.
+
+        The manifest goes first: what is left of a dataset must not look like one.
+        """
+        for name in (MANIFEST, PLAN, DONE_FOLDER, REJECTS):
+            self._storage.delete(self._path(name))
+        for name, info in self._names().items():
+            if ShardName.parse(name) or self._is_ours(final_name(name)):
+                self._storage.delete(info.path)
+
+    @staticmethod
+    def _is_ours(final: str | None) -> bool:
+        """Whether a temporary file would have become one of our files."""
+        if final is None:
+            return False
+        return final in (MANIFEST, REJECTS) or bool(ShardName.parse(final.removesuffix(".json")))

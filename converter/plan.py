@@ -1,0 +1,90 @@
+"""Which row goes to which shard: pure, and settled before any image is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shardio.errors import OptionError
+from shardio.format.naming import MAX_SHARDS, ShardName
+from shardio.format.plan import PlannedSplit
+from shardio.permutation import Permutation
+
+DEFAULT_SHARD_BYTES = 256_000_000
+# A table too small for several shards of the default size is still cut into some, so that workers
+# can share it; but not so fine that opening shards would cost more than reading them.
+_SMALL_SHARDS = 16
+_SMALL_SHARD_RECORDS = 256
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """The shards of a conversion, and the rows of each.
+
+    `rows` holds the rows of every split in the order of the table.
+    """
+
+    splits: tuple[PlannedSplit, ...]
+    seed: int
+    rows: dict[str, NDArray[np.int64]]
+
+    def names(self) -> list[ShardName]:
+        """Return the names of all shards in canonical order."""
+        return [
+            ShardName(split.split, index, split.shards)
+            for split in self.splits
+            for index in range(split.shards)
+        ]
+
+    def rows_of(self, name: ShardName) -> NDArray[np.int64]:
+        """Return the rows of a shard in the order in which they are stored."""
+        rows = self.rows[name.split]
+        first = len(rows) * name.index // name.count
+        last = len(rows) * (name.index + 1) // name.count
+        shuffle = Permutation(len(rows), self.seed, f"split {name.split}")
+        return rows[shuffle(np.arange(first, last))]
+
+
+def plan_shards(
+    split: NDArray[np.int32],
+    splits: tuple[str, ...],
+    *,
+    stride: int,
+    shards: int | None,
+    shard_size: int | None,
+    seed: int,
+) -> ShardPlan:
+    """Deal rows to shards.
+
+    `split` is the index into `splits` of each row, `stride` the size of a record in bytes.
+    `shards` are shared among the splits by their rows, each getting at least one.
+    """
+    rows = {name: np.flatnonzero(split == code) for code, name in enumerate(splits)}
+    rows = {name: found for name, found in rows.items() if len(found)}
+    total = len(split)
+    planned = []
+    for name, found in sorted(rows.items()):
+        count = len(found)
+        if shards is not None:
+            number = max(1, round(shards * count / total))
+        elif shard_size is not None:
+            number = _ceil(count, max(1, shard_size // stride))
+        else:
+            number = max(
+                _ceil(count, max(1, DEFAULT_SHARD_BYTES // stride)),
+                min(_SMALL_SHARDS, _ceil(count, _SMALL_SHARD_RECORDS)),
+            )
+        number = min(number, count)
+        if number > MAX_SHARDS:
+            raise OptionError(
+                f"split {name} would get {number} shards, and {MAX_SHARDS} is the most; "
+                "choose a larger --shard-size"
+            )
+        planned.append(PlannedSplit(name, count, number))
+    return ShardPlan(tuple(planned), seed, rows)
+
+
+def _ceil(count: int, size: int) -> int:
+    return -(-count // size)

@@ -1,0 +1,231 @@
+"""A whole conversion: read the table, plan, skip what is done, hand out, publish the manifest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter.engines import Engine, Progress, engine_for
+from converter.options import ConvertOptions, RejectLimit
+from converter.output import OutputFolder
+from converter.plan import ShardPlan, plan_shards
+from converter.shard import ShardJob
+from converter.source import Table, read_table
+from converter.summary import Summary, reasons
+from shardio.errors import FormatError, OptionError, RejectsError
+from shardio.format.done import DoneRecord
+from shardio.format.layout import MAX_ROW, RecordLayout
+from shardio.format.manifest import Label, Manifest, ShardEntry
+from shardio.format.naming import ShardName
+from shardio.format.plan import ConversionPlan
+
+
+class NoProgress:
+    """Progress that nobody looks at."""
+
+    def begin(self, rows: int, done: int, rejected: int) -> None:
+        """Be told the number of rows, and of those that an earlier run has done."""
+
+    def advance(self, images: int, bytes_read: int, rejected: int) -> None:
+        """Be told of images that are done."""
+
+
+@dataclass(frozen=True)
+class _Jobs:
+    """The jobs of the shards called `names`."""
+
+    folder: str
+    table: Table
+    options: ConvertOptions
+    plan: ShardPlan
+    names: Sequence[ShardName]
+
+    def job(self, name: ShardName) -> ShardJob:
+        rows = self.plan.rows_of(name)
+        paths = self.table.paths(rows)
+        return ShardJob(
+            folder=self.folder,
+            name=name,
+            transform=self.options.transform,
+            heads=self.table.heads,
+            rows=rows,
+            labels=self.table.labels[rows],
+            paths=paths,
+            locations=[self.table.location(path) for path in paths],
+        )
+
+
+def convert(
+    table: str,
+    out: str,
+    options: ConvertOptions | None = None,
+    *,
+    root: str | None = None,
+    engine: str = "processes",
+    workers: int | None = None,
+    max_rejects: str = "1%",
+    overwrite: bool = False,
+    dry_run: bool = False,
+    progress: NoProgress | None = None,
+) -> Summary:
+    """Convert the images that a table names into a folder of shards.
+
+    `table` is a CSV, TSV, JSON Lines or Parquet file with a column `path`, label columns and, if
+    wanted, a column `split`. `out` is a folder or a URL. The bytes of the shards depend on the
+    table, the images and `options` alone. An interrupted conversion goes on when it is called
+    again; `overwrite` starts anew. `max_rejects` is a number of rows or a percentage.
+
+    Raises TableError, OutputError, RejectsError, WorkerError or StorageError; whatever happens,
+    `out` holds dataset.json only once every shard is complete.
+    """
+    from converter import imaging
+
+    options = options or ConvertOptions()
+    limit = RejectLimit.parse(max_rejects)
+    runner = engine_for(engine, workers)
+    progress = progress or NoProgress()
+    source = read_table(table, labels=options.labels, classes=options.classes, root=root)
+    if len(source) - 1 > MAX_ROW:
+        raise OptionError(f"{table} has {len(source)} rows; {MAX_ROW + 1} is the most")
+    height, width, channels = options.transform.shape
+    layout = RecordLayout(height * width * channels, source.heads)
+    shards = plan_shards(
+        source.split,
+        source.splits,
+        stride=layout.stride,
+        shards=options.shards,
+        shard_size=options.shard_size,
+        seed=options.seed,
+    )
+    names = shards.names()
+    plan = ConversionPlan(
+        source.sha256,
+        options.transform,
+        _labels(source.heads, source.labels, options.classes),
+        shards.splits,
+        options.seed,
+        imaging.versions(),
+    )
+    summary = Summary(out, len(names), rows=len(source), versions=plan.versions)
+    if dry_run:
+        summary.dry_run = True
+        summary.bytes = len(source) * layout.stride
+        return summary
+
+    folder = OutputFolder(out)
+    if not overwrite and (manifest := folder.complete(plan)):
+        summary.complete_before = True
+        summary.records = manifest.rows_written
+        return summary
+    with folder.locked():
+        if overwrite:
+            folder.clear()
+        folder.begin(plan)
+        finished = folder.finished(names)
+        summary.shards_kept = len(finished)
+        rejected = sum(len(done.rejects) for done in finished.values())
+        progress.begin(
+            len(source), sum(done.records for done in finished.values()) + rejected, rejected
+        )
+        allowed = limit.rows(len(source))
+        jobs = _Jobs(out, source, options, shards, [name for name in names if name not in finished])
+        if rejected <= allowed:
+            _work(jobs, runner, finished, progress, summary, allowed)
+        _close(folder, plan, names, finished, summary, limit, allowed)
+    return summary
+
+
+def _labels(
+    heads: tuple[str, ...], labels: NDArray[np.int64], classes: int | None
+) -> tuple[Label, ...]:
+    return tuple(
+        Label(head, classes or int(labels[:, index].max()) + 1) for index, head in enumerate(heads)
+    )
+
+
+def _work(
+    jobs: _Jobs,
+    runner: Engine,
+    finished: dict[ShardName, DoneRecord],
+    progress: Progress,
+    summary: Summary,
+    allowed: int,
+) -> None:
+    """Run the jobs, adding to `finished`, until all are done or too many rows are rejected."""
+    start = time.perf_counter()
+    rejected = sum(len(done.rejects) for done in finished.values())
+    with closing(runner.run(jobs, progress)) as results:
+        for result in results:
+            name = ShardName.parse(result.done.file)
+            assert name is not None
+            finished[name] = result.done
+            summary.shards_made += 1
+            summary.images += result.done.records + len(result.done.rejects)
+            summary.times.add(result.times)
+            rejected += len(result.done.rejects)
+            if rejected > allowed:
+                break
+    summary.seconds = time.perf_counter() - start
+
+
+def _close(
+    folder: OutputFolder,
+    plan: ConversionPlan,
+    names: list[ShardName],
+    finished: dict[ShardName, DoneRecord],
+    summary: Summary,
+    limit: RejectLimit,
+    allowed: int,
+) -> None:
+    """Account for every row, then publish the manifest."""
+    rejects = sorted(
+        (reject for done in finished.values() for reject in done.rejects),
+        key=lambda reject: reject.row,
+    )
+    folder.write_rejects(rejects)
+    if len(rejects) > allowed:
+        raise RejectsError(
+            f"{len(rejects):,} rows were rejected so far, and of {summary.rows:,} rows at most "
+            f"{allowed:,} ({limit}) may be:\n  "
+            + "\n  ".join(reasons(rejects))
+            + f"\nAll of them are in {folder.folder}/rejects.csv. Mend the files and start again "
+            "with --overwrite, or give a higher --max-rejects to go on from here"
+        )
+    summary.rejected = len(rejects)
+    summary.records = sum(done.records for done in finished.values())
+    summary.bytes = sum(done.bytes for done in finished.values())
+    if summary.records + summary.rejected != summary.rows or len(finished) != len(names):
+        raise FormatError(
+            f"{summary.rows} rows were read, but {summary.records} written and "
+            f"{summary.rejected} rejected, in {len(finished)} of {len(names)} shards"
+        )
+    folder.finish(
+        Manifest(
+            plan_sha256=plan.sha256,
+            transform=plan.transform,
+            labels=plan.labels,
+            seed=plan.seed,
+            versions=plan.versions,
+            rows_read=summary.rows,
+            rows_written=summary.records,
+            rows_rejected=summary.rejected,
+            shards=tuple(_entry(name, finished[name]) for name in names),
+        )
+    )
+
+
+def _entry(name: ShardName, done: DoneRecord) -> ShardEntry:
+    return ShardEntry(
+        done.file,
+        name.split,
+        done.records,
+        done.bytes,
+        done.sha256,
+        done.first_crc,
+        done.last_crc,
+    )

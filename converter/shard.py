@@ -1,0 +1,184 @@
+"""One shard: read its images, transform them, write the records. The unit that engines run."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import crc32c
+import numpy as np
+from numpy.typing import NDArray
+
+from converter.imaging import BadImageError, ImageTransformer
+from shardio.errors import MissingFileError, StorageError, UnusableFileError
+from shardio.format.done import DoneRecord, Reject
+from shardio.format.framing import mask_crc
+from shardio.format.layout import RecordLayout
+from shardio.format.naming import ShardName
+from shardio.format.transform import Transform
+from shardio.storage import storage_for
+from shardio.storage.chooser import join
+
+# A larger file is no image of this kind of work; reading it would only fill the memory.
+MAX_FILE_BYTES = 256_000_000
+_READ_BYTES = 1 << 20
+# A storage error is tried again after these seconds.
+_RETRY_SECONDS = (0.1, 0.5, 2.0)
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """All that is needed to make one shard, anywhere.
+
+    `locations` say where the images are, `paths` how the table names them.
+    """
+
+    folder: str
+    name: ShardName
+    transform: Transform
+    heads: tuple[str, ...]
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    paths: list[str]
+    locations: list[str]
+
+    @property
+    def layout(self) -> RecordLayout:
+        """The layout of the records."""
+        height, width, channels = self.transform.shape
+        return RecordLayout(height * width * channels, self.heads)
+
+
+@dataclass
+class Times:
+    """Seconds of work, summed over workers."""
+
+    reading: float = 0.0
+    decoding: float = 0.0
+    resizing: float = 0.0
+    writing: float = 0.0
+
+    def add(self, other: Times) -> None:
+        """Add what another worker or shard took."""
+        self.reading += other.reading
+        self.decoding += other.decoding
+        self.resizing += other.resizing
+        self.writing += other.writing
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """A finished shard and what it took."""
+
+    done: DoneRecord
+    times: Times = field(default_factory=Times)
+
+
+# Called after each image with the bytes read and whether it was rejected. It may raise to stop.
+ImageDone = Callable[[int, bool], None]
+
+
+def convert_shard(job: ShardJob, image_done: ImageDone) -> ShardResult:
+    """Make one shard and its done-record, and publish both.
+
+    Images that are missing, broken or too small are rejects. Storage errors are tried again, then
+    raised.
+    """
+    # A name that no other attempt at this shard has: engines may run the same job twice.
+    attempt = secrets.token_hex(6)
+    times = Times()
+    storage = storage_for(job.folder)
+    with storage.publish(join(job.folder, str(job.name)), attempt=attempt) as file:
+        done = _write_records(job, file, image_done, times)
+        # The done-record comes first: a shard without one would have to be made again.
+        with storage.publish(join(job.folder, job.name.done_path), attempt=attempt) as record:
+            record.write(done.to_json())
+        start = time.perf_counter()
+    times.writing += time.perf_counter() - start
+    return ShardResult(done, times)
+
+
+def _write_records(
+    job: ShardJob, file: BinaryIO, image_done: ImageDone, times: Times
+) -> DoneRecord:
+    layout = job.layout
+    transformer = ImageTransformer(job.transform)
+    tails = layout.tails(job.labels, job.rows)
+    digest = hashlib.sha256()
+    head = layout.head
+    prefix_crc = crc32c.crc32c(layout.prefix)
+    crcs: list[int] = []
+    rejects: list[Reject] = []
+    for index, location in enumerate(job.locations):
+        start = time.perf_counter()
+        data = b""
+        try:
+            data = _read_image(location)
+            times.reading += time.perf_counter() - start
+            pixels = transformer.pixels(data)
+        except (MissingFileError, UnusableFileError, BadImageError) as error:
+            reason = _reason(error, location)
+            rejects.append(Reject(int(job.rows[index]), job.paths[index], reason))
+            image_done(len(data), True)
+            continue
+        start = time.perf_counter()
+        tail = tails[index].tobytes()
+        crcs.append(mask_crc(crc32c.crc32c(tail, crc32c.crc32c(pixels, prefix_crc))))
+        record = b"".join((head, pixels, tail, crcs[-1].to_bytes(4, "little")))
+        digest.update(record)
+        file.write(record)
+        times.writing += time.perf_counter() - start
+        image_done(len(data), False)
+    times.decoding += transformer.times.decoding
+    times.resizing += transformer.times.resizing
+    return DoneRecord(
+        file=str(job.name),
+        records=len(crcs),
+        bytes=len(crcs) * layout.stride,
+        sha256=digest.hexdigest(),
+        first_crc=crcs[0] if crcs else None,
+        last_crc=crcs[-1] if crcs else None,
+        rejects=tuple(rejects),
+    )
+
+
+def _read_image(location: str) -> bytes:
+    """Read a whole file; StorageError after some tries, where the storage is at fault."""
+    for pause in (*_RETRY_SECONDS, None):
+        try:
+            return _read_once(location)
+        except (MissingFileError, UnusableFileError):
+            raise
+        except (StorageError, TimeoutError, ConnectionError) as error:
+            if pause is None:
+                raise StorageError(
+                    f"reading failed {len(_RETRY_SECONDS) + 1} times: {error}"
+                ) from error
+            time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def _read_once(location: str) -> bytes:
+    blocks = []
+    size = 0
+    with storage_for(location).open_stream(location) as stream:
+        try:
+            while block := stream.read(_READ_BYTES):
+                blocks.append(block)
+                size += len(block)
+                if size > MAX_FILE_BYTES:
+                    raise BadImageError(f"the file is larger than {MAX_FILE_BYTES:,} bytes")
+        except OSError as error:
+            raise StorageError(f"{location}: {error.strerror or error}") from error
+    return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+
+
+def _reason(error: Exception, location: str) -> str:
+    """Return why an image was rejected, without the path, which stands beside it."""
+    if isinstance(error, MissingFileError):
+        return "no such file"
+    return str(error).removeprefix(f"{location}: ")

@@ -1,0 +1,89 @@
+"""What a conversion did, and where its time went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from converter.shard import Times
+from shardio.format.done import Reject
+from shardio.format.manifest import Versions
+
+
+@dataclass
+class Summary:
+    """The result of a conversion.
+
+    `shards_made` and `images` count this run alone, `shards_kept` what an earlier run had
+    finished. `seconds` is the time of this run, `times` the work of all its workers.
+    """
+
+    folder: str
+    shards: int
+    shards_made: int = 0
+    shards_kept: int = 0
+    rows: int = 0
+    records: int = 0
+    rejected: int = 0
+    bytes: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    times: Times = field(default_factory=Times)
+    versions: Versions | None = None
+    dry_run: bool = False
+    complete_before: bool = False
+
+    def lines(self) -> list[str]:
+        """Return the summary for people."""
+        if self.complete_before:
+            return [
+                f"{self.folder} is complete already: {self.records:,} records in "
+                f"{self.shards} shards. Nothing to do (--overwrite makes it again)."
+            ]
+        if self.dry_run:
+            return [
+                f"{self.rows:,} rows would become {self.shards} shards in {self.folder}, "
+                f"{_size(self.bytes)} in all. Nothing was written."
+            ]
+        lines = [
+            f"{self.folder}: {self.records:,} records in {self.shards} shards, {_size(self.bytes)}",
+            f"rows      {self.rows:,} read = {self.records:,} written + {self.rejected:,} rejected"
+            + (" (see rejects.csv)" if self.rejected else ""),
+        ]
+        if self.shards_kept:
+            lines.append(f"resumed   {self.shards_kept} shards were finished before")
+        if self.images and self.seconds:
+            rate = self.images / self.seconds
+            lines.append(f"speed     {rate:,.0f} images/s, {self.seconds:.1f} s")
+            lines.append(f"time      {self._shares()}")
+        if self.versions is not None:
+            lines.append(f"decoders  Pillow {self.versions.pillow}, {self.versions.libjpeg}")
+        return lines
+
+    def _shares(self) -> str:
+        times = vars(self.times)
+        total = sum(times.values()) or 1.0
+        return ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in times.items())
+
+
+def reasons(rejects: list[Reject], most: int = 5) -> list[str]:
+    """Return the commonest reasons, each with its count and one row as an example."""
+    groups: dict[str, list[Reject]] = {}
+    for reject in rejects:
+        groups.setdefault(reject.reason, []).append(reject)
+    ranked = sorted(groups.items(), key=lambda group: (-len(group[1]), group[1][0].row))
+    lines = [
+        f"{len(found):,} x {reason} (for example row {found[0].row}, {found[0].path})"
+        for reason, found in ranked[:most]
+    ]
+    if len(ranked) > most:
+        lines.append(f"and {len(ranked) - most} other reasons")
+    return lines
+
+
+def _size(count: int) -> str:
+    value = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
+        value /= 1000
+    return f"{value:,.1f} TB"

@@ -1,0 +1,8 @@
+"""The contract between the converter and the reader.
+
+`shardio.format` says what the bytes of a dataset are; it is pure and touches no file.
+`shardio.storage` says how to reach bytes: local disk, memory, any fsspec file system.
+Neither imports the other, and nothing here imports `converter` or `reader`.
+"""
+
+__version__ = "0.1.0"

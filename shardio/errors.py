@@ -1,0 +1,75 @@
+"""Every error that shardio raises on purpose.
+
+ShardioError
+├── OptionError (ValueError)            an argument or a combination of arguments is wrong
+├── TableError (ValueError)             the input table cannot be used
+├── FormatError (ValueError)            bytes are not what the format says
+│   ├── ManifestError                   dataset.json, or a file like it, is not valid
+│   └── CorruptRecordError              a record of a shard is damaged
+├── DatasetError (ValueError)           shards do not form one dataset
+├── OutputError (FileExistsError)       the output folder holds something else
+├── RejectsError (RuntimeError)         more images were rejected than allowed
+├── WorkerError (RuntimeError)          a worker process died
+├── MissingExtraError (ImportError)     an optional package is not installed
+└── StorageError (OSError)              the storage failed
+    ├── MissingFileError (FileNotFoundError)
+    └── UnusableFileError (PermissionError)  there, but not to be read: no permission, no file
+
+Each also is the built-in that a caller would catch.
+"""
+
+
+class ShardioError(Exception):
+    """Base of all errors that shardio raises on purpose."""
+
+
+class OptionError(ShardioError, ValueError):
+    """An argument, or a combination of arguments, is wrong."""
+
+
+class TableError(ShardioError, ValueError):
+    """The input table cannot be used: a column is missing, labels are no integers, ..."""
+
+
+class FormatError(ShardioError, ValueError):
+    """Bytes are not what the format says."""
+
+
+class ManifestError(FormatError):
+    """A dataset.json, or another JSON file of the format, is not valid."""
+
+
+class CorruptRecordError(FormatError):
+    """A record of a shard is damaged; the message names shard, record and byte."""
+
+
+class DatasetError(ShardioError, ValueError):
+    """Shards do not form one dataset: mixed, cut, replaced, or none at all."""
+
+
+class OutputError(ShardioError, FileExistsError):
+    """The output folder holds something that this run would have to overwrite."""
+
+
+class RejectsError(ShardioError, RuntimeError):
+    """More images were rejected than the run allows."""
+
+
+class WorkerError(ShardioError, RuntimeError):
+    """A worker process died."""
+
+
+class MissingExtraError(ShardioError, ImportError):
+    """An optional package is not installed; the message names the extra."""
+
+
+class StorageError(ShardioError, OSError):
+    """The storage failed: a full disk, an I/O error, a refused connection."""
+
+
+class MissingFileError(StorageError, FileNotFoundError):
+    """The file is not there."""
+
+
+class UnusableFileError(StorageError, PermissionError):
+    """The path is there, but it may not be read, or it is no regular file."""

@@ -1,0 +1,56 @@
+"""The done-record of a shard: what a finished shard is, kept until the manifest takes it over.
+
+It is published before its shard. A shard is done when both are there and the sizes agree.
+"""
+
+from __future__ import annotations
+
+import builtins
+from dataclasses import asdict, dataclass
+
+from shardio.format.fields import dump, load, refuse
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row of the table that has no record: its 0-based number, its path and why."""
+
+    row: int
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class DoneRecord:
+    """All of a done-record."""
+
+    file: str
+    records: int
+    bytes: int
+    sha256: str
+    first_crc: int | None
+    last_crc: int | None
+    rejects: tuple[Reject, ...]
+
+    def to_json(self) -> builtins.bytes:
+        """Return the bytes of the done-record."""
+        return dump(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: builtins.bytes, name: str) -> DoneRecord:
+        """Parse a done-record; `name` stands in the error, which lists all problems."""
+        top, problems = load(text, name)
+        file = top.text("file")
+        records = top.integer("records")
+        size = top.integer("bytes")
+        sha256 = top.digest("sha256")
+        first_crc = top.optional_crc("first_crc")
+        last_crc = top.optional_crc("last_crc")
+        rejects: list[Reject] = []
+        for fields in top.children("rejects"):
+            row, path, reason = fields.integer("row"), fields.text("path"), fields.text("reason")
+            rejects.append(Reject(row, path, reason))
+            fields.close()
+        top.close()
+        refuse(problems, name)
+        return cls(file, records, size, sha256, first_crc, last_crc, tuple(rejects))

@@ -1,0 +1,145 @@
+"""Strict reading of a JSON object: every field once, with its kind; all problems at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from shardio.errors import ManifestError
+
+
+class Fields:
+    """The fields of one JSON object, handed out by kind.
+
+    A wrong field is noted in `problems` under its path and replaced by an empty value, so that
+    reading goes on and finds the next one. `close` notes the fields that nobody asked for.
+    """
+
+    def __init__(self, value: object, where: str, problems: list[str]) -> None:
+        self._where = where
+        self._problems = problems
+        self._left: dict[str, Any] = {}
+        if isinstance(value, dict):
+            self._left = dict(value)
+        else:
+            problems.append(f"{where or 'the file'} is no JSON object")
+
+    def _take(self, name: str, kind: str, fits: Callable[[Any], bool], empty: Any) -> Any:
+        path = f"{self._where}.{name}" if self._where else name
+        if name not in self._left:
+            self._problems.append(f"{path} is missing")
+            return empty
+        value = self._left.pop(name)
+        if not fits(value):
+            shown = json.dumps(value, ensure_ascii=False)
+            shown = shown if len(shown) <= 60 else shown[:57] + "..."
+            self._problems.append(f"{path} must be {kind}, not {shown}")
+            return empty
+        return value
+
+    def text(self, name: str, choices: tuple[str, ...] = ()) -> str:
+        """Take a string, one of `choices` where they are given."""
+        kind = f"one of {', '.join(choices)}" if choices else "a string"
+        value: str = self._take(
+            name, kind, lambda v: isinstance(v, str) and (not choices or v in choices), ""
+        )
+        return value
+
+    def digest(self, name: str) -> str:
+        """Take a SHA-256 in lower-case hexadecimal."""
+        value: str = self._take(
+            name,
+            "a SHA-256 in hexadecimal",
+            lambda v: isinstance(v, str) and len(v) == 64 and set(v) <= set("0123456789abcdef"),
+            "0" * 64,
+        )
+        return value
+
+    def integer(self, name: str, low: int = 0, high: int = 2**63 - 1) -> int:
+        """Take an integer of `low` to `high`."""
+        value: int = self._take(
+            name, f"an integer of {low} to {high}", lambda v: _is_int(v) and low <= v <= high, low
+        )
+        return value
+
+    def optional_crc(self, name: str) -> int | None:
+        """Take an unsigned 32-bit integer or null."""
+        value: int | None = self._take(
+            name,
+            "an integer below 2^32 or null",
+            lambda v: v is None or (_is_int(v) and 0 <= v < 2**32),
+            None,
+        )
+        return value
+
+    def boolean(self, name: str) -> bool:
+        """Take true or false."""
+        value: bool = self._take(name, "true or false", lambda v: isinstance(v, bool), False)
+        return value
+
+    def integers(self, name: str, count: int, *, null: bool = False) -> tuple[int, ...] | None:
+        """Take a list of `count` integers; None for null, where that is allowed."""
+        value = self._take(
+            name,
+            f"a list of {count} integers" + (" or null" if null else ""),
+            lambda v: (
+                (null and v is None)
+                or (isinstance(v, list) and len(v) == count and all(_is_int(i) for i in v))
+            ),
+            [0] * count,
+        )
+        return None if value is None else tuple(value)
+
+    def optional_texts(self, name: str) -> tuple[str, ...] | None:
+        """Take a list of strings or null."""
+        value = self._take(
+            name,
+            "a list of strings or null",
+            lambda v: v is None or (isinstance(v, list) and all(isinstance(i, str) for i in v)),
+            None,
+        )
+        return None if value is None else tuple(value)
+
+    def child(self, name: str) -> Fields:
+        """Take an object."""
+        value = self._take(name, "an object", lambda v: isinstance(v, dict), None)
+        path = f"{self._where}.{name}" if self._where else name
+        return Fields({} if value is None else value, path, [] if value is None else self._problems)
+
+    def children(self, name: str) -> list[Fields]:
+        """Take a list of objects."""
+        values = self._take(name, "a list", lambda v: isinstance(v, list), [])
+        path = f"{self._where}.{name}" if self._where else name
+        return [Fields(v, f"{path}[{i}]", self._problems) for i, v in enumerate(values)]
+
+    def close(self) -> None:
+        """Note every field that was not taken."""
+        for name in self._left:
+            path = f"{self._where}.{name}" if self._where else name
+            self._problems.append(f"{path} is not a field of this version")
+
+
+def load(text: bytes, name: str) -> tuple[Fields, list[str]]:
+    """Parse JSON; `name` stands in the error. Returns the top object and the list of problems."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"{name} is not valid JSON: {error}") from error
+    problems: list[str] = []
+    return Fields(value, "", problems), problems
+
+
+def dump(value: object) -> bytes:
+    """Write JSON in the one form that the format uses: same value, same bytes."""
+    return (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def refuse(problems: list[str], name: str) -> None:
+    """Raise one ManifestError that lists all `problems`, if there are any."""
+    if problems:
+        raise ManifestError(f"{name} is not valid:\n  " + "\n  ".join(problems))
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

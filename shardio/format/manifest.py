@@ -1,0 +1,231 @@
+"""dataset.json: the manifest, written last, so that a folder without it is not a dataset.
+
+Parsing checks the file against itself (kinds, names, sums, the order of shards) and lists every
+problem at once. Whether the shards are as it says is for the reader to check.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+from shardio.errors import ManifestError, OptionError
+from shardio.format.fields import Fields, dump, load, refuse
+from shardio.format.layout import MAX_LABEL, RecordLayout
+from shardio.format.naming import MANIFEST, ShardName
+from shardio.format.transform import Transform
+
+FORMAT = "shardio"
+VERSION = 1
+ENCODINGS = ("raw",)
+
+
+@dataclass(frozen=True)
+class Label:
+    """A head: its name, its number of classes and, for text labels, the text of each class."""
+
+    name: str
+    classes: int
+    vocabulary: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    """What the manifest says of one shard.
+
+    `first_crc` and `last_crc` are the masked CRCs at the end of its first and last record, None in
+    an empty shard.
+    """
+
+    file: str
+    split: str
+    records: int
+    bytes: int
+    sha256: str
+    first_crc: int | None
+    last_crc: int | None
+
+
+@dataclass(frozen=True)
+class Versions:
+    """The decoders that made the pixels; another version may give other pixels."""
+
+    pillow: str
+    libjpeg: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All of dataset.json."""
+
+    plan_sha256: str
+    transform: Transform
+    labels: tuple[Label, ...]
+    seed: int
+    versions: Versions
+    rows_read: int
+    rows_written: int
+    rows_rejected: int
+    shards: tuple[ShardEntry, ...]
+    encoding: str = "raw"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, 3) of every image."""
+        return self.transform.shape
+
+    @cached_property
+    def layout(self) -> RecordLayout:
+        """The layout of every record."""
+        height, width, channels = self.shape
+        return RecordLayout(height * width * channels, tuple(label.name for label in self.labels))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of dataset.json: which dataset this is."""
+        return hashlib.sha256(self.to_json()).hexdigest()
+
+    def to_json(self) -> bytes:
+        """Return the bytes of dataset.json."""
+        return dump(
+            {
+                "format": FORMAT,
+                "version": VERSION,
+                "plan_sha256": self.plan_sha256,
+                "transform": self.transform.to_json(),
+                "image": {
+                    "encoding": self.encoding,
+                    "shape": list(self.shape),
+                    "dtype": "uint8",
+                },
+                "labels": [asdict(label) for label in self.labels],
+                "seed": self.seed,
+                "versions": asdict(self.versions),
+                "rows": {
+                    "read": self.rows_read,
+                    "written": self.rows_written,
+                    "rejected": self.rows_rejected,
+                },
+                "shards": [asdict(shard) for shard in self.shards],
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: bytes, name: str = MANIFEST) -> Manifest:
+        """Parse dataset.json; `name` stands in the error, which lists all problems."""
+        top, problems = load(text, name)
+        if top.text("format", (FORMAT,)) != FORMAT:
+            raise ManifestError(f"{name} is not a shardio manifest: {problems[0]}")
+        version = top.integer("version", 1)
+        if version != VERSION:
+            raise ManifestError(
+                f"{name} has format version {version}; this shardio reads version {VERSION}"
+            )
+        plan_sha256 = top.digest("plan_sha256")
+        transform = Transform.from_fields(top.child("transform"), problems)
+        image = top.child("image")
+        encoding = image.text("encoding", ENCODINGS)
+        shape = image.integers("shape", 3)
+        image.text("dtype", ("uint8",))
+        image.close()
+        labels = tuple(_label(fields) for fields in top.children("labels"))
+        seed = top.integer("seed")
+        versions_fields = top.child("versions")
+        versions = Versions(versions_fields.text("pillow"), versions_fields.text("libjpeg"))
+        versions_fields.close()
+        rows = top.child("rows")
+        read, written, rejected = (rows.integer(key) for key in ("read", "written", "rejected"))
+        rows.close()
+        shards = tuple(_shard(fields) for fields in top.children("shards"))
+        top.close()
+        refuse(problems, name)
+        manifest = cls(
+            plan_sha256,
+            transform,
+            labels,
+            seed,
+            versions,
+            read,
+            written,
+            rejected,
+            shards,
+            encoding,
+        )
+        if shape != manifest.shape:
+            problems.append(f"image.shape is {shape}, but transform.size gives {manifest.shape}")
+        refuse(problems + list(_contradictions(manifest)), name)
+        return manifest
+
+
+def _label(fields: Fields) -> Label:
+    label = Label(
+        fields.text("name"),
+        fields.integer("classes", 1, MAX_LABEL + 1),
+        fields.optional_texts("vocabulary"),
+    )
+    fields.close()
+    return label
+
+
+def _shard(fields: Fields) -> ShardEntry:
+    entry = ShardEntry(
+        fields.text("file"),
+        fields.text("split"),
+        fields.integer("records"),
+        fields.integer("bytes"),
+        fields.digest("sha256"),
+        fields.optional_crc("first_crc"),
+        fields.optional_crc("last_crc"),
+    )
+    fields.close()
+    return entry
+
+
+def _contradictions(manifest: Manifest) -> list[str]:
+    """Return what the manifest says against itself."""
+    problems: list[str] = []
+    try:
+        stride = manifest.layout.stride
+    except OptionError as error:
+        return [f"labels: {error}"]
+    for label in manifest.labels:
+        if label.vocabulary is not None and len(label.vocabulary) != label.classes:
+            problems.append(
+                f"label {label.name} has {label.classes} classes, but its vocabulary has "
+                f"{len(label.vocabulary)}"
+            )
+    names: list[ShardName] = []
+    for shard in manifest.shards:
+        name = ShardName.parse(shard.file)
+        if name is None or name.split != shard.split:
+            problems.append(f"{shard.file!r} is not the name of a shard of split {shard.split!r}")
+            continue
+        names.append(name)
+        if shard.bytes != shard.records * stride:
+            problems.append(
+                f"{shard.file} has {shard.bytes} bytes, but {shard.records} records of {stride} "
+                f"bytes make {shard.records * stride}"
+            )
+        if (shard.first_crc is None) != (shard.records == 0) or (shard.last_crc is None) != (
+            shard.records == 0
+        ):
+            problems.append(f"{shard.file}: CRCs must be there if and only if there are records")
+    if names != sorted(set(names)):
+        problems.append("shards are not in the order of split, then index, each once")
+    else:
+        counts: Counter[str] = Counter(name.split for name in names)
+        for split, count in counts.items():
+            said = {name.count for name in names if name.split == split}
+            if said != {count}:
+                problems.append(f"split {split} lists {count} shards, but their names say {said}")
+    written = sum(shard.records for shard in manifest.shards)
+    if written != manifest.rows_written:
+        problems.append(f"rows.written is {manifest.rows_written}, but shards hold {written}")
+    if manifest.rows_written + manifest.rows_rejected != manifest.rows_read:
+        problems.append(
+            f"rows.read is {manifest.rows_read}, but {manifest.rows_written} were written and "
+            f"{manifest.rows_rejected} rejected"
+        )
+    return problems

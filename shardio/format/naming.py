@@ -1,0 +1,50 @@
+"""The names of the files of a dataset, each spelled here and nowhere else.
+
+A shard is named as TensorFlow Datasets names it: `train-00003-of-00016.tfrecord`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MANIFEST = "dataset.json"
+REJECTS = "rejects.csv"
+WORK_FOLDER = ".shardio"
+PLAN = f"{WORK_FOLDER}/plan.json"
+DONE_FOLDER = f"{WORK_FOLDER}/done"
+LOCK = f"{WORK_FOLDER}/lock"
+
+SPLIT_PATTERN = "[A-Za-z][A-Za-z0-9_]*"
+MAX_SHARDS = 99_999
+
+_SHARD = re.compile(rf"({SPLIT_PATTERN})-(\d{{5}})-of-(\d{{5}})\.tfrecord")
+
+
+@dataclass(frozen=True, order=True)
+class ShardName:
+    """A shard's split, 0-based index within the split and the split's number of shards.
+
+    Sorts in the canonical order of shards: split, then index.
+    """
+
+    split: str
+    index: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.split}-{self.index:05d}-of-{self.count:05d}.tfrecord"
+
+    @property
+    def done_path(self) -> str:
+        """Path of the shard's done-record, relative to the dataset's folder."""
+        return f"{DONE_FOLDER}/{self}.json"
+
+    @classmethod
+    def parse(cls, name: str) -> ShardName | None:
+        """Read a file name; None where it is not the name of a shard."""
+        match = _SHARD.fullmatch(name)
+        if match is None:
+            return None
+        split, index, count = match[1], int(match[2]), int(match[3])
+        return cls(split, index, count) if index < count else None

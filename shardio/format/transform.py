@@ -1,0 +1,81 @@
+"""What is done to every image before it is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from shardio.errors import OptionError
+from shardio.format.fields import Fields
+
+RESAMPLINGS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+
+MAX_SIDE = 65_535
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Crop, then resize.
+
+    `crop` is (left, top, right, bottom) in pixels of the source, right and bottom excluded; None
+    keeps the whole image. `size` is (width, height) in pixels of the result. `pad` fills with
+    black where the box reaches outside the image; without it, such an image is rejected.
+    """
+
+    crop: tuple[int, int, int, int] | None = (186, 0, 300, 30)
+    size: tuple[int, int] = (128, 32)
+    resample: str = "bicubic"
+    pad: bool = False
+
+    def __post_init__(self) -> None:
+        if self.resample not in RESAMPLINGS:
+            raise OptionError(f"resample must be one of {', '.join(RESAMPLINGS)}: {self.resample}")
+        if not all(1 <= side <= MAX_SIDE for side in self.size):
+            raise OptionError(
+                f"the size must be 1x1 to {MAX_SIDE}x{MAX_SIDE} pixels, not "
+                f"{self.size[0]}x{self.size[1]}"
+            )
+        if self.crop is not None:
+            left, top, right, bottom = self.crop
+            box = ",".join(map(str, self.crop))
+            if right <= left or bottom <= top:
+                raise OptionError(f"the crop box {box} is empty: it is left,top,right,bottom")
+            if right - left > MAX_SIDE or bottom - top > MAX_SIDE:
+                raise OptionError(f"the crop box {box} is larger than {MAX_SIDE} pixels a side")
+            if not self.pad and (left < 0 or top < 0):
+                raise OptionError(f"the crop box {box} starts outside the image; see --pad")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, 3) of the result."""
+        return self.size[1], self.size[0], 3
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that stands in dataset.json."""
+        return {
+            "crop": None if self.crop is None else list(self.crop),
+            "size": list(self.size),
+            "resample": self.resample,
+            "pad": self.pad,
+        }
+
+    @classmethod
+    def from_fields(cls, fields: Fields, problems: list[str]) -> Transform:
+        """Read the object that stands in dataset.json; notes what is wrong in `problems`."""
+        crop = fields.integers("crop", 4, null=True)
+        size = fields.integers("size", 2) or (0, 0)
+        resample = fields.text("resample", RESAMPLINGS)
+        pad = fields.boolean("pad")
+        fields.close()
+        if problems:
+            return cls()
+        try:
+            return cls(
+                None if crop is None else (crop[0], crop[1], crop[2], crop[3]),
+                (size[0], size[1]),
+                resample,
+                pad,
+            )
+        except OptionError as error:
+            problems.append(f"transform: {error}")
+            return cls()

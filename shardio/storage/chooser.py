@@ -1,0 +1,30 @@
+"""Which storage a path belongs to."""
+
+from __future__ import annotations
+
+import re
+
+from shardio.storage.local import LocalStorage
+from shardio.storage.protocol import Storage
+from shardio.storage.remote import FsspecStorage
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def scheme_of(path: str) -> str | None:
+    """Return the scheme of a URL in lower case, None for a local path."""
+    match = _SCHEME.match(path)
+    return None if match is None else match[1].lower()
+
+
+def storage_for(path: str) -> Storage:
+    """Return the storage that `path` belongs to: local disk for a plain path."""
+    scheme = scheme_of(path)
+    if scheme is None:
+        return LocalStorage()
+    return FsspecStorage(scheme)
+
+
+def join(folder: str, *names: str) -> str:
+    """Join names to a folder or a URL with slashes."""
+    return "/".join([folder.rstrip("/") or "/" * folder.startswith("/"), *names])

@@ -1,0 +1,192 @@
+"""A folder of this machine."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
+
+from shardio.errors import MissingFileError, OutputError, StorageError, UnusableFileError
+from shardio.storage.protocol import FileInfo, RangeReader
+from shardio.storage.temporary import temporary_name
+
+# The path is wrong or closed to us, and it will be the same on the next try.
+_UNUSABLE = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EINVAL,
+    errno.ENXIO,
+}
+# The kernel takes at most this many buffers a call (IOV_MAX).
+_MAX_BUFFERS = 1024
+# Large enough that a shard is written in few calls, small enough to stay in the cache.
+_WRITE_BUFFER = 1 << 20
+
+
+class LocalStorage:
+    """Files of this machine, also those of a mount."""
+
+    def list(self, folder: str) -> list[FileInfo]:
+        """List the files and folders in `folder`."""
+        found = []
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    with suppress(FileNotFoundError):  # a link to nowhere, or gone since
+                        found.append(_info(os.path.join(folder, entry.name), entry.stat()))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise translate(error, folder) from error
+        return sorted(found, key=lambda info: info.path)
+
+    def stat(self, path: str) -> FileInfo:
+        """Return size and identity."""
+        try:
+            return _info(path, os.stat(path))
+        except (OSError, ValueError) as error:
+            raise translate(error, path) from error
+
+    def open_ranges(self, path: str) -> RangeReader:
+        """Open a file for reading at any byte."""
+        return _LocalRanges(path, _open_regular(path))
+
+    def open_stream(self, path: str) -> BinaryIO:
+        """Open a file for reading; unbuffered, so read large pieces."""
+        return os.fdopen(_open_regular(path), "rb", buffering=0)
+
+    @contextmanager
+    def publish(self, path: str, *, attempt: str, overwrite: bool = True) -> Iterator[BinaryIO]:
+        """Write a file that appears whole or not at all."""
+        folder, name = os.path.split(path)
+        folder = folder or "."
+        temporary = os.path.join(folder, temporary_name(name, attempt))
+        try:
+            os.makedirs(folder, exist_ok=True)
+            file = open(temporary, "xb", buffering=_WRITE_BUFFER)  # noqa: SIM115
+        except OSError as error:
+            raise translate(error, path) from error
+        try:
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            finally:
+                # A full disk may show here only; the first error is the one to report.
+                with suppress(OSError):
+                    file.close()
+            if overwrite:
+                os.replace(temporary, path)
+            else:
+                os.link(temporary, path)
+                os.unlink(temporary)
+            _sync_folder(folder)
+        except BaseException as error:
+            with suppress(OSError):
+                os.unlink(temporary)
+            if isinstance(error, OSError) and not isinstance(error, StorageError | OutputError):
+                raise translate(error, path) from error
+            raise
+
+    def delete(self, path: str) -> None:
+        """Remove a file, or a folder with all that is in it."""
+        try:
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise translate(error, path) from error
+
+
+class _LocalRanges:
+    """A file descriptor read with preadv, which moves no file position: threads share it."""
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    def read_into(self, offset: int, buffers: Sequence[memoryview]) -> int:
+        """Fill `buffers` in turn from byte `offset`."""
+        wanted = sum(map(len, buffers))
+        try:
+            if len(buffers) <= _MAX_BUFFERS:
+                done = os.preadv(self._descriptor, buffers, offset)
+                if done == wanted:  # nearly always: a regular file is read short at its end only
+                    return done
+            return self._read_rest(offset, buffers)
+        except OSError as error:
+            raise translate(error, f"{self._path}, byte {offset}") from error
+
+    def _read_rest(self, offset: int, buffers: Sequence[memoryview]) -> int:
+        done = 0
+        for buffer in buffers:
+            at = 0
+            while at < len(buffer):
+                count = os.preadv(self._descriptor, [buffer[at:]], offset + done)
+                if count == 0:
+                    return done
+                at += count
+                done += count
+        return done
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def translate(error: OSError | ValueError, path: str) -> Exception:
+    """Turn an operating system's error into ours, naming the path."""
+    if not isinstance(error, OSError):  # an embedded null byte
+        return UnusableFileError(f"{path!r}: {error}")
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return MissingFileError(f"{path}: {reason}")
+    if error.errno == errno.EEXIST:
+        return OutputError(f"{path}: {reason}")
+    if error.errno in _UNUSABLE:
+        return UnusableFileError(f"{path}: {reason}")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        reason += " (free some space; what is finished is kept)"
+    return StorageError(f"{path}: {reason}")
+
+
+def _info(path: str, status: os.stat_result) -> FileInfo:
+    identity = f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
+    return FileInfo(path, status.st_size, identity, stat.S_ISDIR(status.st_mode))
+
+
+def _open_regular(path: str) -> int:
+    """Open a regular file; anything else could block for ever or never end."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise translate(error, path) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UnusableFileError(f"{path}: not a regular file")
+    return descriptor
+
+
+def _sync_folder(folder: str) -> None:
+    """Make a rename durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network and FUSE file systems cannot sync a folder; the rename stands.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,69 @@
+"""The Storage protocol: what shardio asks of a place where bytes live.
+
+Paths are whole: a local path, or a URL with its scheme. What a storage returns can be given to it
+again. Every failure is an error of `shardio.errors`; a storage can be pickled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """What a storage says of a path.
+
+    `size` is in bytes. `identity` changes when the file is replaced or written to, as far as the
+    storage can tell.
+    """
+
+    path: str
+    size: int
+    identity: str
+    is_folder: bool = False
+
+
+class RangeReader(Protocol):
+    """An open file that is read at any byte, from any thread."""
+
+    def read_into(self, offset: int, buffers: Sequence[memoryview]) -> int:
+        """Fill `buffers` in turn from byte `offset`.
+
+        Returns the bytes read: less than asked for only where the file ends.
+        """
+
+    def close(self) -> None:
+        """Give the file back; more than once is allowed."""
+
+
+class Storage(Protocol):
+    """A place where bytes live."""
+
+    def list(self, folder: str) -> list[FileInfo]:
+        """List the files and folders in `folder`, sorted by path; empty where it is not there."""
+
+    def stat(self, path: str) -> FileInfo:
+        """Return size and identity; MissingFileError where it is not there."""
+
+    def open_ranges(self, path: str) -> RangeReader:
+        """Open a file for reading at any byte."""
+
+    def open_stream(self, path: str) -> BinaryIO:
+        """Open a file for reading from its start to its end."""
+
+    def publish(
+        self, path: str, *, attempt: str, overwrite: bool = True
+    ) -> AbstractContextManager[BinaryIO]:
+        """Write a file that appears whole or not at all.
+
+        The bytes go to a temporary name that holds `attempt`, so that two tries never write to
+        one file. When the block ends, they are made durable and renamed; after an exception they
+        are removed. With `overwrite=False` an existing file is kept and OutputError raised.
+        Folders on the way are made.
+        """
+
+    def delete(self, path: str) -> None:
+        """Remove a file, or a folder with all that is in it; nothing happens where none is."""

@@ -1,0 +1,36 @@
+"""Globs over any storage: `*`, `?` and `[...]` in any part of a path, not crossing a slash."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+
+from shardio.storage.chooser import storage_for
+from shardio.storage.protocol import FileInfo
+
+_MAGIC = re.compile(r"[*?\[]")
+
+
+def search(pattern: str) -> list[FileInfo]:
+    """Return the files that match `pattern`, sorted by path; hidden ones only if asked for."""
+    # What is left of the last slash before the first wildcard needs no search.
+    magic = _MAGIC.search(pattern)
+    cut = pattern.rfind("/", 0, magic.start() if magic else len(pattern)) + 1
+    return sorted(_descend(pattern[:cut], pattern[cut:].split("/")), key=lambda info: info.path)
+
+
+def _descend(folder: str, parts: list[str]) -> list[FileInfo]:
+    found: list[FileInfo] = []
+    for info in storage_for(folder).list(folder or "."):
+        name = info.path.rsplit("/", 1)[-1]
+        if not fnmatch.fnmatchcase(name, parts[0]):
+            continue
+        if name.startswith(".") and not parts[0].startswith("."):
+            continue
+        path = folder + name
+        if len(parts) == 1:
+            if not info.is_folder:
+                found.append(FileInfo(path, info.size, info.identity))
+        elif info.is_folder:
+            found.extend(_descend(f"{path}/", parts[1:]))
+    return found
