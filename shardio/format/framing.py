@@ -12,6 +12,8 @@ checksummed data from weakening the outer checksum.
 import struct
 
 import crc32c as _crc32c
+import numpy as np
+from numpy.typing import NDArray
 
 HEADER_BYTES = 12
 FOOTER_BYTES = 4
@@ -23,6 +25,11 @@ _MASK_DELTA = 0xA282EAD8
 def mask_crc(crc: int) -> int:
     """Mask a CRC32C as TFRecord stores it."""
     return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
+
+
+def mask_crcs(crcs: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Mask many CRC32Cs."""
+    return np.asarray(((crcs >> 15) | (crcs << 17)) + np.uint32(_MASK_DELTA), dtype=np.uint32)
 
 
 def masked_crc(data: bytes | bytearray | memoryview) -> int:

@@ -115,13 +115,12 @@ class _LocalRanges:
         self._path = path
         self._descriptor = descriptor
 
-    def read_into(self, offset: int, buffers: Sequence[memoryview]) -> int:
+    def read_into(self, offset: int, buffers: Sequence[memoryview], size: int) -> int:
         """Fill `buffers` in turn from byte `offset`."""
-        wanted = sum(map(len, buffers))
         try:
             if len(buffers) <= _MAX_BUFFERS:
                 done = os.preadv(self._descriptor, buffers, offset)
-                if done == wanted:  # nearly always: a regular file is read short at its end only
+                if done == size:  # nearly always: a regular file is read short at its end only
                     return done
             return self._read_rest(offset, buffers)
         except OSError as error:

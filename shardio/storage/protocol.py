@@ -29,8 +29,8 @@ class FileInfo:
 class RangeReader(Protocol):
     """An open file that is read at any byte, from any thread."""
 
-    def read_into(self, offset: int, buffers: Sequence[memoryview]) -> int:
-        """Fill `buffers` in turn from byte `offset`.
+    def read_into(self, offset: int, buffers: Sequence[memoryview], size: int) -> int:
+        """Fill `buffers`, which hold `size` bytes together, in turn from byte `offset`.
 
         Returns the bytes read: less than asked for only where the file ends.
         """

@@ -131,13 +131,12 @@ class _FsspecRanges:
         self._file = file
         self._turn = threading.Lock()
 
-    def read_into(self, offset: int, buffers: Sequence[memoryview]) -> int:
+    def read_into(self, offset: int, buffers: Sequence[memoryview], size: int) -> int:
         """Fill `buffers` in turn from byte `offset`."""
-        wanted = sum(map(len, buffers))
         try:
             with self._turn:
                 self._file.seek(offset)
-                data = self._file.read(wanted)
+                data = self._file.read(size)
         except Exception as error:
             raise translate(error, f"{self._path}, byte {offset}") from error
         at = 0

@@ -1,0 +1,152 @@
+"""Batches: made by step number, and handed out ahead of time by a thread."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reader.fetch import Fetcher, Slot
+from reader.options import BatchOptions
+from reader.order import Order
+from reader.pool import Pool, aligned
+from shardio.errors import DatasetError, OptionError
+
+if TYPE_CHECKING:
+    from reader.shardset import ShardSet
+
+Array = NDArray[Any]
+Batch = tuple[Array, list[Array]] | tuple[Array, list[Array], Array]
+
+# Batches made ahead of the one that the caller works on. More would only hide a storage that is
+# too slow for a moment; on average it cannot help.
+PREFETCH = 2
+_THREADS = 1
+
+
+@dataclass(frozen=True)
+class _Floats:
+    """Pooled memory of a float32 batch."""
+
+    array: NDArray[np.float32]
+
+
+class BatchMaker:
+    """Makes any batch of a stream: a pure function of the epoch and the step, for many threads."""
+
+    def __init__(self, shards: ShardSet, options: BatchOptions) -> None:
+        self.shards = shards
+        self.options = options
+        self.steps = options.steps(len(shards))
+        if self.steps == 0:
+            raise OptionError(
+                f"the set has {len(shards)} records, not one batch of {options.batch_size}; "
+                "choose a smaller batch_size, or drop_remainder=False"
+            )
+        unknown = [label.name for label in shards.labels if not label.classes]
+        if options.one_hot and unknown:
+            raise OptionError(
+                f"one_hot needs the number of classes of {', '.join(unknown)}, and there is no "
+                "dataset.json beside the shards; give classes= to open_shards"
+            )
+        self._order = Order(len(shards), options.shuffle, options.seed)
+        self._fetcher = Fetcher(list(shards.shards), shards.layout, verify=options.verify)
+        kept = PREFETCH + 2
+        self._slots: Pool[Slot] = Pool(kept)
+        self._floats: Pool[_Floats] = Pool(kept)
+
+    def make(self, epoch: int, step: int) -> Batch:
+        """Make batch `step` of `epoch`."""
+        size = self.options.batch_size
+        first = step * size
+        ids = self._order.ids(epoch, first, min(first + size, len(self.shards)))
+        slot = self._slots.take() or Slot(self.shards.layout, size)
+        integers = self._fetcher.fetch(ids, slot)
+        images = self._images(slot, len(ids))
+        labels = [
+            self._label(integers[:, index], index) for index in range(len(self.shards.labels))
+        ]
+        if self.options.rows:
+            return images, labels, integers[:, -1].copy()
+        return images, labels
+
+    def _images(self, slot: Slot, count: int) -> Array:
+        """Turn the pixels of a slot into images; the slot is not used by the caller any more."""
+        shape = (count, *self.shards.shape)
+        if self.options.dtype == "uint8":
+            return self._slots.lease(slot)[:count].reshape(shape)
+        memory = self._floats.take()
+        if memory is None:
+            size = slot.array.size * np.dtype(np.float32).itemsize
+            memory = _Floats(aligned(size).view(np.float32).reshape(slot.array.shape))
+        np.divide(slot.array[:count], np.float32(255), out=memory.array[:count])
+        self._slots.give(slot)
+        return self._floats.lease(memory)[:count].reshape(shape)
+
+    def _label(self, values: NDArray[np.int64], index: int) -> Array:
+        label = self.shards.labels[index]
+        if label.classes and values.max() >= label.classes:
+            raise DatasetError(
+                f"label {label.name} is {values.max()}, but it has {label.classes} classes"
+            )
+        if not self.options.one_hot:
+            return values.astype(np.int32)
+        one_hot = np.zeros((len(values), label.classes), dtype=np.float32)
+        one_hot[np.arange(len(values)), values] = 1
+        return one_hot
+
+
+class Batches(Iterator[Batch]):
+    """The batches of a stream, in order, made ahead by a thread.
+
+    `len` is the number of batches of one epoch. `close` ends the thread, as does forgetting the
+    iterator; `with` may be used.
+    """
+
+    def __init__(self, maker: BatchMaker) -> None:
+        self._maker = maker
+        options = maker.options
+        epochs = (
+            itertools.count(options.start_epoch)
+            if options.epochs is None
+            else range(options.start_epoch, options.start_epoch + options.epochs)
+        )
+        self._waiting = ((epoch, step) for epoch in epochs for step in range(maker.steps))
+        self._ahead: deque[Future[Batch]] = deque()
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="shardio-batches")
+        self._closed = False
+
+    def __len__(self) -> int:
+        return self._maker.steps
+
+    def __next__(self) -> Batch:
+        if self._closed:
+            raise StopIteration
+        for epoch, step in itertools.islice(self._waiting, PREFETCH + 1 - len(self._ahead)):
+            self._ahead.append(self._pool.submit(self._maker.make, epoch, step))
+        if not self._ahead:
+            self.close()
+            raise StopIteration
+        try:
+            return self._ahead.popleft().result()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Stop making batches; the iterator is at its end."""
+        self._closed = True
+        self._ahead.clear()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def __enter__(self) -> Batches:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

@@ -1,0 +1,98 @@
+"""What a set of shards is, and whether it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from reader.fetch import Fetcher, ShardFile, Slot
+from reader.shardset import ShardSet
+from shardio.errors import ShardioError
+from shardio.storage import storage_for
+
+_READ_BYTES = 1 << 23
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class ShardFault:
+    """A shard that is not whole, and why."""
+
+    path: str
+    reason: str
+
+
+def info(shards: ShardSet) -> list[str]:
+    """Describe a set of shards in lines for people."""
+    height, width, _ = shards.shape
+    size = sum(shard.records for shard in shards.shards) * shards.layout.stride
+    total = len(shards.shards) + len(shards.left_out)
+    lines = [
+        f"records   {len(shards):,} in {len(shards.shards)} shards, {size / 1e6:,.1f} MB",
+        f"images    {width}x{height} RGB, uint8; {shards.layout.stride:,} bytes a record",
+    ]
+    for label in shards.labels:
+        classes = f"{label.classes:,} classes" if label.classes else "number of classes not known"
+        lines.append(f"label     {label.name}: {classes}")
+    if not shards.labels:
+        lines.append("label     none")
+    if shards.left_out:
+        lines.append(
+            f"partial   {len(shards.shards)} of {total} shards are taken; left out are "
+            f"{', '.join(shards.left_out[:5])}{', ...' if len(shards.left_out) > 5 else ''}"
+        )
+    manifest = shards.manifest
+    if manifest is None:
+        return [*lines, "manifest  none: sizes and digests cannot be compared"]
+    transform = manifest.transform
+    crop = "none" if transform.crop is None else ",".join(map(str, transform.crop))
+    return [
+        *lines,
+        f"made by   crop {crop}, resize {transform.size[0]}x{transform.size[1]} "
+        f"{transform.resample}, Pillow {manifest.versions.pillow}, {manifest.versions.libjpeg}",
+        f"dataset   {manifest.rows_read:,} rows = {manifest.rows_written:,} written + "
+        f"{manifest.rows_rejected:,} rejected, seed {manifest.seed}",
+        f"id        {manifest.fingerprint[:16]}",
+    ]
+
+
+def verify(shards: ShardSet, progress: Callable[[int], object]) -> list[ShardFault]:
+    """Read every byte: compare all CRCs and, with a manifest, the SHA-256 of every shard.
+
+    `progress` is told the number of records read. Returns the shards that are not whole, with the
+    first fault of each.
+    """
+    faults = []
+    for shard in shards.shards:
+        try:
+            _verify_records(shards, shard, progress)
+            _verify_digest(shard)
+        except ShardioError as error:
+            faults.append(ShardFault(shard.path, str(error)))
+    return faults
+
+
+def _verify_records(shards: ShardSet, shard: ShardFile, progress: Callable[[int], object]) -> None:
+    fetcher = Fetcher([shard], shards.layout, verify=True)
+    slot = Slot(shards.layout, _BATCH)
+    for start in range(0, shard.records, _BATCH):
+        ids = np.arange(start, min(start + _BATCH, shard.records))
+        fetcher.fetch(ids, slot)
+        progress(len(ids))
+
+
+def _verify_digest(shard: ShardFile) -> None:
+    if shard.entry is None:
+        return
+    digest = hashlib.sha256()
+    with storage_for(shard.path).open_stream(shard.path) as stream:
+        while block := stream.read(_READ_BYTES):
+            digest.update(block)
+    if digest.hexdigest() != shard.entry.sha256:
+        raise ShardioError(
+            f"{shard.path}: its SHA-256 is {digest.hexdigest()}, dataset.json says "
+            f"{shard.entry.sha256}"
+        )

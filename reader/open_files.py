@@ -1,0 +1,59 @@
+"""A bounded number of open shards, the least recently used closed first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+
+from shardio.storage import RangeReader
+
+# Well below the usual limit of 1,024 open files a process.
+MAX_OPEN = 256
+
+
+class OpenFiles:
+    """Open files by number, for many threads.
+
+    `open_file` opens the file of a number. A file that is pushed out is closed by the last thread
+    that still reads from it, since closing a descriptor under a read could hit another file that
+    has got the same number.
+    """
+
+    def __init__(self, open_file: Callable[[int], RangeReader], most: int = MAX_OPEN) -> None:
+        self._open_file = open_file
+        self._most = most
+        self._files: OrderedDict[int, _File] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, number: int) -> _File:
+        """Return the file; it stays open as long as the caller holds the result."""
+        with self._lock:
+            file = self._files.get(number)
+            if file is not None:
+                self._files.move_to_end(number)
+                return file
+        fresh = _File(self._open_file(number))
+        with self._lock:
+            # Another thread may have been quicker; its file serves as well.
+            file = self._files.setdefault(number, fresh)
+            self._files.move_to_end(number)
+            if len(self._files) > self._most:
+                self._files.popitem(last=False)
+        return file
+
+    def close(self) -> None:
+        """Forget all files."""
+        with self._lock:
+            self._files.clear()
+
+
+class _File:
+    """Closes its file when nobody refers to it any more."""
+
+    def __init__(self, reader: RangeReader) -> None:
+        self.reader = reader
+        self.read_into = reader.read_into
+
+    def __del__(self) -> None:
+        self.reader.close()

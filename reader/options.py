@@ -1,0 +1,54 @@
+"""The options of a stream of batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shardio.errors import OptionError
+
+SHUFFLES = ("exact", "none")
+DTYPES = ("float32", "uint8")
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """What batches look like and in which order they come.
+
+    `shuffle` is `exact`, a new permutation of all records in every epoch, or `none`, as stored.
+    `epochs` is the number of epochs, None for no end; the first one is `start_epoch`. `dtype` is
+    that of the images: `float32` in [0, 1] or `uint8`. `one_hot` gives labels as float32 (batch,
+    classes) in place of integers. `drop_remainder` leaves out a last batch that is not full.
+    `rows` adds the row ids of the input table as a third element. `verify` checks every CRC.
+    """
+
+    batch_size: int = 128
+    shuffle: str = "exact"
+    seed: int = 1
+    epochs: int | None = 1
+    start_epoch: int = 0
+    dtype: str = "float32"
+    one_hot: bool = False
+    drop_remainder: bool = True
+    rows: bool = False
+    verify: bool = True
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise OptionError(f"batch_size must be at least 1, not {self.batch_size}")
+        if self.shuffle not in SHUFFLES:
+            raise OptionError(
+                f"shuffle must be one of {', '.join(map(repr, SHUFFLES))}, not {self.shuffle!r}"
+            )
+        if self.epochs is not None and self.epochs < 1:
+            raise OptionError(f"epochs must be at least 1, or None, not {self.epochs}")
+        if self.start_epoch < 0:
+            raise OptionError(f"start_epoch must be at least 0, not {self.start_epoch}")
+        if self.dtype not in DTYPES:
+            raise OptionError(
+                f"dtype must be one of {', '.join(map(repr, DTYPES))}, not {self.dtype!r}"
+            )
+
+    def steps(self, records: int) -> int:
+        """Return the number of batches of one epoch over `records` records."""
+        full, rest = divmod(records, self.batch_size)
+        return full + (rest > 0 and not self.drop_remainder)

@@ -1,0 +1,69 @@
+"""Memory for batches, used again when nobody looks at it any more.
+
+A fresh array a batch costs more than filling it: the kernel has to clear its pages first. So a
+batch is built in pooled memory, and goes to the user as an array whose base is a lease. A view of
+the array, or a view of a view, holds the same lease; when the last of them is gone, the lease
+gives the memory back. What the user keeps is never overwritten.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+# TensorFlow takes a NumPy array without a copy if it starts at a multiple of this.
+ALIGNMENT = 64
+
+
+class _Memory(Protocol):
+    @property
+    def array(self) -> NDArray[Any]: ...
+
+
+_M = TypeVar("_M", bound=_Memory)
+
+
+def aligned(size: int) -> NDArray[np.uint8]:
+    """Return `size` bytes that start at a multiple of 64."""
+    whole = np.empty(size + ALIGNMENT, dtype=np.uint8)
+    start = -whole.ctypes.data % ALIGNMENT
+    return whole[start : start + size]
+
+
+class Pool(Generic[_M]):
+    """Free pieces of memory of one kind; `most` of them are kept."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._free: list[_M] = []
+        self._lock = Lock()
+
+    def take(self) -> _M | None:
+        """Return a free piece, None if there is none."""
+        with self._lock:
+            return self._free.pop() if self._free else None
+
+    def give(self, memory: _M) -> None:
+        """Take a piece back."""
+        with self._lock:
+            if len(self._free) < self._most:
+                self._free.append(memory)
+
+    def lease(self, memory: _M) -> NDArray[Any]:
+        """Return the array of a piece; the piece comes back when its last view is gone."""
+        return np.asarray(_Lease(self, memory))
+
+
+class _Lease:
+    """The owner of a leased array, as NumPy sees it."""
+
+    def __init__(self, pool: Pool[Any], memory: _Memory) -> None:
+        self._pool = pool
+        self._memory = memory
+        self.__array_interface__ = memory.array.__array_interface__
+
+    def __del__(self) -> None:
+        self._pool.give(self._memory)

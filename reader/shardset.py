@@ -1,0 +1,96 @@
+"""An opened set of shards: how many records, one of them, or batches of them."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reader.batches import Batches, BatchMaker
+from reader.fetch import Fetcher, ShardFile, Slot
+from reader.options import BatchOptions
+from shardio.format.layout import RecordLayout
+from shardio.format.manifest import Label, Manifest
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class ShardSet:
+    """Shards that were found and checked; made by `open_shards`.
+
+    `shape` is (height, width, 3) of every image. `labels` are the heads; without a manifest their
+    number of classes is 0, which stands for not known. `left_out` are the shards of the same splits
+    that the glob did not take.
+    """
+
+    shards: tuple[ShardFile, ...]
+    layout: RecordLayout
+    shape: tuple[int, int, int]
+    labels: tuple[Label, ...]
+    manifest: Manifest | None
+    left_out: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return self._records
+
+    @cached_property
+    def _records(self) -> int:
+        return sum(shard.records for shard in self.shards)
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """The number of classes of every head."""
+        return tuple(label.classes for label in self.labels)
+
+    @cached_property
+    def _fetcher(self) -> Fetcher:
+        return Fetcher(list(self.shards), self.layout, verify=True)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], list[int]]:
+        """Return one record: the image, uint8 (height, width, 3), and its labels."""
+        number = operator.index(index)
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"record {number} of {len(self)}")
+        slot = Slot(self.layout, 1)
+        integers = self._fetcher.fetch(np.array([number % len(self)]), slot)
+        return slot.array[0].reshape(self.shape), integers[0, :-1].tolist()
+
+    def batches(self, batch_size: int = 128, **options: Any) -> Batches:
+        """Iterate over batches in NumPy.
+
+        A batch is `(x, [y0, y1, ...])`: `x` is (batch, height, width, 3), float32 in [0, 1] or
+        uint8; each label is int32 (batch,) or, with `one_hot`, float32 (batch, classes). With
+        `rows` the third element holds the rows of the input table, int64 (batch,). A batch is the
+        caller's to keep and to change. The keyword arguments are those of `BatchOptions`.
+        """
+        return Batches(self._maker(batch_size, options))
+
+    def to_tf_dataset(self, batch_size: int = 128, **options: Any) -> tf.data.Dataset:
+        """Make a `tf.data.Dataset` of batches; each pass over it is the next epoch.
+
+        Its elements are `(x, (y0, y1, ...))`, as of `batches`. With `epochs` a pass is as many
+        epochs. The keyword arguments are those of `BatchOptions`.
+        """
+        from reader.tensorflow_io import to_tf_dataset
+
+        return to_tf_dataset(self._maker(batch_size, options))
+
+    def to_keras(self, batch_size: int = 128, **options: Any) -> keras.utils.PyDataset:
+        """Make a `keras.utils.PyDataset` of batches; each epoch of `fit` is the next one.
+
+        Its items are `(x, (y0, y1, ...))`, as of `batches`. The keyword arguments are those of
+        `BatchOptions`.
+        """
+        from reader.keras_io import KerasBatches
+
+        return KerasBatches(self._maker(batch_size, options))
+
+    def _maker(self, batch_size: int, options: dict[str, Any]) -> BatchMaker:
+        return BatchMaker(self, BatchOptions(batch_size=batch_size, **options))

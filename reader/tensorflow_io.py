@@ -1,0 +1,89 @@
+"""Batches as a `tf.data.Dataset`. With keras_io, the only file that imports tensorflow."""
+
+from __future__ import annotations
+
+import itertools
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from reader.batches import BatchMaker
+from shardio.errors import MissingExtraError, ShardioError
+
+try:
+    import tensorflow as tf
+except ImportError as error:
+    raise MissingExtraError(
+        "to_tf_dataset needs TensorFlow: pip install 'shardio[tensorflow]'"
+    ) from error
+
+# Two, so that one batch is read while another is checked.
+_PARALLEL = 2
+
+
+def to_tf_dataset(maker: BatchMaker) -> tf.data.Dataset:
+    """Make the dataset.
+
+    A range over the steps is mapped to batches by several calls into Python; this is three times
+    as fast as `from_generator`, which makes one call after the other and copies each array. A
+    pooled array is aligned as TensorFlow wants it, so that it becomes a tensor without a copy.
+    """
+    options, steps = maker.options, maker.steps
+    passes = itertools.count()
+    lock = Lock()
+
+    def next_pass() -> np.int64:
+        with lock:
+            return np.int64(next(passes))
+
+    def make(number: np.int64, index: np.int64) -> list[Any]:
+        epochs = options.epochs or 0  # an endless stream has one pass
+        epoch, step = divmod(int(index), steps)
+        try:
+            x, labels, *rows = maker.make(options.start_epoch + int(number) * epochs + epoch, step)
+        except ShardioError as error:
+            # TensorFlow shows the text of an exception, and keeps only a built-in's type.
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
+        return [x, *labels, *rows]
+
+    specs = _specs(maker)
+
+    def batch(number: tf.Tensor, index: tf.Tensor) -> tuple[Any, ...]:
+        tensors = tf.numpy_function(make, [number, index], [spec.dtype for spec in specs])
+        for tensor, spec in zip(tensors, specs, strict=True):
+            tensor.set_shape(spec.shape)
+        heads = len(maker.shards.labels)
+        return (tensors[0], tuple(tensors[1 : 1 + heads]), *tensors[1 + heads :])
+
+    total = tf.data.INFINITE_CARDINALITY if options.epochs is None else steps * options.epochs
+    indices = 2**62 if options.epochs is None else total
+
+    def one_pass(_: tf.Tensor) -> tf.data.Dataset:
+        number = tf.numpy_function(next_pass, [], tf.int64)
+        number.set_shape(())
+        return tf.data.Dataset.range(indices).map(lambda index: (number, index))
+
+    dataset = tf.data.Dataset.range(1).flat_map(one_pass)
+    dataset = dataset.map(batch, num_parallel_calls=_PARALLEL, deterministic=True)
+    dataset = dataset.prefetch(_PARALLEL)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(total))
+    settings = tf.data.Options()
+    # The files are no files to TensorFlow, and each replica would start a pass of its own.
+    settings.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return dataset.with_options(settings)
+
+
+def _specs(maker: BatchMaker) -> list[tf.TensorSpec]:
+    """Return dtype and shape of everything in a batch."""
+    options, shards = maker.options, maker.shards
+    size = options.batch_size if options.drop_remainder else None
+    label = tf.float32 if options.one_hot else tf.int32
+    return [
+        tf.TensorSpec((size, *shards.shape), tf.as_dtype(options.dtype)),
+        *(
+            tf.TensorSpec((size, head.classes) if options.one_hot else (size,), label)
+            for head in shards.labels
+        ),
+        *([tf.TensorSpec((size,), tf.int64)] if options.rows else []),
+    ]
