@@ -51,6 +51,7 @@ class Slot:
             for three in zip(self.heads, self.array, self.rests, strict=True)
             for row in three
         ]
+        self.records = [self.pieces[at : at + 3] for at in range(0, len(self.pieces), 3)]
 
 
 class Fetcher:
@@ -80,11 +81,15 @@ class Fetcher:
         stride = self._layout.stride
         numbers = np.searchsorted(self._ends, ids, side="right")
         offsets = ((ids - self._starts[numbers]) * stride).tolist()
+        files = {number: self._files.get(number) for number in np.unique(numbers).tolist()}
+        shards = numbers.tolist()
         for first, last in _runs(ids, numbers):
-            number = int(numbers[first])
-            size = (last - first) * stride
-            pieces = slot.pieces[3 * first : 3 * last]
-            got = self._files.get(number).read_into(offsets[first], pieces, size)
+            number = shards[first]
+            if last - first == 1:  # the usual case of a shuffled order, so it is kept short
+                pieces, size = slot.records[first], stride
+            else:
+                pieces, size = slot.pieces[3 * first : 3 * last], (last - first) * stride
+            got = files[number].read_into(offsets[first], pieces, size)
             if got != size:
                 raise DatasetError(
                     f"{self._shards[number].path} ends at byte {offsets[first] + got}, within "
@@ -180,6 +185,8 @@ def _runs(ids: NDArray[np.int64], numbers: NDArray[np.integer[Any]]) -> list[tup
     """Cut `ids` into runs of neighbours in one shard, each short enough for one system call."""
     breaks = np.flatnonzero((np.diff(ids) != 1) | (np.diff(numbers) != 0)) + 1
     edges = [0, *breaks.tolist(), len(ids)]
+    if len(breaks) == len(ids) - 1:
+        return list(pairwise(edges))
     return [
         (first, min(first + _RUN, last))
         for start, last in pairwise(edges)
