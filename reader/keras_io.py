@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any
+
+import numpy as np
 
 from reader.batches import BatchMaker
 from shardio.errors import MissingExtraError
@@ -14,21 +17,31 @@ except ImportError as error:
 
 
 class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships no types
-    """A PyDataset; an item depends on its index and on the epochs that have ended, on nothing else.
+    """A PyDataset whose items depend on their index and on the number of passes that have ended.
 
-    So `fit` may look at an item before the first epoch, as it does, without that item being lost.
+    `fit` looks at a few items before the first epoch and then calls `on_epoch_end`, for a pass that
+    never was. So an end counts only
+
+    - after `on_epoch_begin`, if every item was asked for since the last end;
+    - without `on_epoch_begin`, as in a loop of the user's own, if the next call asks for an item.
+
+    With `steps_per_epoch` Keras ends epochs in the middle of a pass, and the order stays the same;
+    `to_tf_dataset(...).repeat()` has no such limit.
     """
 
     def __init__(self, maker: BatchMaker) -> None:
         super().__init__()
         self._maker = maker
         self._passes = 0
+        self._begun = False
+        self._unsure = 0
+        self._asked = np.zeros(len(self), dtype=bool)
+        self._lock = Lock()
 
     @property
     def num_batches(self) -> int | None:
         """The number of batches of a pass, None without an end."""
-        epochs = self._maker.options.epochs
-        return None if epochs is None else self._maker.steps * epochs
+        return None if self._maker.options.epochs is None else len(self)
 
     def __len__(self) -> int:
         return self._maker.steps * (self._maker.options.epochs or 1)
@@ -37,11 +50,28 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
         options = self._maker.options
         if options.epochs is not None and not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
+        with self._lock:
+            self._passes += self._unsure
+            self._unsure = 0
+            self._asked[index % len(self)] = True
+            # Without an end there is one pass, and the index tells the epoch.
+            first = options.start_epoch + self._passes * (options.epochs or 0)
         epoch, step = divmod(index, self._maker.steps)
-        first = options.start_epoch + self._passes * (options.epochs or 0)
         x, labels, *rows = self._maker.make(first + epoch, step)
         return (x, tuple(labels), *rows)
 
+    def on_epoch_begin(self) -> None:
+        """Be told that `fit` starts an epoch."""
+        with self._lock:
+            self._begun = True
+            self._unsure = 0
+
     def on_epoch_end(self) -> None:
         """Go on to the next order."""
-        self._passes += 1
+        with self._lock:
+            if not self._begun:
+                self._unsure += 1
+            elif self._asked.all():
+                self._passes += 1
+            self._begun = False
+            self._asked[:] = False
