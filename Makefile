@@ -1,0 +1,64 @@
+# The first target without arguments is the help. Every target sets up what it needs in .venv.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := data/captcha
+
+# The input table and the folder of shards; the demo's without arguments.
+TABLE ?= $(DEMO)/labels.csv
+OUT ?= $(if $(filter $(DEMO)/labels.csv,$(TABLE)),$(DEMO)/shards,shards)
+# A glob (in quotes), or the folder of a dataset.
+SHARDS ?= $(DEMO)/shards/train-*.tfrecord
+# More options for the converter, e.g. ARGS='--crop none --size 64x64'.
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help shards train test test-slow lint bench clean
+
+help: ## show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
+		while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+shards: $(VENV)/.convert $(if $(filter $(DEMO)/labels.csv,$(TABLE)),$(DEMO)/labels.csv) ## convert images to shards [TABLE=labels.csv OUT=folder ARGS='--size 64x64']; without TABLE, the demo
+	$(BIN)/python -m converter '$(TABLE)' '$(OUT)' $(ARGS)
+
+train: $(VENV)/.train ## train a small Keras model [SHARDS='folder/train-*.tfrecord']; without SHARDS, on the demo
+	$(if $(filter file,$(origin SHARDS)),@test -e $(DEMO)/shards/dataset.json || $(MAKE) --no-print-directory shards)
+	$(BIN)/python examples/captcha/train.py '$(SHARDS)' $(ARGS)
+
+test: $(VENV)/.dev ## run the tests but for the slow ones
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: $(VENV)/.dev ## run the slow tests
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev ## measure converting and reading against the usual ways, side by side
+	$(BIN)/python benchmarks/convert.py
+	$(BIN)/python benchmarks/read.py
+
+clean: ## remove the environment, the demo data and everything else that was made
+	rm -rf $(VENV) data build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(DEMO)/labels.csv: | $(VENV)/.convert
+	rm -rf $(DEMO)
+	$(BIN)/python examples/captcha/make_captchas.py $(DEMO)
+
+# Stamps, one for each set of extras: what a target does not need is not installed for it.
+$(VENV)/.convert: pyproject.toml .ci/install .ci/headers
+	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert
+	@touch $@
+
+$(VENV)/.train: pyproject.toml .ci/install .ci/headers
+	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml .ci/install .ci/headers
+	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow,dev
+	@touch $@

@@ -1,0 +1,48 @@
+"""Interleaved rounds of several ways to do the same work, and a table of their medians."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to do the work; `run` returns the number of items that it did."""
+
+    name: str
+    run: Callable[[], int]
+
+
+def measure(ways: list[Way], rounds: int) -> dict[str, list[float]]:
+    """Run every way once to warm up, then `rounds` times in turn; returns items a second."""
+    rates: dict[str, list[float]] = {way.name: [] for way in ways}
+    for number in range(rounds + 1):
+        for way in ways:
+            start = time.perf_counter()
+            items = way.run()
+            rate = items / (time.perf_counter() - start)
+            if number:
+                rates[way.name].append(rate)
+    return rates
+
+
+def table(rates: dict[str, list[float]], base: str, unit: str = "images/s") -> str:
+    """Format medians, extremes and the median of the ratios to `base`, round by round."""
+    width = max(map(len, rates))
+    lines = [
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
+        f"median of {len(rates[base])} interleaved rounds",
+        f"{'':{width}}  {unit:>12}  {'min':>10}  {'max':>10}  ratio to {base}",
+    ]
+    for name, values in rates.items():
+        ratio = statistics.median(a / b for a, b in zip(values, rates[base], strict=True))
+        lines.append(
+            f"{name:{width}}  {statistics.median(values):12,.0f}  {min(values):10,.0f}  "
+            f"{max(values):10,.0f}  {ratio:.2f}"
+        )
+    return "\n".join(lines)

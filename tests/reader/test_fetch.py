@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from reader import open_shards
+from reader.fetch import Fetcher, Slot
+from reader.open_files import OpenFiles
+from shardio.errors import CorruptRecordError, DatasetError
+from shardio.storage import storage_for
+from tests.reader.datasets import Made, write_dataset
+
+FIXTURE = settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60
+)
+
+
+@FIXTURE
+@given(st.lists(st.integers(0, 36), min_size=1, max_size=50))
+def test_any_records_in_any_order_come_as_they_were_written(made: Made, ids: list[int]) -> None:
+    shards = open_shards(made.glob)
+    fetcher = Fetcher(list(shards.shards), shards.layout, verify=True)
+    slot = Slot(shards.layout, len(ids))
+    integers = fetcher.fetch(np.array(ids), slot)
+    assert (slot.array.reshape(-1, 2, 3, 3) == made.images[ids]).all()
+    assert (integers[:, :-1] == made.labels[ids]).all()
+    assert (integers[:, -1] == made.rows[ids]).all()
+
+
+def test_a_run_longer_than_one_system_call_takes(tmp_path: Path) -> None:
+    made = write_dataset(tmp_path, (1500, 1))
+    shards = open_shards(made.glob)
+    slot = Slot(shards.layout, 1501)
+    Fetcher(list(shards.shards), shards.layout, verify=True).fetch(np.arange(1501), slot)
+    assert (slot.array.reshape(-1, 2, 3, 3) == made.images).all()
+
+
+@FIXTURE
+@given(st.data())
+def test_any_flipped_bit_is_caught_and_named(made: Made, data: st.DataObject) -> None:
+    stride = made.layout.stride
+    path = made.shard(4)
+    whole = path.read_bytes()
+    bit = data.draw(st.integers(0, 8 * len(whole) - 1))
+    damaged = bytearray(whole)
+    damaged[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(damaged)
+    record = bit // 8 // stride
+    shards = open_shards(made.glob)
+    with pytest.raises((CorruptRecordError, DatasetError)) as caught:
+        shards[14 + record]
+    path.write_bytes(whole)
+    assert f"{path}: record {record} at byte " in str(caught.value)
+    at = int(str(caught.value).split("at byte ")[1].split(":")[0])
+    assert record * stride <= at <= bit // 8
+
+
+@pytest.mark.parametrize("shuffle", ["exact", "none"])
+def test_a_flipped_bit_ends_a_stream_of_batches(made: Made, shuffle: str) -> None:
+    path = made.shard(4)
+    damaged = bytearray(path.read_bytes())
+    damaged[7 * made.layout.stride + 40] ^= 4
+    path.write_bytes(damaged)
+    with pytest.raises(CorruptRecordError, match=f"{path}: record 7 at byte"):
+        list(open_shards(made.glob).batches(4, shuffle=shuffle))
+
+
+def test_without_verify_a_damaged_pixel_passes_but_not_a_damaged_head(made: Made) -> None:
+    path = made.shard(4)
+    stride = made.layout.stride
+    damaged = bytearray(path.read_bytes())
+    damaged[7 * stride + made.layout.image_offset] ^= 4
+    path.write_bytes(damaged)
+    shards = open_shards(made.glob)
+    assert len(list(shards.batches(1, verify=False))) == 37
+    damaged[7 * stride + 3] ^= 4
+    path.write_bytes(damaged)
+    with pytest.raises(CorruptRecordError, match="record 7 at byte"):
+        list(open_shards(made.glob).batches(1, verify=False))
+
+
+def test_a_swapped_shard_is_named_at_its_first_touch(made: Made, tmp_path: Path) -> None:
+    other = write_dataset(tmp_path / "others", seed=5)
+    shutil.copy(other.shard(4), made.shard(4))
+    shards = open_shards(made.glob)
+    shards[13]
+    with pytest.raises(DatasetError, match=f"{made.shard(4)} is not the shard that dataset.json"):
+        shards[14 + 11]
+
+
+def test_a_shard_cut_after_it_was_opened_is_named(made: Made) -> None:
+    shards = open_shards(made.glob)
+    shards[14]
+    with made.shard(4).open("r+b") as file:
+        file.truncate(5 * made.layout.stride + 3)
+    with pytest.raises(DatasetError, match=r"ends at byte .*cut while it was read"):
+        shards[14 + 5]
+
+
+def test_open_files_are_bounded_and_closed(tmp_path: Path) -> None:
+    made = write_dataset(tmp_path, (1,) * 40)
+    paths = [str(made.shard(i)) for i in range(40)]
+    files = OpenFiles(lambda number: storage_for(paths[number]).open_ranges(paths[number]), most=5)
+
+    def opened() -> int:
+        return sum(
+            str(tmp_path) in str(link.readlink())
+            for link in Path("/proc/self/fd").iterdir()
+            if link.is_symlink()
+        )
+
+    held = files.get(0)
+    for number in range(40):
+        files.get(number)
+    assert opened() == 6  # five, and the one that is held
+    buffer = bytearray(3)
+    assert held.read_into(0, [memoryview(buffer)], 3) == 3
+    del held
+    assert opened() == 5
+    files.close()
+    assert opened() == 0

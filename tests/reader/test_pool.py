@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from reader.pool import ALIGNMENT, Pool, aligned
+
+
+@dataclass(frozen=True)
+class Piece:
+    array: NDArray[np.uint8]
+
+
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 1_572_864])
+def test_memory_is_aligned(size: int) -> None:
+    memory = aligned(size)
+    assert memory.size == size
+    assert memory.ctypes.data % ALIGNMENT == 0
+
+
+def test_memory_comes_back_only_when_the_last_view_of_a_view_is_gone() -> None:
+    pool: Pool[Piece] = Pool(2)
+    piece = Piece(np.zeros(24, dtype=np.uint8))
+    lease = pool.lease(piece)
+    view = lease[2:].reshape(2, 11)[1][3:5]
+    del lease
+    gc.collect()
+    assert pool.take() is None
+    del view
+    gc.collect()
+    assert pool.take() is piece
+
+
+def test_no_more_is_kept_than_asked_for() -> None:
+    pool: Pool[Piece] = Pool(1)
+    pieces = [Piece(np.zeros(1, dtype=np.uint8)) for _ in range(3)]
+    for piece in pieces:
+        pool.give(piece)
+    assert pool.take() is pieces[0]
+    assert pool.take() is None

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from reader import ShardSet, open_shards
+from tests.reader.datasets import Made
+
+
+def orders(batches: Any) -> list[int]:
+    return [int(row) for _, _, rows in batches for row in rows]
+
+
+def test_elements_are_those_of_the_numpy_batches(made: Made) -> None:
+    shards = open_shards(made.glob)
+    for options in ({}, {"dtype": "uint8"}, {"one_hot": True, "drop_remainder": False}):
+        ours = list(shards.batches(5, seed=3, rows=True, **options))
+        theirs = list(shards.to_tf_dataset(5, seed=3, rows=True, **options))
+        assert len(ours) == len(theirs)
+        for (x, ys, rows), (tx, tys, trows) in zip(ours, theirs, strict=True):  # type: ignore[misc]
+            assert tx.dtype == x.dtype
+            assert np.array_equal(tx, x)
+            assert isinstance(tys, tuple)
+            for y, ty in zip(ys, tys, strict=True):
+                assert ty.dtype == y.dtype
+                assert np.array_equal(ty, y)
+            assert np.array_equal(trows, rows)
+
+
+def test_the_shapes_are_known_to_a_graph(made: Made) -> None:
+    shards = open_shards(made.glob)
+    x, ys = shards.to_tf_dataset(5, one_hot=True).element_spec
+    assert x == tf.TensorSpec((5, 2, 3, 3), tf.float32)
+    assert ys == (tf.TensorSpec((5, 7), tf.float32), tf.TensorSpec((5, 30), tf.float32))
+    x, ys = shards.to_tf_dataset(5, drop_remainder=False, dtype="uint8").element_spec
+    assert x == tf.TensorSpec((None, 2, 3, 3), tf.uint8)
+    assert ys == (tf.TensorSpec((None,), tf.int32),) * 2
+
+
+def test_the_cardinality_is_known(made: Made) -> None:
+    shards = open_shards(made.glob)
+    assert len(shards.to_tf_dataset(5)) == 7
+    assert len(shards.to_tf_dataset(5, drop_remainder=False)) == 8
+    assert len(shards.to_tf_dataset(5, epochs=3)) == 21
+    endless = shards.to_tf_dataset(5, epochs=None)
+    assert endless.cardinality() == tf.data.INFINITE_CARDINALITY
+    assert len(list(endless.take(20))) == 20
+
+
+def test_each_pass_is_the_next_epoch(made: Made) -> None:
+    shards = open_shards(made.glob)
+    epochs = orders(shards.batches(5, rows=True, epochs=4))
+    dataset = shards.to_tf_dataset(5, rows=True)
+    assert orders(dataset) == epochs[:35]
+    assert orders(dataset) == epochs[35:70]
+    assert orders(shards.to_tf_dataset(5, rows=True).repeat(4)) == epochs
+    assert orders(shards.to_tf_dataset(5, rows=True, epochs=4)) == epochs
+    assert orders(shards.to_tf_dataset(5, rows=True, start_epoch=2, epochs=2)) == epochs[70:]
+    endless = shards.to_tf_dataset(5, rows=True, epochs=None).take(28)
+    assert orders(endless) == epochs
+
+
+def test_an_error_keeps_its_words(made: Made) -> None:
+    path = made.shard(4)
+    damaged = bytearray(path.read_bytes())
+    damaged[-1] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(tf.errors.OpError, match=f"CorruptRecordError: {path}: record 22 at"):
+        list(open_shards(made.glob).to_tf_dataset(5))
+
+
+class Watched(keras.Model):  # type: ignore[misc]
+    """Keeps the labels of the second head, whose 30 classes tell batches apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flat = keras.layers.Flatten()
+        self.heads = [keras.layers.Dense(c, activation="softmax") for c in (7, 30)]
+        self.seen: list[list[int]] = []
+
+    def call(self, x: Any) -> Any:
+        return tuple(head(self.flat(x)) for head in self.heads)
+
+    def train_step(self, data: Any) -> Any:
+        self.seen.append(data[1][1].numpy().tolist())
+        return super().train_step(data)
+
+
+def watched(built: bool) -> Watched:
+    """Make a model; one that is not built has `fit` look at a batch to find the shapes."""
+    model = Watched()
+    if built:
+        model(np.zeros((1, 2, 3, 3), dtype=np.float32))
+    model.compile("sgd", loss=["sparse_categorical_crossentropy"] * 2, run_eagerly=True)
+    return model
+
+
+def labels(shards: ShardSet, epochs: int) -> list[list[int]]:
+    return [batch[1][1].tolist() for batch in shards.batches(5, epochs=epochs)]
+
+
+@pytest.mark.parametrize("built", [True, False])
+@pytest.mark.parametrize("kind", ["to_tf_dataset", "to_keras"])
+def test_fit_sees_every_batch_of_every_epoch_once(made: Made, kind: str, built: bool) -> None:
+    shards = open_shards(made.glob)
+    model = watched(built)
+    model.fit(getattr(shards, kind)(5), epochs=2, shuffle=False, verbose=0)
+    assert model.seen == labels(shards, 2)
+    assert model.seen[:7] != model.seen[7:]
+
+
+def test_fit_again_goes_on_with_the_next_epoch(made: Made) -> None:
+    shards = open_shards(made.glob)
+    model = watched(True)
+    batches = shards.to_keras(5)
+    for _ in range(3):
+        model.fit(batches, epochs=1, shuffle=False, verbose=0, validation_data=batches)
+    epochs = labels(shards, 5)
+    # The validation is a pass of its own each time.
+    assert model.seen == epochs[:7] + epochs[14:21] + epochs[28:]
+
+
+def test_keras_items_follow_the_users_own_loop(made: Made) -> None:
+    shards = open_shards(made.glob)
+    batches = shards.to_keras(5, one_hot=True)
+    assert len(batches) == 7
+    x, ys = batches[0]
+    assert x.shape == (5, 2, 3, 3)
+    assert x.dtype == np.float32
+    assert isinstance(ys, tuple)
+    assert [y.shape for y in ys] == [(5, 7), (5, 30)]
+    epochs = [batch[0] for batch in shards.batches(5, epochs=3)]
+    for epoch in range(3):
+        for index in range(7):
+            assert np.array_equal(batches[index][0], epochs[epoch * 7 + index])
+        batches.on_epoch_end()
+    with pytest.raises(IndexError):
+        batches[7]
+
+
+def test_one_look_and_the_end_of_an_epoch_change_the_order(made: Made) -> None:
+    batches = open_shards(made.glob).to_keras(5)
+    first = batches[0][0].copy()
+    batches.on_epoch_end()
+    assert not np.array_equal(batches[0][0], first)
+
+
+def test_keras_gives_what_the_generator_of_images_gave(made: Made) -> None:
+    # The stored order stands for the generator's own; values and types are compared.
+    batches = open_shards(made.glob).to_keras(5, one_hot=True, shuffle="none")
+    for index in range(len(batches)):
+        at = slice(5 * index, 5 * index + 5)
+        x, ys = batches[index]
+        assert np.array_equal(x, (made.images[at] / 255.0).astype(np.float32))
+        for head, y in enumerate(ys):
+            assert np.array_equal(
+                y, keras.utils.to_categorical(made.labels[at, head], (7, 30)[head])
+            )
