@@ -22,12 +22,18 @@ if TYPE_CHECKING:
     from reader.shardset import ShardSet
 
 Array = NDArray[Any]
-Batch = tuple[Array, list[Array]] | tuple[Array, list[Array], Array]
+# (x, [y0, y1, ...]), and the rows as a third element if asked for; a union of the two would
+# have every caller check what it has itself chosen.
+Batch = tuple[Any, ...]
 
 # Batches made ahead of the one that the caller works on. More would only hide a storage that is
-# too slow for a moment; on average it cannot help.
-PREFETCH = 2
+# too slow for a moment; on average it cannot help. One thread makes them: a second one gets no
+# further, as each read gives up the interpreter's lock and has to win it back (benchmarks/read.py).
+_PREFETCH = 2
 _THREADS = 1
+# The prefetched ones, the one that the caller works on, and the one before it, which the caller's
+# variable still holds while the next is asked for.
+_ALIVE = _PREFETCH + 2
 
 
 @dataclass(frozen=True)
@@ -38,9 +44,16 @@ class _Floats:
 
 
 class BatchMaker:
-    """Makes any batch of a stream: a pure function of the epoch and the step, for many threads."""
+    """Makes any batch of a stream: a pure function of the epoch and the step.
 
-    def __init__(self, shards: ShardSet, options: BatchOptions) -> None:
+    `threads` may make batches at once, and `alive` batches are looked at at once, the one that is
+    being made among them; the memory for so many is taken at the first batch and used again, so
+    that what the reader owns does not depend on how long it reads, nor on luck.
+    """
+
+    def __init__(
+        self, shards: ShardSet, options: BatchOptions, *, threads: int, alive: int
+    ) -> None:
         self.shards = shards
         self.options = options
         self.steps = options.steps(len(shards))
@@ -57,16 +70,18 @@ class BatchMaker:
             )
         self._order = Order(len(shards), options.shuffle, options.seed)
         self._fetcher = Fetcher(list(shards.shards), shards.layout, verify=options.verify)
-        kept = PREFETCH + 2
-        self._slots: Pool[Slot] = Pool(kept)
-        self._floats: Pool[_Floats] = Pool(kept)
+        floats = options.dtype == "float32"
+        self._slots = Pool(
+            lambda: Slot(shards.layout, options.batch_size), threads if floats else alive
+        )
+        self._floats = Pool(self._new_floats, alive if floats else 0)
 
     def make(self, epoch: int, step: int) -> Batch:
         """Make batch `step` of `epoch`."""
         size = self.options.batch_size
         first = step * size
         ids = self._order.ids(epoch, first, min(first + size, len(self.shards)))
-        slot = self._slots.take() or Slot(self.shards.layout, size)
+        slot = self._slots.take()
         integers = self._fetcher.fetch(ids, slot)
         images = self._images(slot, len(ids))
         labels = [
@@ -82,12 +97,14 @@ class BatchMaker:
         if self.options.dtype == "uint8":
             return self._slots.lease(slot)[:count].reshape(shape)
         memory = self._floats.take()
-        if memory is None:
-            size = slot.array.size * np.dtype(np.float32).itemsize
-            memory = _Floats(aligned(size).view(np.float32).reshape(slot.array.shape))
         np.divide(slot.array[:count], np.float32(255), out=memory.array[:count])
         self._slots.give(slot)
         return self._floats.lease(memory)[:count].reshape(shape)
+
+    def _new_floats(self) -> _Floats:
+        shape = self.options.batch_size, self.shards.layout.image_bytes
+        size = shape[0] * shape[1] * np.dtype(np.float32).itemsize
+        return _Floats(aligned(size).view(np.float32).reshape(shape))
 
     def _label(self, values: NDArray[np.int64], index: int) -> Array:
         label = self.shards.labels[index]
@@ -109,9 +126,8 @@ class Batches(Iterator[Batch]):
     iterator; `with` may be used.
     """
 
-    def __init__(self, maker: BatchMaker) -> None:
-        self._maker = maker
-        options = maker.options
+    def __init__(self, shards: ShardSet, options: BatchOptions) -> None:
+        self._maker = maker = BatchMaker(shards, options, threads=_THREADS, alive=_ALIVE)
         epochs = (
             itertools.count(options.start_epoch)
             if options.epochs is None
@@ -128,7 +144,7 @@ class Batches(Iterator[Batch]):
     def __next__(self) -> Batch:
         if self._closed:
             raise StopIteration
-        for epoch, step in itertools.islice(self._waiting, PREFETCH + 1 - len(self._ahead)):
+        for epoch, step in itertools.islice(self._waiting, _PREFETCH + 1 - len(self._ahead)):
             self._ahead.append(self._pool.submit(self._maker.make, epoch, step))
         if not self._ahead:
             self.close()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reader.open_files import OpenFiles
-from reader.pool import Pool, aligned
+from reader.pool import aligned
 from shardio.errors import CorruptRecordError, DatasetError
 from shardio.format.framing import FOOTER_BYTES, frame_header, mask_crc, mask_crcs
 from shardio.format.layout import RecordLayout
@@ -67,10 +67,6 @@ class Fetcher:
         self._prefix_crc = crc32c.crc32c(layout.prefix)
         self._files = OpenFiles(self._open)
         self._touched: set[int] = set()
-
-    def slot(self, pool: Pool[Slot], records: int) -> Slot:
-        """Return room for `records` records, from the pool if it has any."""
-        return pool.take() or Slot(self._layout, records)
 
     def fetch(self, ids: NDArray[np.int64], slot: Slot) -> NDArray[np.int64]:
         """Read the records `ids` into the first rows of `slot`.

@@ -8,12 +8,18 @@ from typing import Any
 import numpy as np
 
 from reader.batches import BatchMaker
+from reader.options import BatchOptions
+from reader.shardset import ShardSet
 from shardio.errors import MissingExtraError
 
 try:
     import keras
 except ImportError as error:
     raise MissingExtraError("to_keras needs Keras: pip install 'shardio[tensorflow]'") from error
+
+
+# Keras asks for one item after the other and copies it.
+_ALIVE = 2
 
 
 class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships no types
@@ -29,9 +35,9 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
     `to_tf_dataset(...).repeat()` has no such limit.
     """
 
-    def __init__(self, maker: BatchMaker) -> None:
+    def __init__(self, shards: ShardSet, options: BatchOptions) -> None:
         super().__init__()
-        self._maker = maker
+        self._maker = BatchMaker(shards, options, threads=1, alive=_ALIVE)
         self._passes = 0
         self._begun = False
         self._unsure = 0

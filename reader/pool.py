@@ -8,6 +8,7 @@ gives the memory back. What the user keeps is never overwritten.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Lock
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -34,22 +35,33 @@ def aligned(size: int) -> NDArray[np.uint8]:
 
 
 class Pool(Generic[_M]):
-    """Free pieces of memory of one kind; `most` of them are kept."""
+    """Pieces of memory of one kind, each made by `new`.
 
-    def __init__(self, most: int) -> None:
+    `most` pieces are made when the first one is asked for, and their pages touched; more are made
+    while the caller keeps so many, and not kept afterwards.
+    """
+
+    def __init__(self, new: Callable[[], _M], most: int) -> None:
+        self._new = new
         self._most = most
-        self._free: list[_M] = []
+        self._free: list[_M] | None = None
         self._lock = Lock()
 
-    def take(self) -> _M | None:
-        """Return a free piece, None if there is none."""
+    def take(self) -> _M:
+        """Return a piece."""
         with self._lock:
-            return self._free.pop() if self._free else None
+            if self._free is None:
+                self._free = [self._new() for _ in range(self._most)]
+                for piece in self._free:
+                    piece.array.fill(0)
+            if self._free:
+                return self._free.pop()
+        return self._new()
 
     def give(self, memory: _M) -> None:
         """Take a piece back."""
         with self._lock:
-            if len(self._free) < self._most:
+            if self._free is not None and len(self._free) < self._most:
                 self._free.append(memory)
 
     def lease(self, memory: _M) -> NDArray[Any]:

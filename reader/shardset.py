@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.batches import Batches, BatchMaker
+from reader.batches import Batches
 from reader.fetch import Fetcher, ShardFile, Slot
 from reader.options import BatchOptions
 from shardio.format.layout import RecordLayout
@@ -70,7 +70,7 @@ class ShardSet:
         `rows` the third element holds the rows of the input table, int64 (batch,). A batch is the
         caller's to keep and to change. The keyword arguments are those of `BatchOptions`.
         """
-        return Batches(self._maker(batch_size, options))
+        return Batches(self, BatchOptions(batch_size=batch_size, **options))
 
     def to_tf_dataset(self, batch_size: int = 128, **options: Any) -> tf.data.Dataset:
         """Make a `tf.data.Dataset` of batches; each pass over it is the next epoch.
@@ -80,7 +80,7 @@ class ShardSet:
         """
         from reader.tensorflow_io import to_tf_dataset
 
-        return to_tf_dataset(self._maker(batch_size, options))
+        return to_tf_dataset(self, BatchOptions(batch_size=batch_size, **options))
 
     def to_keras(self, batch_size: int = 128, **options: Any) -> keras.utils.PyDataset:
         """Make a `keras.utils.PyDataset` of batches; each epoch of `fit` is the next one.
@@ -90,7 +90,4 @@ class ShardSet:
         """
         from reader.keras_io import KerasBatches
 
-        return KerasBatches(self._maker(batch_size, options))
-
-    def _maker(self, batch_size: int, options: dict[str, Any]) -> BatchMaker:
-        return BatchMaker(self, BatchOptions(batch_size=batch_size, **options))
+        return KerasBatches(self, BatchOptions(batch_size=batch_size, **options))

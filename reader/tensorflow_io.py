@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from reader.batches import BatchMaker
+from reader.options import BatchOptions
+from reader.shardset import ShardSet
 from shardio.errors import MissingExtraError, ShardioError
 
 try:
@@ -20,16 +22,19 @@ except ImportError as error:
 
 # Two, so that one batch is read while another is checked.
 _PARALLEL = 2
+# Those being made, those in TensorFlow's own queue, and those of this step and the one before.
+_ALIVE = 2 * _PARALLEL + 2
 
 
-def to_tf_dataset(maker: BatchMaker) -> tf.data.Dataset:
+def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
     """Make the dataset.
 
     A range over the steps is mapped to batches by several calls into Python; this is three times
     as fast as `from_generator`, which makes one call after the other and copies each array. A
     pooled array is aligned as TensorFlow wants it, so that it becomes a tensor without a copy.
     """
-    options, steps = maker.options, maker.steps
+    maker = BatchMaker(shards, options, threads=_PARALLEL, alive=_ALIVE)
+    steps = maker.steps
     passes = itertools.count()
     lock = Lock()
 
@@ -53,7 +58,7 @@ def to_tf_dataset(maker: BatchMaker) -> tf.data.Dataset:
         tensors = tf.numpy_function(make, [number, index], [spec.dtype for spec in specs])
         for tensor, spec in zip(tensors, specs, strict=True):
             tensor.set_shape(spec.shape)
-        heads = len(maker.shards.labels)
+        heads = len(shards.labels)
         return (tensors[0], tuple(tensors[1 : 1 + heads]), *tensors[1 + heads :])
 
     total = tf.data.INFINITE_CARDINALITY if options.epochs is None else steps * options.epochs

@@ -79,7 +79,8 @@ def write_dataset(
         start += count
         whole = b"".join(records)
         (folder / str(name)).write_bytes(whole)
-        crcs = [int.from_bytes(record[-4:], "little") for record in records] or [None]
+        crcs: list[int | None] = [int.from_bytes(record[-4:], "little") for record in records]
+        crcs = crcs or [None]
         digest = hashlib.sha256(whole).hexdigest()
         entries.append(ShardEntry(str(name), split, count, len(whole), digest, crcs[0], crcs[-1]))
     manifest = replace(manifest, shards=tuple(entries))

@@ -55,7 +55,7 @@ def test_every_batch_holds_what_the_order_says(
     assert len(batches) == steps
     seen: list[int] = []
     sizes: list[int] = []
-    for x, ys, rows in batches:  # type: ignore[misc]
+    for x, ys, rows in batches:
         ids = [by_row[int(row)] for row in rows]
         seen += ids
         sizes.append(len(ids))
