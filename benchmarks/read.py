@@ -17,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import made_shards
 import tensorflow as tf
-from rounds import Way, measure, table
+from rounds import Way, measure, table, timed
 
 from reader import ShardSet, open_shards
 
@@ -76,11 +76,11 @@ def ways(shards: ShardSet, paths: list[str]) -> list[Way]:
     """List the ways to read."""
 
     def numpy(name: str, **options: Any) -> Way:
-        return Way(f"numpy {name}", lambda: drain(shards.batches(BATCH, **options)))
+        return Way(f"numpy {name}", timed(lambda: drain(shards.batches(BATCH, **options))))
 
     def tensors(name: str, make: Callable[[], tf.data.Dataset]) -> Way:
         dataset = make()
-        return Way(name, lambda: drain(dataset))
+        return Way(name, timed(lambda: drain(dataset)))
 
     stride = shards.layout.stride
     return [
@@ -97,7 +97,7 @@ def ways(shards: ShardSet, paths: list[str]) -> list[Way]:
             lambda: shards.to_tf_dataset(BATCH, dtype="uint8", shuffle="none"),
         ),
         tensors("to_tf float32 exact", lambda: shards.to_tf_dataset(BATCH)),
-        Way("bare preadv, in sequence", lambda: bare(paths, BATCH * stride, stride)),
+        Way("bare preadv, in sequence", timed(lambda: bare(paths, BATCH * stride, stride))),
     ]
 
 

@@ -12,10 +12,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Way:
-    """A way to do the work; `run` returns the number of items that it did."""
+    """A way to do the work; `run` does it and returns items a second."""
 
     name: str
-    run: Callable[[], int]
+    run: Callable[[], float]
+
+
+def timed(work: Callable[[], int]) -> Callable[[], float]:
+    """Turn work that returns its number of items into a run."""
+
+    def run() -> float:
+        start = time.perf_counter()
+        items = work()
+        return items / (time.perf_counter() - start)
+
+    return run
 
 
 def measure(ways: list[Way], rounds: int) -> dict[str, list[float]]:
@@ -23,9 +34,7 @@ def measure(ways: list[Way], rounds: int) -> dict[str, list[float]]:
     rates: dict[str, list[float]] = {way.name: [] for way in ways}
     for number in range(rounds + 1):
         for way in ways:
-            start = time.perf_counter()
-            items = way.run()
-            rate = items / (time.perf_counter() - start)
+            rate = way.run()
             if number:
                 rates[way.name].append(rate)
     return rates

@@ -1,0 +1,107 @@
+"""How fast images are converted: one and two workers against the plain loop.
+
+    python benchmarks/convert.py [--images 4000] [--rounds 5] [--folder data/bench-images]
+
+The plain loop is the reference expression with TensorFlow's own writer: open, crop, resize,
+np.array, TFRecordWriter, in one process, with the same Pillow. Each run is a process of its own;
+imports are not counted, but the start of workers is. The images are the demo's, in the page cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rounds import Way, measure, table
+
+DEMO = Path(__file__).parent.parent / "examples" / "captcha" / "make_captchas.py"
+
+
+def plain(labels: Path, out: Path) -> float:
+    """Convert with the plain loop; returns the seconds."""
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import numpy as np
+    import tensorflow as tf
+    from PIL import Image
+
+    def ints(value: int) -> tf.train.Feature:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    start = time.perf_counter()
+    out.mkdir(parents=True)
+    with (
+        labels.open(newline="") as file,
+        tf.io.TFRecordWriter(str(out / "train.tfrecord")) as writer,
+    ):
+        for number, row in enumerate(csv.DictReader(file)):
+            image = Image.open(labels.parent / row["path"]).crop((186, 0, 300, 30))
+            pixels = np.array(image.resize((128, 32)))[..., :3]
+            bytes_list = tf.train.BytesList(value=[pixels.tobytes()])
+            features = {"image": tf.train.Feature(bytes_list=bytes_list), "row": ints(number)}
+            features |= {head: ints(int(row[head])) for head in ("y0", "y1", "y2", "y3")}
+            example = tf.train.Example(features=tf.train.Features(feature=features))
+            writer.write(example.SerializeToString())
+    return time.perf_counter() - start
+
+
+def ours(labels: Path, out: Path, workers: int) -> float:
+    """Convert with `workers` processes; returns the seconds."""
+    from converter import convert
+
+    start = time.perf_counter()
+    convert(str(labels), str(out), workers=workers)
+    return time.perf_counter() - start
+
+
+def way(name: str, how: str, labels: Path, images: int) -> Way:
+    """Make a way that runs this script as `--only HOW` and takes the time that it prints."""
+    out = labels.parent.parent / "bench-out"
+
+    def run() -> float:
+        shutil.rmtree(out, ignore_errors=True)
+        command = [sys.executable, __file__, "--only", how, str(labels), str(out)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return images / float(done.stdout.split()[-1])
+
+    return Way(name, run)
+
+
+def main() -> None:
+    """Measure and print."""
+    if sys.argv[1:2] == ["--only"]:
+        how, labels, out = sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
+        print(plain(labels, out) if how == "plain" else ours(labels, out, int(how)))
+        return
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=4000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder", type=Path, default=Path("data/bench-images"))
+    arguments = parser.parse_args()
+    kinds = {"JPEG and RGBA PNG": "0.5", "JPEG": "0", "RGBA PNG": "1"}
+    for kind, share in kinds.items():
+        folder = arguments.folder / f"{arguments.images}-{share}"
+        labels = folder / "labels.csv"
+        if not labels.exists():
+            options = ["--images", str(arguments.images), "--png", share]
+            subprocess.run([sys.executable, str(DEMO), str(folder), *options], check=True)
+        rates = measure(
+            [
+                way("plain loop", "plain", labels, arguments.images),
+                way("1 worker", "1", labels, arguments.images),
+                way("2 workers", "2", labels, arguments.images),
+            ],
+            arguments.rounds,
+        )
+        print(f"{arguments.images} images, {kind}")
+        print(table(rates, "plain loop"))
+        print(table({name: rates[name] for name in ("1 worker", "2 workers")}, "1 worker"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The README's commands and code are run as they stand, on a few demo captchas."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+
+from reader import open_shards
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the demo's images and, made by the README's own commands, shards."""
+    folder = tmp_path_factory.mktemp("readme")
+    demo = ROOT / "examples" / "captcha" / "make_captchas.py"
+    command = [sys.executable, str(demo), "demo", "--images", "300", "--classes", "9"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    for name in ("labels.csv", "images"):
+        (folder / name).symlink_to(folder / "demo" / name)
+    (folder / "ssd").mkdir()
+    for line in "".join(blocks("sh")).splitlines():
+        if line.startswith("python -m converter"):
+            words = line.split("#")[0].replace("/ssd/", "ssd/").split()
+            subprocess.run([sys.executable, *words[1:]], cwd=folder, check=True, timeout=120)
+    (folder / "data" / "captcha").mkdir(parents=True)
+    shutil.copytree(folder / "ssd" / "shards", folder / "data" / "captcha" / "shards")
+    return folder
+
+
+def test_the_commands_make_what_they_say(place: Path) -> None:
+    assert open_shards(place / "ssd" / "shards").classes == (21000,) * 4
+    assert open_shards(place / "ssd" / "small").shape == (64, 64, 3)
+    assert not (place / "ssd" / "other").exists()
+
+
+# Keras tells everyone who gives it a tf.data.Dataset that its own shuffle is not used.
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
+def test_the_code_runs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    image = keras.Input((32, 128, 3))
+    pooled = keras.layers.Flatten()(keras.layers.AveragePooling2D(16)(image))
+    heads = [keras.layers.Dense(21000, activation="softmax")(pooled) for _ in range(4)]
+    model = keras.Model(image, heads)
+    model.compile("sgd", loss=["categorical_crossentropy"] * 4)
+    names: dict[str, Any] = {"model": model}
+    code = [block.replace("/ssd/", "ssd/") for block in blocks("python")]
+    assert len(code) == 3
+    for block in code:
+        exec(block, names)
+    assert names["x"].shape[1:] == (32, 128, 3)
+
+
+def test_every_option_is_in_the_table() -> None:
+    from dataclasses import fields
+
+    from reader.options import BatchOptions
+
+    rows = re.findall(r"^\| `(\w+)` \| `?(.*?)`? \|", README, re.MULTILINE)
+    defaults = {field.name: field.default for field in fields(BatchOptions)}
+    assert {name: default.strip('"') for name, default in rows} == {
+        name: str(default) for name, default in defaults.items()
+    }
+
+
+def test_code_is_within_the_first_30_lines() -> None:
+    assert "open_shards" in "\n".join(README.splitlines()[:30])
