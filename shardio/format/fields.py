@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -13,28 +14,33 @@ class Fields:
     """The fields of one JSON object, handed out by kind.
 
     A wrong field is noted in `problems` under its path and replaced by an empty value, so that
-    reading goes on and finds the next one. `close` notes the fields that nobody asked for.
+    reading goes on and finds the next one; `sound` tells whether that has happened here. `close`
+    notes the fields that nobody asked for.
     """
 
     def __init__(self, value: object, where: str, problems: list[str]) -> None:
         self._where = where
         self._problems = problems
         self._left: dict[str, Any] = {}
+        self.sound = True
         if isinstance(value, dict):
             self._left = dict(value)
         else:
-            problems.append(f"{where or 'the file'} is no JSON object")
+            self._note(f"{where or 'the file'} is no JSON object")
+
+    def _note(self, problem: str) -> None:
+        # JSON can hold half of a surrogate pair, which no terminal and no file takes.
+        self._problems.append(problem.encode(errors="backslashreplace").decode())
+        self.sound = False
 
     def _take(self, name: str, kind: str, fits: Callable[[Any], bool], empty: Any) -> Any:
         path = f"{self._where}.{name}" if self._where else name
         if name not in self._left:
-            self._problems.append(f"{path} is missing")
+            self._note(f"{path} is missing")
             return empty
         value = self._left.pop(name)
         if not fits(value):
-            shown = json.dumps(value, ensure_ascii=False)
-            shown = shown if len(shown) <= 60 else shown[:57] + "..."
-            self._problems.append(f"{path} must be {kind}, not {shown}")
+            self._note(f"{path} must be {kind}, not {show(value, 60)}")
             return empty
         return value
 
@@ -42,7 +48,7 @@ class Fields:
         """Take a string, one of `choices` where they are given."""
         kind = f"one of {', '.join(choices)}" if choices else "a string"
         value: str = self._take(
-            name, kind, lambda v: isinstance(v, str) and (not choices or v in choices), ""
+            name, kind, lambda v: _is_text(v) and (not choices or v in choices), ""
         )
         return value
 
@@ -96,7 +102,7 @@ class Fields:
         value = self._take(
             name,
             "a list of strings or null",
-            lambda v: v is None or (isinstance(v, list) and all(isinstance(i, str) for i in v)),
+            lambda v: v is None or (isinstance(v, list) and all(_is_text(i) for i in v)),
             None,
         )
         return None if value is None else tuple(value)
@@ -117,17 +123,39 @@ class Fields:
         """Note every field that was not taken."""
         for name in self._left:
             path = f"{self._where}.{name}" if self._where else name
-            self._problems.append(f"{path} is not a field of this version")
+            self._note(f"{path} is not a field of this version")
 
 
 def load(text: bytes, name: str) -> tuple[Fields, list[str]]:
     """Parse JSON; `name` stands in the error. Returns the top object and the list of problems."""
+    problems: list[str] = []
+    return Fields(parse(text, name), "", problems), problems
+
+
+def parse(text: bytes, name: str) -> Any:
+    """Parse JSON in UTF-8 in which no object has a field twice; `name` stands in the error."""
     try:
-        value = json.loads(text)
+        return json.loads(text.decode(), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{name} is not valid JSON: {error}") from error
-    problems: list[str] = []
-    return Fields(value, "", problems), problems
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = [name for name, count in counts.items() if count > 1]
+        raise ValueError(f"an object has {', '.join(map(ascii, twice))} more than once")
+    return fields
+
+
+def show(value: object, most: int) -> str:
+    """Return a value as JSON for an error, cut to `most` characters."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return "something nested too deeply"
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def dump(value: object) -> bytes:
@@ -143,3 +171,14 @@ def refuse(problems: list[str], name: str) -> None:
 
 def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_text(value: object) -> bool:
+    """Whether a value is a string that UTF-8 can hold."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

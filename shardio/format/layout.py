@@ -19,7 +19,6 @@ Lengths are plain varints: they are the same in all records anyway.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,6 +56,12 @@ class RecordLayout:
                 f"label names must be distinct, not empty, and neither {IMAGE!r} nor {ROW!r}: "
                 f"{', '.join(self.labels)}"
             )
+        try:
+            "".join(self.labels).encode()
+        except UnicodeEncodeError as error:
+            raise OptionError(
+                f"label names must be valid UTF-8: {', '.join(map(ascii, self.labels))}"
+            ) from error
         if self.image_bytes < 1:
             raise OptionError(f"an image needs at least one byte, not {self.image_bytes}")
 
@@ -152,18 +157,15 @@ class RecordLayout:
         try:
             names, image_bytes = _walk(data)
             layout = cls(image_bytes, names)
-        except (IndexError, OptionError, UnicodeDecodeError, ValueError, struct.error) as error:
+        except (IndexError, ValueError) as error:
             raise FormatError("the record is not in shardio's layout") from error
+        # The lengths first: what was read may claim to be longer than the record is.
+        if len(data) != layout.data_bytes or not data.startswith(layout.prefix):
+            raise FormatError("the record is not in shardio's layout")
         tail = np.frombuffer(data, dtype=np.uint8)[len(data) - layout.tail_bytes :]
         blank = tail.copy()
-        blank[layout._integer_bytes.ravel()] = 0
-        template = np.frombuffer(layout.tail_template, dtype=np.uint8).copy()
-        template[layout._integer_bytes.ravel()] = 0
-        if (
-            len(data) != layout.data_bytes
-            or not data.startswith(layout.prefix)
-            or not np.array_equal(blank, template)
-        ):
+        blank[layout._integer_bytes] &= 0x80
+        if blank.tobytes() != layout.tail_template:
             raise FormatError("the record is not in shardio's layout")
         return layout
 
@@ -222,6 +224,8 @@ def _enter(data: bytes, at: int, tag: int) -> tuple[int, int]:
         shift += 7
         if not byte & 0x80:
             break
+        if shift > 63:
+            raise ValueError(f"length at {at} has no end")
     if at + length > len(data):
         raise ValueError(f"field at {at} runs past the end")
     return at, at + length

@@ -186,10 +186,11 @@ def _shard(fields: Fields) -> ShardEntry:
 def _contradictions(manifest: Manifest) -> list[str]:
     """Return what the manifest says against itself."""
     problems: list[str] = []
+    stride: int | None = None
     try:
         stride = manifest.layout.stride
     except OptionError as error:
-        return [f"labels: {error}"]
+        problems.append(f"labels: {error}")
     for label in manifest.labels:
         if label.vocabulary is not None and len(label.vocabulary) != label.classes:
             problems.append(
@@ -203,7 +204,7 @@ def _contradictions(manifest: Manifest) -> list[str]:
             problems.append(f"{shard.file!r} is not the name of a shard of split {shard.split!r}")
             continue
         names.append(name)
-        if shard.bytes != shard.records * stride:
+        if stride is not None and shard.bytes != shard.records * stride:
             problems.append(
                 f"{shard.file} has {shard.bytes} bytes, but {shard.records} records of {stride} "
                 f"bytes make {shard.records * stride}"

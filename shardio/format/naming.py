@@ -18,7 +18,7 @@ LOCK = f"{WORK_FOLDER}/lock"
 SPLIT_PATTERN = "[A-Za-z][A-Za-z0-9_]*"
 MAX_SHARDS = 99_999
 
-_SHARD = re.compile(rf"({SPLIT_PATTERN})-(\d{{5}})-of-(\d{{5}})\.tfrecord")
+_SHARD = re.compile(rf"({SPLIT_PATTERN})-([0-9]{{5}})-of-([0-9]{{5}})\.tfrecord")
 
 
 @dataclass(frozen=True, order=True)

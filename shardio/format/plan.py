@@ -7,15 +7,17 @@ A restarted conversion goes on only where its own plan is the same. What does no
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any
 
-from shardio.format.fields import dump, load, refuse
+from shardio.format.fields import dump, parse, show
 from shardio.format.manifest import FORMAT, VERSION, Label, Versions
 from shardio.format.naming import PLAN
 from shardio.format.transform import Transform
+
+_NONE = object()
 
 
 @dataclass(frozen=True)
@@ -66,25 +68,33 @@ class ConversionPlan:
         """Name each field in which the plan in `text` is another one than this."""
         if text == self.to_json():
             return []
-        top, problems = load(text, name)
-        refuse(problems, name)
-        theirs: dict[str, Any] = dict(_flat("", json.loads(text)))
-        ours = dict(_flat("", json.loads(self.to_json())))
-        del top
-        return [
-            f"{key} was {theirs.get(key, 'not there')}, now it is {ours.get(key, 'not there')}"
-            for key in [*ours, *(key for key in theirs if key not in ours)]
-            if theirs.get(key) != ours.get(key)
-        ]
+        theirs, ours = parse(text, name), parse(self.to_json(), name)
+        return _differences("", theirs, ours)
 
 
-def _flat(where: str, value: Any) -> list[tuple[str, str]]:
-    """List the leaves of nested objects with their path; a list is one leaf."""
-    if isinstance(value, dict):
-        return [
-            leaf
-            for key, child in value.items()
-            for leaf in _flat(f"{where}.{key}" if where else key, child)
+def _differences(where: str, theirs: Any, ours: Any) -> list[str]:
+    """Describe what differs, each with its path; a list of anything but objects is one value."""
+    pairs: list[tuple[str, Any, Any]]
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        pairs = [
+            (f"{where}.{key}" if where else key, theirs.get(key, _NONE), ours.get(key, _NONE))
+            for key in {**ours, **theirs}
         ]
-    shown = json.dumps(value, ensure_ascii=False)
-    return [(where, shown if len(shown) <= 200 else f"{shown[:197]}...")]
+    elif _is_objects(theirs) and _is_objects(ours):
+        pairs = [
+            (f"{where}[{index}]", *both)
+            for index, both in enumerate(zip_longest(theirs, ours, fillvalue=_NONE))
+        ]
+    elif theirs == ours and type(theirs) is type(ours):
+        return []
+    else:
+        return [f"{where or 'the plan'} was {_show(theirs)}, now it is {_show(ours)}"]
+    return [line for pair in pairs for line in _differences(*pair)]
+
+
+def _is_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
+def _show(value: Any) -> str:
+    return "not there" if value is _NONE else show(value, 200)

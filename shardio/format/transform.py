@@ -66,8 +66,9 @@ class Transform:
         size = fields.integers("size", 2) or (0, 0)
         resample = fields.text("resample", RESAMPLINGS)
         pad = fields.boolean("pad")
+        sound = fields.sound
         fields.close()
-        if problems:
+        if not sound:
             return cls()
         try:
             return cls(

@@ -26,5 +26,12 @@ def storage_for(path: str) -> Storage:
 
 
 def join(folder: str, *names: str) -> str:
-    """Join names to a folder or a URL with slashes."""
-    return "/".join([folder.rstrip("/") or "/" * folder.startswith("/"), *names])
+    """Join names to a folder or a URL with slashes; an empty folder is the current one."""
+    scheme = _SCHEME.match(folder)
+    start = scheme[0] if scheme else ""
+    rest = folder[len(start) :]
+    if rest.startswith("/"):
+        start += "/"
+    # What is left of the root, or of a bare scheme, needs no slash of its own.
+    inner = rest.strip("/")
+    return start + "/".join([*([inner] if inner else []), *names])

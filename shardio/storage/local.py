@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from shardio.errors import MissingFileError, OutputError, StorageError, UnusableFileError
 from shardio.storage.protocol import FileInfo, RangeReader
@@ -39,11 +40,16 @@ class LocalStorage:
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    with suppress(FileNotFoundError):  # a link to nowhere, or gone since
-                        found.append(_info(os.path.join(folder, entry.name), entry.stat()))
-        except FileNotFoundError:
+                    try:
+                        status = entry.stat()
+                    except OSError as error:
+                        if error.errno in (errno.ENOENT, errno.ELOOP):
+                            continue  # a link to nowhere or to itself, or gone since
+                        raise
+                    found.append(_info(os.path.join(folder, entry.name), status))
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise translate(error, folder) from error
         return sorted(found, key=lambda info: info.path)
 
@@ -60,7 +66,7 @@ class LocalStorage:
 
     def open_stream(self, path: str) -> BinaryIO:
         """Open a file for reading; unbuffered, so read large pieces."""
-        return os.fdopen(_open_regular(path), "rb", buffering=0)
+        return cast(BinaryIO, _LocalStream(path, _open_regular(path)))
 
     @contextmanager
     def publish(self, path: str, *, attempt: str, overwrite: bool = True) -> Iterator[BinaryIO]:
@@ -71,7 +77,7 @@ class LocalStorage:
         try:
             os.makedirs(folder, exist_ok=True)
             file = open(temporary, "xb", buffering=_WRITE_BUFFER)  # noqa: SIM115
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise translate(error, path) from error
         try:
             try:
@@ -102,10 +108,39 @@ class LocalStorage:
                 shutil.rmtree(path)
             else:
                 os.unlink(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             pass
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise translate(error, path) from error
+
+
+class _LocalStream(io.FileIO):
+    """A file read from its start to its end, with errors of ours."""
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        super().__init__(descriptor, "rb")
+        self._path = path
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read at most `size` bytes."""
+        try:
+            return super().read(-1 if size is None else size)
+        except OSError as error:
+            raise translate(error, self._path) from error
+
+    def readall(self) -> bytes:
+        """Read to the end."""
+        try:
+            return super().readall()
+        except OSError as error:
+            raise translate(error, self._path) from error
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Read into a buffer."""
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            raise translate(error, self._path) from error
 
 
 class _LocalRanges:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, BinaryIO
+from datetime import datetime
+from io import BytesIO
+from typing import Any, BinaryIO, cast
 
 from shardio.errors import (
     MissingExtraError,
     MissingFileError,
     OutputError,
-    ShardioError,
     StorageError,
     UnusableFileError,
 )
 from shardio.storage.protocol import FileInfo, RangeReader
+from shardio.storage.remote_files import FsspecRanges, FsspecStream, translate
 from shardio.storage.temporary import temporary_name
 
 # What tells one version of a file from another, in the words of the various file systems.
-_IDENTITY_KEYS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
+_IDENTITY_KEYS = (
+    *("ETag", "etag", "md5Hash", "generation"),
+    *("ino", "mtime", "LastModified", "last_modified", "created"),
+)
+# What fsspec's own functions take for a pattern.
+_MAGIC = re.compile(r"[*?\[]")
 
 
 class FsspecStorage:
@@ -43,23 +50,22 @@ class FsspecStorage:
         except ValueError as error:
             raise StorageError(f"{self._scheme}:// is not a known storage: {error}") from error
 
-    def _url(self, name: str) -> str:
-        return str(self._files.unstrip_protocol(name))
-
     def list(self, folder: str) -> list[FileInfo]:
         """List the files and folders in `folder`."""
         try:
             files = self._files
             files.invalidate_cache(folder)
             entries = files.ls(folder, detail=True)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         except Exception as error:
             raise translate(error, folder) from error
-        base = folder.rstrip("/")
+        base = folder if folder.endswith("/") else f"{folder}/"
+        # Some file systems list a folder, or a file, as being in itself.
+        itself = str(files._strip_protocol(folder)).rstrip("/")
+        names = ((entry["name"].rstrip("/"), entry) for entry in entries)
         found = [
-            _info(f"{base}/{entry['name'].rstrip('/').rsplit('/', 1)[-1]}", entry)
-            for entry in entries
+            _info(base + name.rpartition("/")[2], entry) for name, entry in names if name != itself
         ]
         return sorted(found, key=lambda info: info.path)
 
@@ -74,96 +80,105 @@ class FsspecStorage:
 
     def open_ranges(self, path: str) -> RangeReader:
         """Open a file for reading at any byte."""
-        return _FsspecRanges(path, self.open_stream(path))
+        return FsspecRanges(path, self._open(path))
 
     def open_stream(self, path: str) -> BinaryIO:
         """Open a file for reading."""
+        return cast(BinaryIO, FsspecStream(path, self._open(path)))
+
+    def _open(self, path: str) -> Any:
         try:
-            file: BinaryIO = self._files.open(path, "rb")
+            file = self._files.open(path, "rb")
+        except FileExistsError as error:  # memory:// says so of a path below a file
+            raise MissingFileError(f"{path}: No such file or directory") from error
         except Exception as error:
             raise translate(error, path) from error
-        return file
+        # memory:// hands out one object, with one position, to all who open a file.
+        return BytesIO(file.getvalue()) if isinstance(file, BytesIO) else file
 
     @contextmanager
     def publish(self, path: str, *, attempt: str, overwrite: bool = True) -> Iterator[BinaryIO]:
         """Write a file that appears whole or not at all."""
         folder, _, name = path.rpartition("/")
         temporary = f"{folder}/{temporary_name(name, attempt)}"
-        files = self._files
         try:
-            files.makedirs(folder, exist_ok=True)
-            file = files.open(temporary, "wb")
+            files = self._files
+            if folder.rpartition("/")[0]:  # a scheme alone has no folder to make
+                files.makedirs(folder, exist_ok=True)
+            file = FsspecStream(path, files.open(temporary, "wb"))
+        except Exception as error:
+            raise translate(error, path) from error
+        try:
             try:
-                yield file
+                yield cast(BinaryIO, file)
             except BaseException:
-                # Closing would commit what is there; most files can drop it instead.
-                if hasattr(file, "discard"):
-                    with suppress(Exception):
-                        file.discard()
+                file.discard()
                 raise
-            finally:
-                file.close()
-            if not overwrite and files.exists(path):
-                raise OutputError(f"{path}: File exists")
-            files.mv(temporary, path)
-        except BaseException as error:
-            with suppress(Exception):
-                files.rm(temporary)
-            if isinstance(error, Exception) and not isinstance(error, ShardioError):
+            file.close()
+            self._check_target(path, overwrite)
+            try:
+                _move(files, temporary, path)
+            except Exception as error:
                 raise translate(error, path) from error
+        except BaseException:
+            with suppress(Exception):
+                files.rm_file(temporary)
             raise
+
+    def _check_target(self, path: str, overwrite: bool) -> None:
+        """Refuse to replace a folder, and a file that is to be kept."""
+        try:
+            there = self.stat(path)
+        except MissingFileError:
+            return
+        if there.is_folder:
+            raise UnusableFileError(f"{path}: Is a directory")
+        if not overwrite:
+            raise OutputError(f"{path}: File exists")
 
     def delete(self, path: str) -> None:
         """Remove a file, or a folder with all that is in it."""
         try:
-            self._files.rm(path, recursive=True)
-        except FileNotFoundError:
+            files = self._files
+            if _MAGIC.search(path):
+                _remove_each(files, path)
+            else:
+                files.rm(path, recursive=True)
+        except (FileNotFoundError, NotADirectoryError):
             pass
         except Exception as error:
             raise translate(error, path) from error
 
 
-class _FsspecRanges:
-    """A seekable file; it has one position, so threads take turns."""
+def _move(files: Any, temporary: str, path: str) -> None:
+    """Rename, or copy and remove where the file system cannot rename."""
+    from fsspec.spec import AbstractFileSystem
 
-    def __init__(self, path: str, file: BinaryIO) -> None:
-        self._path = path
-        self._file = file
-        self._turn = threading.Lock()
-
-    def read_into(self, offset: int, buffers: Sequence[memoryview], size: int) -> int:
-        """Fill `buffers` in turn from byte `offset`."""
-        try:
-            with self._turn:
-                self._file.seek(offset)
-                data = self._file.read(size)
-        except Exception as error:
-            raise translate(error, f"{self._path}, byte {offset}") from error
-        at = 0
-        for buffer in buffers:
-            piece = data[at : at + len(buffer)]
-            buffer[: len(piece)] = piece
-            at += len(piece)
-        return len(data)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+    # The general mv takes a path for a glob: `run[1]` would not be found.
+    if type(files).mv is AbstractFileSystem.mv:
+        files.cp_file(temporary, path)
+        files.rm_file(temporary)
+    else:
+        files.mv(temporary, path)
 
 
-def translate(error: Exception, path: str) -> Exception:
-    """Turn a foreign error into ours, naming the path."""
-    if isinstance(error, ShardioError):
-        return error
-    reason = str(error) or type(error).__name__
-    if isinstance(error, FileNotFoundError):
-        return MissingFileError(f"{path}: No such file or directory")
-    if isinstance(error, PermissionError | IsADirectoryError | NotADirectoryError):
-        return UnusableFileError(f"{path}: {reason}")
-    return StorageError(f"{path}: {reason}")
+def _remove_each(files: Any, path: str) -> None:
+    """Remove a path that fsspec's rm would take for a glob, and would then remove others."""
+    found = files.find(path, withdirs=True, detail=True)
+    for name, entry in sorted(found.items(), reverse=True):
+        with suppress(FileNotFoundError):  # a folder can vanish with its last file
+            if entry["type"] == "directory":
+                files.rmdir(name)
+            else:
+                files.rm_file(name)
 
 
 def _info(path: str, entry: dict[str, Any]) -> FileInfo:
     size = int(entry.get("size") or 0)
-    marks = [str(entry[key]) for key in _IDENTITY_KEYS if entry.get(key) is not None]
+    # memory:// gives a time in its list where info gives a date; the two must agree.
+    marks = [
+        str(mark.timestamp() if isinstance(mark, datetime) else mark)
+        for key in _IDENTITY_KEYS
+        if (mark := entry.get(key)) is not None
+    ]
     return FileInfo(path, size, ":".join([str(size), *marks]), entry.get("type") == "directory")

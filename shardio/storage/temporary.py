@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_TEMPORARY = re.compile(r"\.(.+)\.[A-Za-z0-9_-]+\.tmp")
+_TEMPORARY = re.compile(r"\.(.+)\.[A-Za-z0-9_-]+\.tmp", re.DOTALL)
 
 
 def temporary_name(name: str, attempt: str) -> str:

@@ -1,0 +1,245 @@
+"""The byte layout of a record, judged by TensorFlow's own parsers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shardio.errors import FormatError, OptionError
+from shardio.format.layout import IMAGE, MAX_LABEL, MAX_ROW, ROW, RecordLayout
+
+names = (
+    st.lists(st.text(min_size=1, max_size=40), max_size=6, unique=True)
+    .map(tuple)
+    .filter(lambda found: not {IMAGE, ROW} & set(found))
+)
+sizes = st.integers(1, 400) | st.sampled_from([127, 128, 16_383, 16_384, 70_000])
+edges = [0, 1, 127, 128, 2**7 - 1, 2**14, 2**21, 2**28 - 1, 2**28]
+label_values = st.integers(0, MAX_LABEL) | st.sampled_from([*edges, MAX_LABEL])
+row_values = st.integers(0, MAX_ROW) | st.sampled_from([*edges, 2**31, 2**32, MAX_ROW])
+
+
+@st.composite
+def records(draw: st.DrawFn) -> tuple[RecordLayout, bytes, list[int], int]:
+    layout = RecordLayout(draw(sizes), draw(names))
+    pixels = np.random.default_rng(draw(st.integers(0, 2**32))).bytes(layout.image_bytes)
+    labels = [draw(label_values) for _ in layout.labels]
+    return layout, pixels, labels, draw(row_values)
+
+
+def features(layout: RecordLayout) -> dict[str, Any]:
+    integers = {name: tf.io.FixedLenFeature([], tf.int64) for name in (*layout.labels, ROW)}
+    return {IMAGE: tf.io.FixedLenFeature([], tf.string), **integers}
+
+
+@settings(deadline=None, max_examples=60)
+@given(records())
+def test_tensorflow_reads_back_what_was_encoded(
+    record: tuple[RecordLayout, bytes, list[int], int],
+) -> None:
+    layout, pixels, labels, row = record
+    data = layout.encode(pixels, labels, row)
+    expected = dict(zip((*layout.labels, ROW), [*labels, row], strict=True))
+
+    parsed = tf.io.parse_single_example(data, features(layout))
+    assert parsed.pop(IMAGE).numpy() == pixels
+    assert {name: int(value) for name, value in parsed.items()} == expected
+
+    example = tf.train.Example.FromString(data)
+    found = dict(example.features.feature)
+    assert list(found.pop(IMAGE).bytes_list.value) == [pixels]
+    assert {name: list(value.int64_list.value) for name, value in found.items()} == {
+        name: [value] for name, value in expected.items()
+    }
+
+
+def test_tensorflow_reads_a_batch() -> None:
+    layout = RecordLayout(6, ("y0", "标签"))
+    rows = np.array([0, 5, MAX_ROW])
+    labels = np.array([[0, MAX_LABEL], [1, 2], [300, 70_000]])
+    tails = layout.tails(labels, rows)
+    data = [layout.prefix + bytes([i] * 6) + tails[i].tobytes() for i in range(3)]
+    parsed = tf.io.parse_example(data, features(layout))
+    assert parsed["row"].numpy().tolist() == rows.tolist()
+    assert parsed["y0"].numpy().tolist() == labels[:, 0].tolist()
+    assert parsed["标签"].numpy().tolist() == labels[:, 1].tolist()
+
+
+@settings(deadline=None, max_examples=100)
+@given(records())
+def test_every_record_of_a_layout_has_one_length(
+    record: tuple[RecordLayout, bytes, list[int], int],
+) -> None:
+    layout, pixels, labels, row = record
+    data = layout.encode(pixels, labels, row)
+    zero = layout.encode(bytes(layout.image_bytes), [0] * len(labels), 0)
+    assert len(data) == len(zero) == layout.data_bytes
+    assert layout.stride == layout.data_bytes + 16
+    assert data[len(layout.prefix) :][: layout.image_bytes] == pixels
+    assert layout.image_offset == 12 + len(layout.prefix) == len(layout.head)
+
+
+@settings(deadline=None, max_examples=100)
+@given(records())
+def test_the_layout_is_found_from_any_record(
+    record: tuple[RecordLayout, bytes, list[int], int],
+) -> None:
+    layout, pixels, labels, row = record
+    assert RecordLayout.discover(layout.encode(pixels, labels, row)) == layout
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_integers_invert_tails(data: st.DataObject) -> None:
+    layout = RecordLayout(1, data.draw(names))
+    heads = len(layout.labels)
+    count = data.draw(st.integers(0, 5))
+    labels = [[data.draw(label_values) for _ in range(heads)] for _ in range(count)]
+    rows = [data.draw(row_values) for _ in range(count)]
+    values = np.array(labels, dtype=np.int64).reshape(count, heads)
+    tails = layout.tails(values, np.array(rows, dtype=np.int64))
+    assert tails.shape == (count, layout.tail_bytes)
+    assert layout.integers(tails).tolist() == [
+        [*of_row, row] for of_row, row in zip(labels, rows, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("label", "row"), [(-1, 0), (MAX_LABEL + 1, 0), (2**40, 0), (0, -1), (0, MAX_ROW + 1)]
+)
+def test_integers_out_of_range_are_refused(label: int, row: int) -> None:
+    with pytest.raises(FormatError):
+        RecordLayout(1, ("y0",)).encode(b"x", [label], row)
+
+
+@pytest.mark.parametrize("size", [0, 2, 4])
+def test_an_image_of_another_size_is_refused(size: int) -> None:
+    with pytest.raises(FormatError, match=f"{size} bytes, not 3"):
+        RecordLayout(3, ()).encode(bytes(size), [], 0)
+
+
+@pytest.mark.parametrize("labels", [("a", "a"), ("",), ("image",), ("row",), ("a", "row")])
+def test_names_that_collide_are_refused(labels: tuple[str, ...]) -> None:
+    with pytest.raises(OptionError):
+        RecordLayout(3, labels)
+
+
+def test_a_name_that_utf8_cannot_hold_is_refused() -> None:
+    with pytest.raises(OptionError, match="UTF-8"):
+        RecordLayout(3, ("\ud800",))
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_an_empty_image_is_refused(size: int) -> None:
+    with pytest.raises(OptionError):
+        RecordLayout(size, ())
+
+
+def test_the_bytes_of_a_small_record_are_pinned() -> None:
+    layout = RecordLayout(3, ("y0", "y1"))
+    assert layout.encode(b"\x01\x02\x03", [5, MAX_LABEL], MAX_ROW).hex(" ") == (
+        "0a 46"
+        " 0a 10 0a 05 69 6d 61 67 65 12 07 0a 05 0a 03 01 02 03"
+        " 0a 0f 0a 02 79 30 12 09 1a 07 0a 05 85 80 80 80 00"
+        " 0a 0f 0a 02 79 31 12 09 1a 07 0a 05 ff ff ff ff 07"
+        " 0a 10 0a 03 72 6f 77 12 09 1a 07 0a 05 ff ff ff ff 7f"
+    )
+
+
+def test_a_shard_is_what_tensorflow_would_write_around_the_same_data(tmp_path: Path) -> None:
+    layout = RecordLayout(12, ("y0",))
+    data = [layout.encode(bytes([i]) * 12, [i], i) for i in range(5)]
+    path = tmp_path / "shard"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in data:
+            writer.write(record)
+    written = path.read_bytes()
+    assert len(written) == 5 * layout.stride
+    for index in range(5):
+        record = written[index * layout.stride :][: layout.stride]
+        assert record.startswith(layout.head)
+        assert record[12:-4] == data[index]
+        assert record[layout.image_offset :][:12] == bytes([index]) * 12
+
+
+def foreign_example() -> bytes:
+    def integer(value: int) -> Any:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    image = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"\1\2\3"]))
+    feature = {IMAGE: image, "y0": integer(7), ROW: integer(9)}
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    data: bytes = example.SerializeToString(deterministic=True)
+    return data
+
+
+def overlapping_keys() -> bytes:
+    """Entries of two bytes whose keys run on into the entries after them."""
+    from shardio.format.layout import _int64_entry, _tag_length
+
+    image = RecordLayout(1, ()).prefix[2:] + b"x"
+    entry = b"\x0a\x02\x0a\x40"
+    body = image + entry * 30 + b"\x41" * 64 + _int64_entry(ROW)
+    return _tag_length(0x0A, len(body)) + body
+
+
+VALID = RecordLayout(3, ("y0",)).encode(b"abc", [1], 2)
+
+FOREIGN = {
+    "empty": b"",
+    "one byte": b"\x0a",
+    "an Example of TensorFlow": foreign_example(),
+    "an empty Example": tf.train.Example().SerializeToString(),
+    "no label, no row": RecordLayout(3, ("y0",)).prefix + b"abc",
+    "bytes after the end": VALID + b"\0",
+    "a record twice": VALID * 2,
+    "a length without an end": b"\x0a" + b"\xff" * 100_000,
+    "keys that overlap": overlapping_keys(),
+    "a name that is not UTF-8": VALID.replace(b"y0", b"\xff\xff"),
+    "another first name": VALID.replace(b"image", b"imagf"),
+    "another last name": VALID.replace(b"row", b"raw"),
+    "a label that is a float list": VALID.replace(b"\x1a\x07", b"\x12\x07", 1),
+    "an integer in the shorter form": VALID.replace(b"\x81\x80", b"\x01\x80"),
+    "text": b"path,y0\na.png,3\n",
+}
+
+
+@pytest.mark.parametrize("data", FOREIGN.values(), ids=FOREIGN.keys())
+def test_foreign_records_are_refused(data: bytes) -> None:
+    with pytest.raises(FormatError):
+        RecordLayout.discover(data)
+
+
+def test_truncated_records_are_refused() -> None:
+    for size in range(len(VALID)):
+        with pytest.raises(FormatError):
+            RecordLayout.discover(VALID[:size])
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.binary(max_size=200))
+def test_random_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(FormatError):
+        RecordLayout.discover(data)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.integers(0, len(VALID) - 1), st.integers(0, 255))
+def test_a_changed_byte_is_refused_or_changes_the_content_only(at: int, byte: int) -> None:
+    data = bytearray(VALID)
+    data[at] = byte
+    try:
+        layout = RecordLayout.discover(bytes(data))
+    except FormatError:
+        return
+    tail = np.frombuffer(data, dtype=np.uint8)[None, -layout.tail_bytes :]
+    pixels = bytes(data[len(layout.prefix) :][: layout.image_bytes])
+    heads = layout.integers(tail)[0].tolist()
+    if heads[0] <= MAX_LABEL:
+        assert layout.encode(pixels, heads[:-1], heads[-1]) == data
