@@ -126,7 +126,11 @@ class Fetcher:
         shard = self._shards[number]
         reader = storage_for(shard.path).open_ranges(shard.path)
         if number not in self._touched:
-            self._touch(number, reader)
+            try:
+                self._touch(number, reader)
+            except BaseException:
+                reader.close()
+                raise
             self._touched.add(number)
         return reader
 

@@ -9,6 +9,8 @@ from shardio.storage.protocol import Storage
 from shardio.storage.remote import FsspecStorage
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+# With the host, which some file systems log in to.
+_ROOT = re.compile(rf"{_SCHEME.pattern}[^/]*")
 
 
 def scheme_of(path: str) -> str | None:
@@ -19,10 +21,8 @@ def scheme_of(path: str) -> str | None:
 
 def storage_for(path: str) -> Storage:
     """Return the storage that `path` belongs to: local disk for a plain path."""
-    scheme = scheme_of(path)
-    if scheme is None:
-        return LocalStorage()
-    return FsspecStorage(scheme)
+    root = _ROOT.match(path)
+    return LocalStorage() if root is None else FsspecStorage(root[0])
 
 
 def join(folder: str, *names: str) -> str:

@@ -30,25 +30,25 @@ _MAGIC = re.compile(r"[*?\[]")
 
 
 class FsspecStorage:
-    """The file system of one scheme, with fsspec's own configuration."""
+    """The file system that a URL's scheme and host name, with fsspec's own configuration."""
 
-    def __init__(self, scheme: str) -> None:
-        self._scheme = scheme
+    def __init__(self, root: str) -> None:
+        self._root = root
 
     @property
     def _files(self) -> Any:
         # Imported here: `import fsspec` costs 50 ms that a local run need not pay. fsspec keeps
         # one instance for each thread and process itself.
-        import fsspec
+        import fsspec.core
 
         try:
-            return fsspec.filesystem(self._scheme)
+            return fsspec.core.url_to_fs(self._root)[0]
         except ImportError as error:
             raise MissingExtraError(
-                f"{self._scheme}:// needs a package that is not installed: {error}"
+                f"{self._root} needs a package that is not installed: {error}"
             ) from error
         except ValueError as error:
-            raise StorageError(f"{self._scheme}:// is not a known storage: {error}") from error
+            raise StorageError(f"{self._root} is not a known storage: {error}") from error
 
     def list(self, folder: str) -> list[FileInfo]:
         """List the files and folders in `folder`."""
