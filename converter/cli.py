@@ -50,9 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("table", metavar="TABLE", help="the input table, a file or a URL")
     parser.add_argument("out", metavar="OUT", help="the folder or URL that gets the shards")
-    parser.add_argument(
-        "--version", action="version", version=_Version(), help="show versions and exit"
-    )
+    parser.add_argument("--version", action=_ShowVersions, nargs=0, help="show versions and exit")
 
     image = parser.add_argument_group("images")
     image.add_argument(
@@ -61,7 +59,8 @@ def build_parser() -> argparse.ArgumentParser:
         default="186,0,300,30",
         metavar="L,T,R,B",
         help="the box to cut out, in pixels; right and bottom are excluded; `none` keeps the "
-        "whole image (default: %(default)s)",
+        "whole image; a box that starts with a minus is written --crop=-9,0,... (default: "
+        "%(default)s)",
     )
     image.add_argument(
         "--size",
@@ -133,7 +132,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--max-rejects",
         default="1%",
-        metavar="1%%|N",
+        metavar="1%|N",
         help="fail if more images than this cannot be used (default: 1%%)",
     )
     run.add_argument(
@@ -149,6 +148,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
+    if arguments.pad and arguments.crop is None:
+        parser.error("--pad needs a box: it does nothing with --crop none")
     try:
         options = ConvertOptions(
             Transform(arguments.crop, arguments.size, arguments.resample, arguments.pad),
@@ -165,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _Bar() as bar:
             summary = convert(
                 arguments.table,
-                arguments.out.rstrip("/") or "/",
+                arguments.out,
                 options,
                 root=arguments.root,
                 engine=arguments.engine,
@@ -187,7 +188,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
-    print("\n".join(summary.lines()))
+    # A name that the terminal's encoding lacks must not fail what has succeeded.
+    encoding = sys.stdout.encoding or "utf-8"
+    text = "\n".join(summary.lines())
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
     return 0
 
 
@@ -230,17 +234,22 @@ class _Bar(NoProgress):
         self._bar.update(images)
 
 
-class _Version(str):
-    """The text of --version, made when it is asked for: it needs PIL."""
+class _ShowVersions(argparse.Action):
+    """Prints versions and exits; they are looked up only then, since that needs PIL."""
 
-    def __mod__(self, _: object) -> str:
-        try:
-            from converter import imaging
-        except MissingExtraError as error:
-            return f"shardio {__version__} ({error})"
-        found = imaging.versions()
-        kind = "" if imaging.is_simd() else " (not pillow-simd: slower)"
-        return f"shardio {__version__}, Pillow {found.pillow}{kind}, {found.libjpeg}"
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(_versions())
+        parser.exit()
+
+
+def _versions() -> str:
+    try:
+        from converter import imaging
+    except MissingExtraError as error:
+        return f"shardio {__version__} ({error})"
+    found = imaging.versions()
+    kind = "" if imaging.is_simd() else " (not pillow-simd: slower)"
+    return f"shardio {__version__}, Pillow {found.pillow}{kind}, {found.libjpeg}"
 
 
 def _kind(parse: Callable[[str], _T]) -> Callable[[str], _T]:

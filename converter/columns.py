@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,76 +16,127 @@ from shardio.errors import TableError
 from shardio.format.layout import MAX_LABEL
 from shardio.storage import storage_for
 
+_JSON_BLOCK = 1 << 20
+_JSON_LARGE_BLOCK = 1 << 30
+
 # More bad rows of one column than this are counted, not described.
 _DESCRIBED = 1000
 
 
 @dataclass(frozen=True)
 class TableReader:
-    """An open table: the names of its columns, and a function that reads some of them."""
+    """A table file: the names of its columns, and a function that reads some of them."""
 
     names: list[str]
     read: Callable[[list[str]], Any]
 
 
-@contextmanager
-def open_table(name: str) -> Iterator[TableReader]:
+def open_table(name: str) -> TableReader:
     """Open a table by the ending of its name."""
     ending = name.lower().rsplit(".", 1)[-1]
-    with storage_for(name).open_stream(name) as stream:
-        if ending in ("csv", "tsv"):
-            yield _open_csv(stream, "," if ending == "csv" else "\t")
-        elif ending in ("jsonl", "ndjson", "json"):
-            yield _open_json(stream)
-        elif ending in ("parquet", "pq"):
-            yield _open_parquet(stream)
-        else:
-            raise TableError(f"{name}: a table must end in .csv, .tsv, .jsonl or .parquet")
+    if ending in ("csv", "tsv"):
+        return _open_csv(name, "," if ending == "csv" else "\t")
+    if ending in ("jsonl", "ndjson", "json"):
+        return _open_json(name)
+    if ending in ("parquet", "pq"):
+        return _open_parquet(name)
+    raise TableError(f"{name}: a table must end in .csv, .tsv, .jsonl or .parquet")
 
 
-def _open_csv(stream: Any, delimiter: str) -> TableReader:
+# Every reading opens the file anew: Arrow reads ahead in threads of its own, which may still move
+# the position of a stream when the call has returned.
+def _open_csv(name: str, delimiter: str) -> TableReader:
     import pyarrow as pa
-    from pyarrow import csv
+    from pyarrow import csv as arrow_csv
 
-    # Every column is read as text: Arrow would guess a type from the first block, and its error
-    # for a label that does not fit would not name the row.
-    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    header = csv.open_csv(stream, parse_options=parse)
-    names = header.schema.names
-    stream.seek(0)
+    parse = arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
 
-    def read(wanted: list[str]) -> Any:
-        convert = csv.ConvertOptions(
+    def read(wanted: list[str], threads: bool = True) -> Any:
+        # Every column is read as text: Arrow would guess a type from the first block, and its
+        # error for a label that does not fit would not name the row.
+        convert = arrow_csv.ConvertOptions(
             include_columns=wanted,
             column_types={column: pa.string() for column in wanted},
             strings_can_be_null=False,
         )
-        return csv.read_csv(stream, parse_options=parse, convert_options=convert)
+        with storage_for(name).open_stream(name) as stream:
+            try:
+                return arrow_csv.read_csv(
+                    stream,
+                    read_options=arrow_csv.ReadOptions(use_threads=threads),
+                    parse_options=parse,
+                    convert_options=convert,
+                )
+            except pa.ArrowInvalid:
+                if not threads:
+                    raise
+        return read(wanted, threads=False)  # this way, the error names the row
 
-    return TableReader(names, read)
+    return TableReader(_header(name, delimiter), read)
 
 
-def _open_json(stream: Any) -> TableReader:
+def _header(name: str, delimiter: str) -> list[str]:
+    """Return the names in the first line of a CSV file that is not blank."""
+    with (
+        storage_for(name).open_stream(name) as stream,
+        # What is not UTF-8 is for the reading of the whole file to report.
+        io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="") as text,
+    ):
+        try:
+            found = next((line for line in csv.reader(text, delimiter=delimiter) if line), None)
+        except csv.Error as error:
+            raise TableError(f"{name}: its first line cannot be read: {error}") from error
+    if found is None:
+        raise TableError(f"{name} is empty")
+    return found
+
+
+def _open_json(name: str) -> TableReader:
+    import pyarrow as pa
     from pyarrow import json
 
-    table = json.read_json(stream)
+    def read(schema: Any = None, block: int = _JSON_BLOCK) -> Any:
+        with storage_for(name).open_stream(name) as stream:
+            try:
+                return json.read_json(
+                    stream,
+                    read_options=json.ReadOptions(block_size=block),
+                    parse_options=json.ParseOptions(explicit_schema=schema),
+                )
+            except pa.ArrowInvalid:
+                # Arrow counts rows from the start of a block: in one large block, it names the
+                # right one, and a line that was longer than a block finds its place.
+                if block >= _JSON_LARGE_BLOCK:
+                    raise
+        return read(schema, _JSON_LARGE_BLOCK)
+
+    table = read()
+    # Arrow takes texts that look like a date for one, and would not give them back as they were.
+    dates = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
+    if dates:
+        table = read(pa.schema([(column, pa.string()) for column in dates]))
     return TableReader(table.column_names, table.select)
 
 
-def _open_parquet(stream: Any) -> TableReader:
+def _open_parquet(name: str) -> TableReader:
     from pyarrow import parquet
 
-    file = parquet.ParquetFile(stream)
-    return TableReader(file.schema_arrow.names, lambda wanted: file.read(columns=wanted))
+    def read(wanted: list[str]) -> Any:
+        with storage_for(name).open_stream(name) as stream:
+            return parquet.ParquetFile(stream).read(columns=wanted)
+
+    with storage_for(name).open_stream(name) as stream:
+        return TableReader(parquet.ParquetFile(stream).schema_arrow.names, read)
 
 
 def explain(error: Exception) -> str:
     """Say what is wrong with a file that Arrow refuses."""
     text = str(error).strip() or type(error).__name__
-    if "UTF8" in text.upper().replace("-", "") or "UNICODE" in text.upper():
+    # Arrow numbers the rows of a CSV from 1, the header counted.
+    text = re.sub(r"Row #(\d+)", lambda match: f"row {int(match[1]) - 2}", text)
+    if re.search("invalid utf-?8", text, re.IGNORECASE):
         return f"it is not UTF-8 ({text}); convert it first, for example with iconv -f GB18030"
-    # Arrow numbers lines of a CSV from 1, the header counted.
-    return re.sub(r"Row #(\d+)", r"line \1", text)
+    return text
 
 
 def texts(column: Any) -> Any:
@@ -93,6 +145,7 @@ def texts(column: Any) -> Any:
     import pyarrow.compute as pc
 
     column = pc.cast(column, pa.large_string())
+    column.validate(full=True)  # JSON is read without a look at its UTF-8
     if column.null_count:
         column = pc.fill_null(column, "")
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
@@ -108,15 +161,12 @@ def labels(column: Any, classes: int | None) -> tuple[NDArray[np.int64], list[tu
     else:
         numbers, bad = _from_texts(texts(column))
     limit = MAX_LABEL if classes is None else classes - 1
-    skip = {row for row, _ in bad}
-    for row in np.flatnonzero((numbers < 0) | (numbers > limit)):
-        if int(row) in skip:
-            continue
-        if len(bad) > _DESCRIBED:
-            bad.append((int(row), "out of range"))
-        else:
-            range_ = f"0 to {limit}" + ("" if classes is None else f" ({classes} classes)")
-            bad.append((int(row), f"{numbers[row]}, not in {range_}"))
+    range_ = f"0 to {limit}" + ("" if classes is None else f" ({classes} classes)")
+    # Rows that are none have a zero here, which is always in range.
+    outside = np.flatnonzero((numbers < 0) | (numbers > limit))
+    for count, row in enumerate(outside):
+        value = f"{numbers[row]}, not" if count < _DESCRIBED else "not"
+        bad.append((int(row), f"{value} in {range_}"))
     return numbers, bad
 
 
@@ -127,11 +177,14 @@ def _from_numbers(column: Any) -> tuple[NDArray[np.int64], list[tuple[int, str]]
     bad = [(int(row), "missing") for row in np.flatnonzero(column.is_null().to_numpy())]
     values = column.fill_null(0).to_numpy()
     if pa.types.is_floating(column.type):
+        values = values.astype(np.float64)
         odd = ~np.isfinite(values) | (values != np.floor(values)) | (np.abs(values) > 2**52)
         bad += [(int(row), f"{values[row]}, not an integer") for row in np.flatnonzero(odd)]
         values = np.where(odd, 0, values)
     elif values.dtype == np.uint64:
-        values = np.minimum(values, np.uint64(2**63 - 1))
+        large = values > np.uint64(2**63 - 1)
+        bad += [(int(row), f"{values[row]}, too large") for row in np.flatnonzero(large)]
+        values = np.where(large, np.uint64(0), values)
     return values.astype(np.int64), bad
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, NoReturn
 
+from converter.options import MAX_PIXELS
 from shardio.errors import MissingExtraError
 from shardio.format.manifest import Versions
 from shardio.format.transform import Transform
@@ -31,15 +32,14 @@ except ImportError as error:
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-# Pillow's own limit (a quarter of a gigabyte of RGB), held strictly: Pillow only warns up to
-# twice as much.
-MAX_PIXELS = 89_478_485
-
-# All that hold photographs or graphics as pixels; not EPS, which would start Ghostscript.
+# All that hold photographs or graphics as pixels (MPO opens as JPEG); not EPS, which would start
+# Ghostscript.
 _FORMATS = (
-    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "MPO", "JPEG2000", "AVIF", "DIB"),
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "DIB"),
     *("TGA", "PCX", "ICO", "SGI", "XBM", "DDS", "QOI"),
 )
+
+_MAX_SIDE = 1_000_000
 
 _EIGHT_BIT = {"1", "L", "P", "PA", "LA", "La", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV"}
 
@@ -75,43 +75,54 @@ class ImageTransformer:
         self.times = ImageTimes()
         self._transform = transform
         self._resample = Image.Resampling[transform.resample.upper()]
+        # Pillow looks a format up without asking whether this build of it has that one.
+        Image.init()
+        self._formats = [name for name in _FORMATS if name in Image.OPEN]
 
     def pixels(self, data: bytes) -> bytes:
         """Return height x width x 3 bytes of RGB, row-major; BadImageError with the reason."""
-        start = time.perf_counter()
-        image = self._decode(data)
-        decoded = time.perf_counter()
-        self.times.decoding += decoded - start
-        if self._transform.crop is not None:
-            image = image.crop(self._transform.crop)
-        image = image.resize(self._transform.size, self._resample)
-        # RGBA is resized with its alpha, as the reference does; packing drops it afterwards.
-        packed = image.tobytes("raw", "RGB")
-        self.times.resizing += time.perf_counter() - decoded
-        return packed
-
-    def _decode(self, data: bytes) -> PillowImage:
         if not data:
             raise BadImageError("the file is empty")
         with warnings.catch_warnings():
             # Odd metadata is of no interest here, and a warning for each image hides the rest.
             warnings.simplefilter("ignore")
             try:
-                image: PillowImage = Image.open(BytesIO(data), formats=_FORMATS)
-                self._check(image)
-                image.load()
-                return _to_colour(image)
+                start = time.perf_counter()
+                image = self._decode(data)
+                decoded = time.perf_counter()
+                self.times.decoding += decoded - start
+                packed = self._resize(image)
+                self.times.resizing += time.perf_counter() - decoded
             except (BadImageError, MemoryError):
                 raise
             # Pillow's plugins raise nearly anything on hostile bytes: SyntaxError, struct.error,
             # KeyError, ... The bytes are in memory, so none of it comes from the storage.
             except Exception as error:
                 _reject(error)
+        return packed
+
+    def _decode(self, data: bytes) -> PillowImage:
+        image: PillowImage = Image.open(BytesIO(data), formats=self._formats)
+        self._check(image)
+        image.load()
+        return _to_colour(image)
+
+    def _resize(self, image: PillowImage) -> bytes:
+        if self._transform.crop is not None:
+            image = image.crop(self._transform.crop)
+        # RGBA is resized with its alpha, as the reference does; packing drops it afterwards.
+        return image.resize(self._transform.size, self._resample).tobytes("raw", "RGB")
 
     def _check(self, image: PillowImage) -> None:
         width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise BadImageError(f"{width}x{height} pixels are above the limit of {MAX_PIXELS}")
+        if width < 1 or height < 1:
+            raise BadImageError(f"an image of {width}x{height} has no pixels")
+        # Pillow refuses very long lines with MemoryError, which here is to mean just that.
+        if width * height > MAX_PIXELS or max(width, height) > _MAX_SIDE:
+            raise BadImageError(
+                f"{width}x{height} pixels are above the limit of {MAX_PIXELS}, or "
+                f"{_MAX_SIDE} a side"
+            )
         if self._transform.crop is None or self._transform.pad:
             return
         left, top, right, bottom = self._transform.crop

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from fractions import Fraction
 
+from converter.source import PATH, SPLIT
 from shardio.errors import OptionError
-from shardio.format.layout import MAX_LABEL
+from shardio.format.layout import MAX_LABEL, RecordLayout
 from shardio.format.naming import MAX_SHARDS
 from shardio.format.transform import Transform
+
+# Pillow's own limit (a quarter of a gigabyte of RGB), held strictly: Pillow only warns up to
+# twice as much.
+MAX_PIXELS = 89_478_485
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
@@ -32,6 +38,19 @@ class ConvertOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        left, top, right, bottom = self.transform.crop or (0, 0, 1, 1)
+        for what, width, height in (
+            ("crop box", right - left, bottom - top),
+            ("size", *self.transform.size),
+        ):
+            if width * height > MAX_PIXELS:
+                raise OptionError(
+                    f"the {what} of {width}x{height} pixels is above the limit of {MAX_PIXELS}"
+                )
+        if self.labels is not None:
+            RecordLayout(1, self.labels)  # refuses names that no record can hold
+            for name in {PATH, SPLIT}.intersection(self.labels):
+                raise OptionError(f"the column {name} cannot be a label")
         if self.shards is not None and self.shard_size is not None:
             raise OptionError("give the number of shards or their size, not both")
         if self.shards is not None and not 1 <= self.shards <= MAX_SHARDS:
@@ -51,39 +70,39 @@ class RejectLimit:
     """How many rows may be rejected: a number, or a share of all rows."""
 
     number: int | None = None
-    share: float = 0.01
+    share: Fraction = Fraction(1, 100)
 
     @classmethod
     def parse(cls, text: str) -> RejectLimit:
         """Read `25` or `1%`."""
-        match = re.fullmatch(r"(\d+)|(\d+(?:\.\d*)?)\s*%", text.strip())
-        if match is None or float(match[2] or 0) > 100:
+        match = re.fullmatch(r"(\d{1,18})|(\d{1,3}(?:\.\d{0,18})?)\s*%", text.strip())
+        if match is None or Fraction(match[2] or 0) > 100:
             raise OptionError(f"the limit of rejects must be like 25 or 1%, not {text!r}")
         if match[1]:
             return cls(number=int(match[1]))
-        return cls(share=float(match[2]) / 100)
+        return cls(share=Fraction(match[2]) / 100)
 
     def rows(self, total: int) -> int:
         """Return the number of rows of `total` that may be rejected."""
         return int(total * self.share) if self.number is None else self.number
 
     def __str__(self) -> str:
-        return f"{self.share * 100:g}%" if self.number is None else f"{self.number}"
+        return f"{float(self.share * 100):g}%" if self.number is None else f"{self.number}"
 
 
 def parse_bytes(text: str) -> int:
     """Read a size such as `256MB`, `1.5G` or `1000000`; a unit is a power of 1000."""
-    match = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([KMGT]?)B?", text.strip().upper())
+    match = re.fullmatch(r"(\d{1,18}(?:\.\d{0,18})?)\s*([KMGT]?)B?", text.strip().upper())
     if match is None:
         raise OptionError(f"a size must be like 256MB, not {text!r}")
-    return int(float(match[1]) * _UNITS[match[2]])
+    return int(Fraction(match[1]) * _UNITS[match[2]])
 
 
 def parse_box(text: str) -> tuple[int, int, int, int] | None:
     """Read `L,T,R,B`, or `none` for the whole image."""
     if text.strip().lower() == "none":
         return None
-    match = re.fullmatch(r"\s*(-?\d+)\s*,\s*(-?\d+)\s*,\s*(-?\d+)\s*,\s*(-?\d+)\s*", text)
+    match = re.fullmatch(r"\s*,\s*".join([r"(-?\d{1,18})"] * 4), text.strip())
     if match is None:
         raise OptionError(f"a crop box must be LEFT,TOP,RIGHT,BOTTOM or none, not {text!r}")
     return int(match[1]), int(match[2]), int(match[3]), int(match[4])
@@ -91,7 +110,7 @@ def parse_box(text: str) -> tuple[int, int, int, int] | None:
 
 def parse_size(text: str) -> tuple[int, int]:
     """Read `WIDTHxHEIGHT`."""
-    match = re.fullmatch(r"\s*(\d+)\s*[xX]\s*(\d+)\s*", text)
+    match = re.fullmatch(r"(\d{1,18})\s*[xX]\s*(\d{1,18})", text.strip())
     if match is None:
         raise OptionError(f"a size must be WIDTHxHEIGHT, like 128x32, not {text!r}")
     return int(match[1]), int(match[2])

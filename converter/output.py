@@ -8,7 +8,7 @@ import io
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from shardio.errors import ManifestError, MissingFileError, OutputError
 from shardio.format.done import DoneRecord, Reject
@@ -25,6 +25,7 @@ from shardio.format.naming import (
 from shardio.format.plan import ConversionPlan
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.chooser import join, scheme_of
+from shardio.storage.local import translate
 from shardio.storage.temporary import final_name
 
 _LISTED = 5
@@ -65,34 +66,82 @@ class OutputFolder:
         The kernel gives the lock back when the process ends, however it ends. Other storages have
         no such lock: two conversions with one plan make the same bytes there, and no harm.
         """
-        if scheme_of(self.folder) is not None:
+        if self._is_remote:
             yield
             return
-        os.makedirs(self._path(WORK_FOLDER), exist_ok=True)
-        with open(self._path(LOCK), "w") as lock:
+        try:
+            lock = self._lock()
+        except (OSError, ValueError) as error:
+            if isinstance(error, OutputError):
+                raise
+            raise translate(error, self.folder) from error
+        try:
+            yield
+        finally:
+            # Nothing was begun here, or all is finished: then no trace stays.
+            if not os.path.exists(self._path(PLAN)):
+                with suppress(OSError):
+                    os.unlink(self._path(LOCK))
+                    os.rmdir(self._path(WORK_FOLDER))
+            os.close(lock)
+
+    def _lock(self) -> int:
+        path = self._path(LOCK)
+        while True:
+            os.makedirs(self._path(WORK_FOLDER), exist_ok=True)
+            try:
+                lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            except FileNotFoundError:
+                continue  # the one that has just finished took the folder away
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # The one that had the lock before may have removed the file: then this is a lock
+                # of nothing, and a third one could have the new file's.
+                if os.path.samestat(os.fstat(lock), os.stat(path)):
+                    return lock
             except BlockingIOError as error:
+                os.close(lock)
                 raise OutputError(
                     f"another conversion is writing to {self.folder}; wait until it ends"
                 ) from error
-            yield
+            except FileNotFoundError:
+                pass
+            except BaseException:
+                os.close(lock)
+                raise
+            os.close(lock)
+
+    @property
+    def _is_remote(self) -> bool:
+        return scheme_of(self.folder) is not None
+
+    @property
+    def has_leftovers(self) -> bool:
+        """Whether there is something that only a running conversion needs."""
+        return bool(self._names(WORK_FOLDER))
 
     def complete(self, plan: ConversionPlan) -> Manifest | None:
         """Return the manifest if this very conversion is complete; None if there is none.
 
-        Raises OutputError if the folder holds another dataset.
+        Raises OutputError if the folder holds another dataset, or one that has lost a shard.
         """
         text = self.read(MANIFEST)
         if text is None:
             return None
         manifest = Manifest.from_json(text, self._path(MANIFEST))
-        if manifest.plan_sha256 == plan.sha256:
-            return manifest
-        raise OutputError(
-            f"{self.folder} holds a complete dataset of another table or other options "
-            "(see its dataset.json); choose another folder, or --overwrite it"
-        )
+        if manifest.plan_sha256 != plan.sha256:
+            raise OutputError(
+                f"{self.folder} holds a complete dataset of another table or other options "
+                "(see its dataset.json); choose another folder, or --overwrite it"
+            )
+        sizes = {name: info.size for name, info in self._names().items()}
+        lost = [shard.file for shard in manifest.shards if sizes.get(shard.file) != shard.bytes]
+        if lost:
+            raise OutputError(
+                f"{self.folder} holds this dataset, but {len(lost)} of its shards are missing or "
+                f"of another size ({_listed(lost)}); --overwrite makes it again"
+            )
+        return manifest
 
     def begin(self, plan: ConversionPlan) -> None:
         """Leave the plan, or make sure that the plan that is there is the same."""
@@ -101,9 +150,8 @@ class OutputFolder:
             shards = [name for name in self._names() if ShardName.parse(name)]
             if shards:
                 raise OutputError(
-                    f"{self.folder} holds {len(shards)} shards ({', '.join(shards[:_LISTED])}"
-                    f"{', ...' if len(shards) > _LISTED else ''}) that no conversion here has "
-                    "made; choose another folder, or --overwrite them"
+                    f"{self.folder} holds {len(shards)} shards ({_listed(shards)}) that no "
+                    "conversion here has made; choose another folder, or --overwrite them"
                 )
             self.write(PLAN, plan.to_json(), overwrite=False)
             return
@@ -144,15 +192,24 @@ class OutputFolder:
     def write_rejects(self, rejects: list[Reject]) -> None:
         """Publish rejects.csv, in the order of the rows."""
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["row", "path", "reason"])
+        text.write("row,path,reason\n")
+        # By itself, the writer would leave a carriage return in a path without quotes.
+        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerows((reject.row, reject.path, reject.reason) for reject in rejects)
         self.write(REJECTS, text.getvalue().encode())
 
     def finish(self, manifest: Manifest) -> None:
         """Publish the manifest and remove what only a running conversion needs."""
         self.write(MANIFEST, manifest.to_json())
-        self._storage.delete(self._path(WORK_FOLDER))
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what only a running conversion needs, but for its lock."""
+        for name, info in self._names(WORK_FOLDER).items():
+            if name != LOCK.rsplit("/", 1)[-1]:
+                self._storage.delete(info.path)
+        if self._is_remote:
+            self._storage.delete(self._path(WORK_FOLDER))
 
     def clear(self) -> None:
         """Remove a dataset, or what an unfinished conversion left; other files stay.
@@ -171,3 +228,7 @@ class OutputFolder:
         if final is None:
             return False
         return final in (MANIFEST, REJECTS) or bool(ShardName.parse(final.removesuffix(".json")))
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,16 +60,17 @@ def plan_shards(
     """Deal rows to shards.
 
     `split` is the index into `splits` of each row, `stride` the size of a record in bytes.
-    `shards` are shared among the splits by their rows, each getting at least one.
+    `shards` are shared among the splits by their rows, each getting at least one and at most one
+    a row; but for these two limits, there are as many as asked for.
     """
     rows = {name: np.flatnonzero(split == code) for code, name in enumerate(splits)}
     rows = {name: found for name, found in rows.items() if len(found)}
-    total = len(split)
+    shares = {} if shards is None else _share(shards, {name: len(rows[name]) for name in rows})
     planned = []
     for name, found in sorted(rows.items()):
         count = len(found)
         if shards is not None:
-            number = max(1, round(shards * count / total))
+            number = shares[name]
         elif shard_size is not None:
             number = _ceil(count, max(1, shard_size // stride))
         else:
@@ -84,6 +86,14 @@ def plan_shards(
             )
         planned.append(PlannedSplit(name, count, number))
     return ShardPlan(tuple(planned), seed, rows)
+
+
+def _share(shards: int, rows: dict[str, int]) -> dict[str, int]:
+    """Share shards among splits: each next one goes to the split with most rows a shard."""
+    shares = dict.fromkeys(sorted(rows), 1)
+    for _ in range(min(shards, sum(rows.values())) - len(shares)):
+        shares[max(shares, key=lambda name: Fraction(rows[name], shares[name]))] += 1
+    return shares
 
 
 def _ceil(count: int, size: int) -> int:

@@ -23,6 +23,7 @@ from shardio.format.layout import MAX_ROW, RecordLayout
 from shardio.format.manifest import Label, Manifest, ShardEntry
 from shardio.format.naming import ShardName
 from shardio.format.plan import ConversionPlan
+from shardio.storage.chooser import scheme_of
 
 
 class NoProgress:
@@ -85,6 +86,9 @@ def convert(
     """
     from converter import imaging
 
+    if not table:
+        raise OptionError("the name of the table is empty")
+    out = _folder(out)
     options = options or ConvertOptions()
     limit = RejectLimit.parse(max_rejects)
     runner = engine_for(engine, workers)
@@ -118,13 +122,14 @@ def convert(
         return summary
 
     folder = OutputFolder(out)
-    if not overwrite and (manifest := folder.complete(plan)):
-        summary.complete_before = True
-        summary.records = manifest.rows_written
+    if not overwrite and not folder.has_leftovers and _was_complete(folder, plan, summary):
         return summary
     with folder.locked():
         if overwrite:
             folder.clear()
+        elif _was_complete(folder, plan, summary):
+            folder.tidy()
+            return summary
         folder.begin(plan)
         finished = folder.finished(names)
         summary.shards_kept = len(finished)
@@ -138,6 +143,27 @@ def convert(
             _work(jobs, runner, finished, progress, summary, allowed)
         _close(folder, plan, names, finished, summary, limit, allowed)
     return summary
+
+
+def _folder(out: str) -> str:
+    """Return the output folder without slashes at its end."""
+    if not out:
+        raise OptionError("the name of the output folder is empty")
+    folder = out.rstrip("/") or "/"
+    if scheme_of(out) is not None and scheme_of(folder) is None:
+        raise OptionError(f"{out} names no folder")
+    return folder
+
+
+def _was_complete(folder: OutputFolder, plan: ConversionPlan, summary: Summary) -> bool:
+    manifest = folder.complete(plan)
+    if manifest is None:
+        return False
+    summary.complete_before = True
+    summary.records = manifest.rows_written
+    summary.rejected = manifest.rows_rejected
+    summary.bytes = sum(shard.bytes for shard in manifest.shards)
+    return True
 
 
 def _labels(
@@ -202,7 +228,8 @@ def _close(
     if summary.records + summary.rejected != summary.rows or len(finished) != len(names):
         raise FormatError(
             f"{summary.rows} rows were read, but {summary.records} written and "
-            f"{summary.rejected} rejected, in {len(finished)} of {len(names)} shards"
+            f"{summary.rejected} rejected, in {len(finished)} of {len(names)} shards; start again "
+            "with --overwrite"
         )
     folder.finish(
         Manifest(

@@ -13,8 +13,13 @@ import crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.imaging import BadImageError, ImageTransformer
-from shardio.errors import MissingFileError, StorageError, UnusableFileError
+from shardio.errors import (
+    MissingFileError,
+    ShardioError,
+    StorageError,
+    UnusableFileError,
+    WorkerError,
+)
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.framing import mask_crc
 from shardio.format.layout import RecordLayout
@@ -105,6 +110,8 @@ def convert_shard(job: ShardJob, image_done: ImageDone) -> ShardResult:
 def _write_records(
     job: ShardJob, file: BinaryIO, image_done: ImageDone, times: Times
 ) -> DoneRecord:
+    from converter.imaging import BadImageError, ImageTransformer  # PIL, only when it is needed
+
     layout = job.layout
     transformer = ImageTransformer(job.transform)
     tails = layout.tails(job.labels, job.rows)
@@ -125,6 +132,8 @@ def _write_records(
             rejects.append(Reject(int(job.rows[index]), job.paths[index], reason))
             image_done(len(data), True)
             continue
+        except MemoryError as error:
+            raise WorkerError(f"{location}: not enough memory to decode it") from error
         start = time.perf_counter()
         tail = tails[index].tobytes()
         crcs.append(mask_crc(crc32c.crc32c(tail, crc32c.crc32c(pixels, prefix_crc))))
@@ -171,9 +180,14 @@ def _read_once(location: str) -> bytes:
                 blocks.append(block)
                 size += len(block)
                 if size > MAX_FILE_BYTES:
-                    raise BadImageError(f"the file is larger than {MAX_FILE_BYTES:,} bytes")
-        except OSError as error:
-            raise StorageError(f"{location}: {error.strerror or error}") from error
+                    raise UnusableFileError(
+                        f"{location}: the file is larger than {MAX_FILE_BYTES:,} bytes"
+                    )
+        except ShardioError:
+            raise
+        # Clients of remote storages have errors of their own that are no OSError.
+        except Exception as error:
+            raise StorageError(f"{location}: {str(error) or type(error).__name__}") from error
     return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
 

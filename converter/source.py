@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter import columns
-from shardio.errors import MissingExtraError, TableError
+from shardio.errors import MissingExtraError, ShardioError, TableError
 from shardio.format.naming import SPLIT_PATTERN
 from shardio.storage import storage_for
 from shardio.storage.chooser import join, scheme_of
@@ -75,33 +75,35 @@ def read_table(
             "reading tables needs pyarrow: pip install 'shardio[convert]'"
         ) from error
     digest = _digest(name)
+    reading = name
     try:
-        with columns.open_table(name) as reader:
-            heads = _heads(name, reader.names, labels)
-            wanted = [PATH, *heads, *([SPLIT] if SPLIT in reader.names else [])]
-            table = reader.read(wanted)
-    except pa.ArrowException as error:
-        raise TableError(f"{name} cannot be read: {columns.explain(error)}") from error
-    if table.num_rows == 0:
-        raise TableError(f"{name} has no rows")
-    problems: list[tuple[int, str]] = []
-    paths = columns.texts(table.column(PATH))
-    problems += _bad_paths(paths)
-    values = np.empty((table.num_rows, len(heads)), dtype=np.int64)
-    for index, head in enumerate(heads):
-        values[:, index], bad = columns.labels(table.column(head), classes)
-        problems += [(row, f"{head} is {why}") for row, why in bad]
-    splits: tuple[str, ...] = (DEFAULT_SPLIT,)
-    split = np.zeros(table.num_rows, dtype=np.int32)
-    if SPLIT in table.column_names:
-        splits, split = columns.codes(columns.texts(table.column(SPLIT)))
-        problems += [
-            (int(np.flatnonzero(split == code)[0]), f"split is {text!r}, not letters and digits")
-            for code, text in enumerate(splits)
-            if not re.fullmatch(SPLIT_PATTERN, text)
-        ]
+        reader = columns.open_table(name)
+        heads = _heads(name, reader.names, labels)
+        table = reader.read([PATH, *heads, *([SPLIT] if SPLIT in reader.names else [])])
+        if table.num_rows == 0:
+            raise TableError(f"{name} has no rows")
+        problems: list[tuple[int, str]] = []
+        reading = f"column {PATH} of {name}"
+        paths = columns.texts(table.column(PATH))
+        problems += _bad_paths(paths)
+        values = np.empty((table.num_rows, len(heads)), dtype=np.int64)
+        for index, head in enumerate(heads):
+            reading = f"column {head} of {name}"
+            values[:, index], bad = columns.labels(table.column(head), classes)
+            problems += [(row, f"{head} is {why}") for row, why in bad]
+        splits: tuple[str, ...] = (DEFAULT_SPLIT,)
+        split = np.zeros(table.num_rows, dtype=np.int32)
+        if SPLIT in table.column_names:
+            reading = f"column {SPLIT} of {name}"
+            splits, split = columns.codes(columns.texts(table.column(SPLIT)))
+            problems += _bad_splits(splits, split)
+    except ShardioError:
+        raise
+    # Arrow raises its own errors, OSError for damaged Parquet and UnicodeDecodeError for JSON.
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise TableError(f"{reading} cannot be read: {columns.explain(error)}") from error
     _refuse(name, problems)
-    folder = posixpath.dirname(name) or "."
+    folder = name[: name.rfind("/") + 1] or "."
     return Table(name, digest, root or folder, heads, values, splits, split, paths)
 
 
@@ -130,20 +132,25 @@ def _heads(name: str, present: list[str], asked: tuple[str, ...] | None) -> tupl
         heads = asked
     missing = [column for column in (PATH, *heads) if column not in present]
     if missing:
-        hint = " (the first line must be the header)" if name.endswith(("csv", "tsv")) else ""
+        text = name.lower().endswith(("csv", "tsv"))
+        hint = " (the first line must be the header)" if text else ""
         raise TableError(f"{name} has no column {', '.join(missing)}; {has}{hint}")
-    bad = [column for column in (PATH, SPLIT, *heads) if column in twice]
+    bad = [column for column in twice if column in (PATH, SPLIT, *heads)]
     if bad:
         raise TableError(f"{name} has the column {', '.join(bad)} more than once")
     return heads
 
 
 def _bad_paths(paths: Any) -> list[tuple[int, str]]:
-    """Find paths that are empty, or that leave the root."""
+    """Find paths that are empty, that no file can have, or that leave the root."""
     import pyarrow.compute as pc
 
     problems = [
         (int(row), "path is empty") for row in np.flatnonzero(pc.equal(paths, "").to_numpy(False))
+    ]
+    problems += [
+        (int(row), f"path {paths[int(row)].as_py()!r} has a null byte")
+        for row in np.flatnonzero(pc.match_substring(paths, "\0").to_numpy(False))
     ]
     # Only what holds two dots can go up; the rest of the check is too slow for every row.
     for row in np.flatnonzero(pc.match_substring(paths, "..").to_numpy(False)):
@@ -154,6 +161,16 @@ def _bad_paths(paths: Any) -> list[tuple[int, str]]:
         if normal == ".." or normal.startswith("../"):
             problems.append((int(row), f"path {path!r} leaves the root folder"))
     return problems
+
+
+def _bad_splits(splits: tuple[str, ...], split: NDArray[np.int32]) -> list[tuple[int, str]]:
+    """Find splits that cannot stand in the name of a shard."""
+    return [
+        (int(row), f"split is {text!r}, not a letter, then letters, digits or _")
+        for code, text in enumerate(splits)
+        if not re.fullmatch(SPLIT_PATTERN, text)
+        for row in np.flatnonzero(split == code)
+    ]
 
 
 def _refuse(name: str, problems: list[tuple[int, str]]) -> None:

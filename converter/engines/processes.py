@@ -6,9 +6,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing.connection import wait as wait_for_sentinels
 from multiprocessing.context import SpawnContext
@@ -48,7 +49,9 @@ class ProcessesEngine:
             while True:
                 # One job more than there are workers: none waits, and few job lists are held.
                 for name in islice(waiting, workers + 1 - len(running)):
-                    running[pool.submit(_run_job, jobs.job(name))] = str(name)
+                    job = jobs.job(name)
+                    with _no_interrupts():
+                        running[pool.submit(_run_job, job)] = str(name)
                 if not running:
                     return
                 ready, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
@@ -58,6 +61,11 @@ class ProcessesEngine:
                     del running[future]
                     yield result
         except BrokenProcessPool as error:
+            if not shared.was_claimed:
+                raise WorkerError(
+                    "no worker process could start. A script that calls convert() must do so "
+                    'below `if __name__ == "__main__":`, since every worker imports it'
+                ) from error
             raise WorkerError(
                 "a worker process died (killed, or out of memory) while these shards were being "
                 f"made: {', '.join(sorted(running.values()))}. Finished shards are kept: run the "
@@ -67,6 +75,19 @@ class ProcessesEngine:
             shared.stop()
             pool.shutdown(wait=True, cancel_futures=True)
             progress.advance(*shared.take())
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment: a worker that starts inherits that, and the parent gets it.
+
+    It reaches the whole group, and a worker that still imports would die of it with a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Shared:
@@ -82,6 +103,11 @@ class _Shared:
         self._claimed = context.Value("i", 0)
         self._first = 0
         self._taken = [0, 0, 0]
+
+    @property
+    def was_claimed(self) -> bool:
+        """Whether a worker has ever started."""
+        return bool(self._claimed.value)
 
     def claim(self) -> None:
         """Choose the counters of this worker."""
