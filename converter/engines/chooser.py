@@ -21,12 +21,14 @@ def engine_for(name: str, workers: int | None = None) -> Engine:
         raise OptionError(f"the engine must be one of {', '.join(ENGINES)}, not {name!r}")
     if workers is not None and workers < 1:
         raise OptionError(f"the number of workers must be at least 1, not {workers}")
-    if name == "inline":
-        if workers not in (None, 1):
-            raise OptionError("the inline engine works in one process; drop --workers")
+    if name == "inline" and workers not in (None, 1):
+        raise OptionError("the inline engine works in one process; drop --workers")
+    workers = workers or usable_cores()
+    # A single worker would leave this process idle, and take half a second to start.
+    if name == "inline" or workers == 1:
         from converter.engines.inline import InlineEngine
 
         return InlineEngine()
     from converter.engines.processes import ProcessesEngine
 
-    return ProcessesEngine(workers or usable_cores())
+    return ProcessesEngine(workers)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 
 from converter.engines.protocol import Jobs, Progress
 from converter.shard import ShardResult, convert_shard
+
+# Telling the progress of each image would take as long as writing it.
+_TELL_SECONDS = 0.1
 
 
 class InlineEngine:
@@ -13,9 +17,24 @@ class InlineEngine:
 
     def run(self, jobs: Jobs, progress: Progress) -> Generator[ShardResult, None, None]:
         """Run every job and yield its result."""
+        counts = [0, 0, 0]
+        told = time.monotonic()
 
         def image_done(size: int, rejected: bool) -> None:
-            progress.advance(1, size, int(rejected))
+            nonlocal told
+            counts[0] += 1
+            counts[1] += size
+            counts[2] += rejected
+            if time.monotonic() - told > _TELL_SECONDS:
+                tell()
+
+        def tell() -> None:
+            nonlocal told
+            progress.advance(counts[0], counts[1], counts[2])
+            counts[:] = [0, 0, 0]
+            told = time.monotonic()
 
         for name in jobs.names:
-            yield convert_shard(jobs.job(name), image_done)
+            result = convert_shard(jobs.job(name), image_done)
+            tell()
+            yield result
