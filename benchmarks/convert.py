@@ -4,8 +4,9 @@
 
 The plain loop is the reference expression with TensorFlow's own writer: open, crop, resize,
 np.array, TFRecordWriter, in one process, with the same Pillow. Each run is a process of its own;
-imports are not counted, but the start of workers is, some half a second. The images are the demo's, in
-the page cache; --images of them are JPEG, and a third as many RGBA PNG, which take three times as long.
+imports are not counted, but the start of workers is, some half a second. The images are the
+demo's, in the page cache: as many JPEG as asked for, and a third as many RGBA PNG, which take three
+times as long.
 """
 
 from __future__ import annotations

@@ -1,30 +1,22 @@
-"""Batches: made by step number, and handed out ahead of time by a thread."""
+"""A stream of batches: in order, made ahead by a thread, and resumable to the sample."""
 
 from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from reader.fetch import Fetcher, Slot
+from reader.batch_maker import Batch, BatchMaker
 from reader.options import BatchOptions
-from reader.order import Order
-from reader.pool import Pool, aligned
 from shardio.errors import DatasetError, OptionError
 
 if TYPE_CHECKING:
     from reader.shardset import ShardSet
 
-Array = NDArray[Any]
-# (x, [y0, y1, ...]), and the rows as a third element if asked for; a union of the two would
-# have every caller check what it has itself chosen.
-Batch = tuple[Any, ...]
+STATE_VERSION = 1
 
 # Batches made ahead of the one that the caller works on. More would only hide a storage that is
 # too slow for a moment; on average it cannot help. One thread makes them: a second one gets no
@@ -36,107 +28,38 @@ _THREADS = 1
 _ALIVE = _PREFETCH + 2
 
 
-@dataclass(frozen=True)
-class _Floats:
-    """Pooled memory of a float32 batch."""
-
-    array: NDArray[np.float32]
-
-
-class BatchMaker:
-    """Makes any batch of a stream: a pure function of the epoch and the step.
-
-    `threads` may make batches at once, and `alive` batches are looked at at once, the one that is
-    being made among them; the memory for so many is taken at the first batch and used again, so
-    that what the reader owns does not depend on how long it reads, nor on luck.
-    """
-
-    def __init__(
-        self, shards: ShardSet, options: BatchOptions, *, threads: int, alive: int
-    ) -> None:
-        self.shards = shards
-        self.options = options
-        self.steps = options.steps(len(shards))
-        if self.steps == 0:
-            raise OptionError(
-                f"the set has {len(shards)} records, not one batch of {options.batch_size}; "
-                "choose a smaller batch_size, or drop_remainder=False"
-            )
-        unknown = [label.name for label in shards.labels if not label.classes]
-        if options.one_hot and unknown:
-            raise OptionError(
-                f"one_hot needs the number of classes of {', '.join(unknown)}, and there is no "
-                "dataset.json beside the shards; give classes= to open_shards"
-            )
-        self._order = Order(len(shards), options.shuffle, options.seed)
-        self._fetcher = Fetcher(list(shards.shards), shards.layout, verify=options.verify)
-        floats = options.dtype == "float32"
-        self._slots = Pool(
-            lambda: Slot(shards.layout, options.batch_size), threads if floats else alive
-        )
-        self._floats = Pool(self._new_floats, alive if floats else 0)
-
-    def make(self, epoch: int, step: int) -> Batch:
-        """Make batch `step` of `epoch`."""
-        size = self.options.batch_size
-        first = step * size
-        ids = self._order.ids(epoch, first, min(first + size, len(self.shards)))
-        slot = self._slots.take()
-        integers = self._fetcher.fetch(ids, slot)
-        images = self._images(slot, len(ids))
-        labels = [
-            self._label(integers[:, index], index) for index in range(len(self.shards.labels))
-        ]
-        if self.options.rows:
-            return images, labels, integers[:, -1].copy()
-        return images, labels
-
-    def _images(self, slot: Slot, count: int) -> Array:
-        """Turn the pixels of a slot into images; the slot is not used by the caller any more."""
-        shape = (count, *self.shards.shape)
-        if self.options.dtype == "uint8":
-            return self._slots.lease(slot)[:count].reshape(shape)
-        memory = self._floats.take()
-        np.divide(slot.array[:count], np.float32(255), out=memory.array[:count])
-        self._slots.give(slot)
-        return self._floats.lease(memory)[:count].reshape(shape)
-
-    def _new_floats(self) -> _Floats:
-        shape = self.options.batch_size, self.shards.layout.image_bytes
-        size = shape[0] * shape[1] * np.dtype(np.float32).itemsize
-        return _Floats(aligned(size).view(np.float32).reshape(shape))
-
-    def _label(self, values: NDArray[np.int64], index: int) -> Array:
-        label = self.shards.labels[index]
-        if label.classes and values.max() >= label.classes:
-            raise DatasetError(
-                f"label {label.name} is {values.max()}, but it has {label.classes} classes"
-            )
-        if not self.options.one_hot:
-            return values.astype(np.int32)
-        one_hot = np.zeros((len(values), label.classes), dtype=np.float32)
-        one_hot[np.arange(len(values)), values] = 1
-        return one_hot
-
-
 class Batches(Iterator[Batch]):
     """The batches of a stream, in order, made ahead by a thread.
 
     `len` is the number of batches of one epoch. `close` ends the thread, as does forgetting the
-    iterator; `with` may be used.
+    iterator; `with` may be used. `state_dict` says where the stream is, in a few numbers that any
+    serializer takes; a stream that gets them by `load_state_dict` goes on with the next sample.
     """
 
     def __init__(self, shards: ShardSet, options: BatchOptions) -> None:
-        self._maker = maker = BatchMaker(shards, options, threads=_THREADS, alive=_ALIVE)
-        epochs = (
-            itertools.count(options.start_epoch)
-            if options.epochs is None
-            else range(options.start_epoch, options.start_epoch + options.epochs)
-        )
-        self._waiting = ((epoch, step) for epoch in epochs for step in range(maker.steps))
-        self._ahead: deque[Future[Batch]] = deque()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="shardio-batches")
+        self._ahead: deque[tuple[int, int, Future[Batch]]] = deque()
         self._closed = False
+        self._shards = shards
+        self._start(options, options.start_epoch, 0)
+
+    def _start(self, options: BatchOptions, epoch: int, samples: int) -> None:
+        """Let the next batch be the one at position `samples` of `epoch`."""
+        self._maker = BatchMaker(self._shards, options, threads=_THREADS, alive=_ALIVE)
+        self._epoch, self._samples = epoch, samples
+        self._waiting = self._schedule(epoch, samples)
+        self._ahead.clear()
+
+    def _schedule(self, epoch: int, start: int) -> Iterator[tuple[int, int]]:
+        """Yield epoch and position of every step to come."""
+        options, records = self._maker.options, len(self._shards)
+        while options.epochs is None or epoch < options.start_epoch + options.epochs:
+            left = records - start
+            if left >= options.step_size or (left > 0 and not options.drop_remainder):
+                yield epoch, start
+                start += min(options.step_size, left)
+            else:
+                epoch, start = epoch + 1, 0
 
     def __len__(self) -> int:
         return self._maker.steps
@@ -144,16 +67,57 @@ class Batches(Iterator[Batch]):
     def __next__(self) -> Batch:
         if self._closed:
             raise StopIteration
-        for epoch, step in itertools.islice(self._waiting, _PREFETCH + 1 - len(self._ahead)):
-            self._ahead.append(self._pool.submit(self._maker.make, epoch, step))
+        for epoch, start in itertools.islice(self._waiting, _PREFETCH + 1 - len(self._ahead)):
+            future = self._pool.submit(self._maker.make, epoch, start)
+            self._ahead.append((epoch, start, future))
         if not self._ahead:
             self.close()
             raise StopIteration
+        epoch, start, future = self._ahead.popleft()
         try:
-            return self._ahead.popleft().result()
+            batch = future.result()
         except BaseException:
             self.close()
             raise
+        self._epoch = epoch
+        self._samples = min(start + self._maker.options.step_size, len(self._shards))
+        return batch
+
+    def state_dict(self) -> dict[str, int | str]:
+        """Return where the stream is: what all workers together have been given so far."""
+        options = self._maker.options
+        return {
+            "version": STATE_VERSION,
+            "dataset": self._shards.fingerprint,
+            "shuffle": options.shuffle,
+            "seed": options.seed,
+            "epoch": self._epoch,
+            "samples": self._samples,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where the stream of `state` was.
+
+        Order and seed are the state's; batch size, number of workers and all else are this
+        stream's own. Raises DatasetError for a state of another set of shards.
+        """
+        known = self.state_dict()
+        wrong = [
+            name for name, value in known.items() if not isinstance(state.get(name), type(value))
+        ]
+        if wrong or state["version"] != STATE_VERSION:
+            raise OptionError(
+                f"this is no state of a stream of version {STATE_VERSION}: "
+                f"{', '.join(wrong) or 'version'} is not as it should be"
+            )
+        if state["dataset"] != known["dataset"]:
+            raise DatasetError("the state is of another set of shards: its samples are not here")
+        if not 0 <= state["samples"] <= len(self._shards) or state["epoch"] < 0:
+            raise OptionError(
+                f"sample {state['samples']} of epoch {state['epoch']} is none of ours"
+            )
+        options = replace(self._maker.options, shuffle=state["shuffle"], seed=state["seed"])
+        self._start(options, state["epoch"], state["samples"])
 
     def close(self) -> None:
         """Stop making batches; the iterator is at its end."""

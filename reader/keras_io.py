@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from reader.batches import BatchMaker
+from reader.batch_maker import BatchMaker
 from reader.options import BatchOptions
 from reader.shardset import ShardSet
 from shardio.errors import MissingExtraError
@@ -63,7 +63,7 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
             # Without an end there is one pass, and the index tells the epoch.
             first = options.start_epoch + self._passes * (options.epochs or 0)
         epoch, step = divmod(index, self._maker.steps)
-        x, labels, *rows = self._maker.make(first + epoch, step)
+        x, labels, *rows = self._maker.make(first + epoch, step * options.step_size)
         return (x, tuple(labels), *rows)
 
     def on_epoch_begin(self) -> None:

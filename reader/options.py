@@ -19,6 +19,7 @@ class BatchOptions:
     that of the images: `float32` in [0, 1] or `uint8`. `one_hot` gives labels as float32 (batch,
     classes) in place of integers. `drop_remainder` leaves out a last batch that is not full.
     `rows` adds the row ids of the input table as a third element. `verify` checks every CRC.
+    `worker` is (rank, world): each of `world` workers gets `batch_size` records of every step.
     """
 
     batch_size: int = 128
@@ -31,6 +32,7 @@ class BatchOptions:
     drop_remainder: bool = True
     rows: bool = False
     verify: bool = True
+    worker: tuple[int, int] = (0, 1)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -47,8 +49,21 @@ class BatchOptions:
             raise OptionError(
                 f"dtype must be one of {', '.join(map(repr, DTYPES))}, not {self.dtype!r}"
             )
+        rank, world = self.worker
+        if not 0 <= rank < world:
+            raise OptionError(f"worker must be (rank, world) with rank below world: {self.worker}")
+        if world > 1 and not self.drop_remainder:
+            raise OptionError(
+                "several workers need drop_remainder=True: the last records may not suffice for a "
+                "batch each"
+            )
+
+    @property
+    def step_size(self) -> int:
+        """Records that all workers together take in one step."""
+        return self.batch_size * self.worker[1]
 
     def steps(self, records: int) -> int:
         """Return the number of batches of one epoch over `records` records."""
-        full, rest = divmod(records, self.batch_size)
+        full, rest = divmod(records, self.step_size)
         return full + (rest > 0 and not self.drop_remainder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,6 +49,13 @@ class ShardSet:
     def classes(self) -> tuple[int, ...]:
         """The number of classes of every head."""
         return tuple(label.classes for label in self.labels)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Which records these are, and in which numbering: a SHA-256."""
+        manifest = None if self.manifest is None else self.manifest.fingerprint
+        names = [(shard.path.rpartition("/")[2], shard.records) for shard in self.shards]
+        return hashlib.sha256(repr((manifest, names)).encode()).hexdigest()
 
     @cached_property
     def _fetcher(self) -> Fetcher:

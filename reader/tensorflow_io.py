@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from reader.batches import BatchMaker
+from reader.batch_maker import BatchMaker
 from reader.options import BatchOptions
 from reader.shardset import ShardSet
 from shardio.errors import MissingExtraError, ShardioError
@@ -45,8 +45,9 @@ def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
     def make(number: np.int64, index: np.int64) -> list[Any]:
         epochs = options.epochs or 0  # an endless stream has one pass
         epoch, step = divmod(int(index), steps)
+        first = options.start_epoch + int(number) * epochs
         try:
-            x, labels, *rows = maker.make(options.start_epoch + int(number) * epochs + epoch, step)
+            x, labels, *rows = maker.make(first + epoch, step * options.step_size)
         except ShardioError as error:
             # TensorFlow shows the text of an exception, and keeps only a built-in's type.
             raise RuntimeError(f"{type(error).__name__}: {error}") from error

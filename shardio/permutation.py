@@ -53,22 +53,36 @@ class Permutation:
             self._walk(out[start : start + _BLOCK])
         return out.astype(np.int64).reshape(np.shape(positions))
 
-    def _walk(self, values: NDArray[np.uint64]) -> None:
+    def inverse(self, values: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Return the positions at which `values` stand, which must be in range(size)."""
+        flat = np.asarray(values, dtype=np.int64).ravel()
+        if flat.size and not 0 <= int(flat.min()) <= int(flat.max()) < self.size:
+            raise IndexError(f"values must be 0 to {self.size - 1}")
+        out = flat.astype(np.uint64)
+        for start in range(0, len(out), _BLOCK):
+            self._walk(out[start : start + _BLOCK], backwards=True)
+        return out.astype(np.int64).reshape(np.shape(values))
+
+    def _walk(self, values: NDArray[np.uint64], backwards: bool = False) -> None:
         """Replace each value, walking on until it is in the range."""
-        values[:] = self._network(values)
+        values[:] = self._network(values, backwards)
         outside = np.flatnonzero(values >= np.uint64(self.size))
         while outside.size:
-            again = self._network(values[outside])
+            again = self._network(values[outside], backwards)
             values[outside] = again
             outside = outside[again >= np.uint64(self.size)]
 
-    def _network(self, values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        high = values >> np.uint64(self._low_bits)
-        low = values & np.uint64((1 << self._low_bits) - 1)
-        for number in range(0, _ROUNDS, 2):
-            high ^= _mix(low, self._keys[number], self._high_bits)
-            low ^= _mix(high, self._keys[number + 1], self._low_bits)
-        return (high << np.uint64(self._low_bits)) | low
+    def _network(self, values: NDArray[np.uint64], backwards: bool) -> NDArray[np.uint64]:
+        halves = [
+            values >> np.uint64(self._low_bits),
+            values & np.uint64((1 << self._low_bits) - 1),
+        ]
+        bits = self._high_bits, self._low_bits
+        # Every round changes one half by a hash of the other, and so is undone by itself.
+        for number in reversed(range(_ROUNDS)) if backwards else range(_ROUNDS):
+            side = number % 2
+            halves[side] ^= _mix(halves[1 - side], self._keys[number], bits[side])
+        return (halves[0] << np.uint64(self._low_bits)) | halves[1]
 
 
 def _mix(half: NDArray[np.uint64], key: np.uint64, bits: int) -> NDArray[np.uint64]:

@@ -58,7 +58,7 @@ def test_the_code_runs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model.compile("sgd", loss=["categorical_crossentropy"] * 4)
     names: dict[str, Any] = {"model": model}
     code = [block.replace("/ssd/", "ssd/") for block in blocks("python")]
-    assert len(code) == 3
+    assert len(code) == 4
     for block in code:
         exec(block, names)
     assert names["x"].shape[1:] == (32, 128, 3)
