@@ -87,11 +87,16 @@ def ways(shards: ShardSet, paths: list[str]) -> list[Way]:
         tensors("tf.data best, no shuffle", lambda: stock(paths, tutorial=False)),
         tensors("tf.data tutorial", lambda: stock(paths, tutorial=True)),
         numpy("uint8 exact", dtype="uint8"),
+        numpy("uint8 window", dtype="uint8", shuffle="window"),
         numpy("uint8 none", dtype="uint8", shuffle="none"),
         numpy("uint8 exact, no CRC", dtype="uint8", verify=False),
         numpy("uint8 none, no CRC", dtype="uint8", shuffle="none", verify=False),
         numpy("float32 exact"),
         tensors("to_tf uint8 exact", lambda: shards.to_tf_dataset(BATCH, dtype="uint8")),
+        tensors(
+            "to_tf uint8 window",
+            lambda: shards.to_tf_dataset(BATCH, dtype="uint8", shuffle="window"),
+        ),
         tensors(
             "to_tf uint8 none",
             lambda: shards.to_tf_dataset(BATCH, dtype="uint8", shuffle="none"),

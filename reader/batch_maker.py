@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reader.blocks import BlockFetcher
 from reader.fetch import Fetcher, Slot
 from reader.options import BatchOptions
 from reader.order import Order
 from reader.pool import Pool, aligned
+from reader.window import WindowOrder
 from shardio.errors import DatasetError, OptionError
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ Array = NDArray[Any]
 # (x, [y0, y1, ...]), and the rows as a third element if asked for; a union of the two would
 # have every caller check what it has itself chosen.
 Batch = tuple[Any, ...]
+
+# A block of the window order: long enough that a disk, or a network, spends its time reading.
+_BLOCK_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,21 @@ class BatchMaker:
                 f"one_hot needs the number of classes of {', '.join(unknown)}, and there is no "
                 "dataset.json beside the shards; give classes= to open_shards"
             )
-        self._order = Order(len(shards), options.shuffle, options.seed)
-        self._fetcher = Fetcher(list(shards.shards), shards.layout, verify=options.verify)
+        self._order: Order | WindowOrder
+        self._fetcher: Fetcher | BlockFetcher
+        fetcher = Fetcher(list(shards.shards), shards.layout, verify=options.verify)
+        if options.shuffle == "window":
+            world = options.worker[1]
+            lanes = options.lanes or world
+            block = options.block or max(1, _BLOCK_BYTES // shards.layout.stride)
+            self.options = options = replace(options, block=block, lanes=lanes)
+            self._order = WindowOrder(len(shards), options.seed, block, options.window, lanes)
+            # Each lane has one window at a time, and at its end the first block of the next.
+            held = (options.window + 1) * lanes // world
+            self._fetcher = BlockFetcher(fetcher, shards.layout, len(shards), block, held)
+        else:
+            self._order = Order(len(shards), options.shuffle, options.seed)
+            self._fetcher = fetcher
         floats = options.dtype == "float32"
         self._slots = Pool(
             lambda: Slot(shards.layout, options.batch_size), threads if floats else alive
@@ -69,12 +87,10 @@ class BatchMaker:
     def make(self, epoch: int, start: int) -> Batch:
         """Make the batch of the step that starts at position `start` of `epoch`.
 
-        The step takes the next `step_size` positions, and each rank a slice of them.
+        The step takes the next `step_size` positions, and each rank an equal part of them.
         """
-        rank, world = self.options.worker
-        each = min(self.options.step_size, len(self.shards) - start) // world
-        first = start + rank * each
-        ids = self._order.ids(epoch, first, first + each)
+        stop = min(start + self.options.step_size, len(self.shards))
+        ids = self._order.share(epoch, start, stop, *self.options.worker)
         slot = self._slots.take()
         integers = self._fetcher.fetch(ids, slot)
         images = self._images(slot, len(ids))

@@ -47,19 +47,8 @@ class Batches(Iterator[Batch]):
         """Let the next batch be the one at position `samples` of `epoch`."""
         self._maker = BatchMaker(self._shards, options, threads=_THREADS, alive=_ALIVE)
         self._epoch, self._samples = epoch, samples
-        self._waiting = self._schedule(epoch, samples)
+        self._waiting = _schedule(options, len(self._shards), epoch, samples)
         self._ahead.clear()
-
-    def _schedule(self, epoch: int, start: int) -> Iterator[tuple[int, int]]:
-        """Yield epoch and position of every step to come."""
-        options, records = self._maker.options, len(self._shards)
-        while options.epochs is None or epoch < options.start_epoch + options.epochs:
-            left = records - start
-            if left >= options.step_size or (left > 0 and not options.drop_remainder):
-                yield epoch, start
-                start += min(options.step_size, left)
-            else:
-                epoch, start = epoch + 1, 0
 
     def __len__(self) -> int:
         return self._maker.steps
@@ -93,13 +82,17 @@ class Batches(Iterator[Batch]):
             "seed": options.seed,
             "epoch": self._epoch,
             "samples": self._samples,
+            "block": options.block or 0,
+            "window": options.window,
+            "lanes": options.lanes or 0,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where the stream of `state` was.
 
-        Order and seed are the state's; batch size, number of workers and all else are this
-        stream's own. Raises DatasetError for a state of another set of shards.
+        Order (with its block, window and lanes) and seed are the state's; batch size, number of
+        workers and all else are this stream's own. Raises DatasetError for a state of another set
+        of shards.
         """
         known = self.state_dict()
         wrong = [
@@ -116,7 +109,14 @@ class Batches(Iterator[Batch]):
             raise OptionError(
                 f"sample {state['samples']} of epoch {state['epoch']} is none of ours"
             )
-        options = replace(self._maker.options, shuffle=state["shuffle"], seed=state["seed"])
+        options = replace(
+            self._maker.options,
+            shuffle=state["shuffle"],
+            seed=state["seed"],
+            block=state["block"] or None,
+            window=state["window"],
+            lanes=state["lanes"] or None,
+        )
         self._start(options, state["epoch"], state["samples"])
 
     def close(self) -> None:
@@ -130,3 +130,17 @@ class Batches(Iterator[Batch]):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+# No method: a generator that holds its stream would keep a forgotten stream, and its thread, alive.
+def _schedule(
+    options: BatchOptions, records: int, epoch: int, start: int
+) -> Iterator[tuple[int, int]]:
+    """Yield epoch and position of every step to come."""
+    while options.epochs is None or epoch < options.start_epoch + options.epochs:
+        left = records - start
+        if left >= options.step_size or (left > 0 and not options.drop_remainder):
+            yield epoch, start
+            start += min(options.step_size, left)
+        else:
+            epoch, start = epoch + 1, 0

@@ -38,9 +38,13 @@ class Slot:
     call that scatters it to its head, its pixels and its tail.
     """
 
-    def __init__(self, layout: RecordLayout, records: int) -> None:
+    def __init__(
+        self, layout: RecordLayout, records: int, array: NDArray[np.uint8] | None = None
+    ) -> None:
         rest = layout.tail_bytes + FOOTER_BYTES
-        self.array = aligned(records * layout.image_bytes).reshape(records, layout.image_bytes)
+        if array is None:
+            array = aligned(records * layout.image_bytes).reshape(records, layout.image_bytes)
+        self.array = array
         self.heads = np.empty((records, len(layout.head)), dtype=np.uint8)
         self.rests = np.empty((records, rest), dtype=np.uint8)
         # Making a view costs as much as a checksum, so all are made once.

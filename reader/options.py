@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shardio.errors import OptionError
 
-SHUFFLES = ("exact", "none")
+SHUFFLES = ("exact", "window", "none")
 DTYPES = ("float32", "uint8")
 
 
@@ -14,12 +14,15 @@ DTYPES = ("float32", "uint8")
 class BatchOptions:
     """What batches look like and in which order they come.
 
-    `shuffle` is `exact`, a new permutation of all records in every epoch, or `none`, as stored.
+    `shuffle` is `exact`, a new permutation of all records in every epoch, `window`, which reads
+    whole blocks in random order and shuffles within a window of them, or `none`, as stored.
     `epochs` is the number of epochs, None for no end; the first one is `start_epoch`. `dtype` is
     that of the images: `float32` in [0, 1] or `uint8`. `one_hot` gives labels as float32 (batch,
     classes) in place of integers. `drop_remainder` leaves out a last batch that is not full.
     `rows` adds the row ids of the input table as a third element. `verify` checks every CRC.
     `worker` is (rank, world): each of `world` workers gets `batch_size` records of every step.
+    For `window`: `block` is in records (by default some 4 MB), `window` in blocks, and blocks are
+    dealt to `lanes` lanes (by default one for each worker), of which each worker has as many.
     """
 
     batch_size: int = 128
@@ -33,6 +36,9 @@ class BatchOptions:
     rows: bool = False
     verify: bool = True
     worker: tuple[int, int] = (0, 1)
+    block: int | None = None
+    window: int = 16
+    lanes: int | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -56,6 +62,15 @@ class BatchOptions:
             raise OptionError(
                 "several workers need drop_remainder=True: the last records may not suffice for a "
                 "batch each"
+            )
+        lanes = self.lanes or world
+        for name, value in (("block", self.block), ("window", self.window), ("lanes", self.lanes)):
+            if value is not None and value < 1:
+                raise OptionError(f"{name} must be at least 1, not {value}")
+        if self.shuffle == "window" and (lanes % world or self.step_size % lanes):
+            raise OptionError(
+                f"lanes must be a multiple of the {world} workers, and a divisor of the "
+                f"{self.step_size} records of a step: {lanes}"
             )
 
     @property

@@ -29,6 +29,12 @@ class Order:
         self._blocks: OrderedDict[tuple[int, int], NDArray[np.int64]] = OrderedDict()
         self._lock = Lock()
 
+    def share(self, epoch: int, start: int, stop: int, rank: int, world: int) -> NDArray[np.int64]:
+        """Return what `rank` of `world` gets of the positions `start` to `stop`: a slice."""
+        each = (stop - start) // world
+        first = start + rank * each
+        return self.ids(epoch, first, first + each)
+
     def ids(self, epoch: int, start: int, stop: int) -> NDArray[np.int64]:
         """Return the records at positions `start` to `stop` of `epoch`."""
         if not 0 <= start <= stop <= self._records:

@@ -21,7 +21,7 @@ FIXTURE = settings(
 @FIXTURE
 @given(
     batch_size=st.integers(1, 40),
-    shuffle=st.sampled_from(["exact", "none"]),
+    shuffle=st.sampled_from(["exact", "window", "none"]),
     drop=st.booleans(),
     dtype=st.sampled_from(["uint8", "float32"]),
     one_hot=st.booleans(),
@@ -44,6 +44,8 @@ def test_every_batch_holds_what_the_order_says(
     batches = open_shards(made.glob).batches(
         batch_size,
         shuffle=shuffle,
+        block=4,
+        window=3,
         drop_remainder=drop,
         dtype=dtype,
         one_hot=one_hot,
@@ -126,21 +128,29 @@ def test_memory_is_used_again(made: Made) -> None:
     assert len(addresses) <= 6
 
 
-def test_the_thread_ends_with_the_iterator(made: Made) -> None:
-    shards = open_shards(made.glob)
+def stream_threads() -> set[threading.Thread]:
+    return {t for t in threading.enumerate() if t.name.startswith("shardio-batches")}
 
-    def threads() -> list[str]:
-        return [t.name for t in threading.enumerate() if t.name.startswith("shardio-batches")]
 
-    batches = shards.batches(1, epochs=None)
+@pytest.mark.parametrize("how", ["close", "forget", "end", "with"])
+def test_the_thread_ends_with_the_iterator(made: Made, how: str) -> None:
+    before = stream_threads()
+    batches = open_shards(made.glob).batches(1, epochs=1 if how == "end" else None)
     next(batches)
-    assert threads()
-    batches.close()
-    for thread in threading.enumerate():
-        if thread.name.startswith("shardio-batches"):
-            thread.join(5)
-    assert not threads()
-    assert list(batches) == []
+    (thread,) = stream_threads() - before
+    if how == "close":
+        batches.close()
+        assert list(batches) == []
+    elif how == "end":
+        assert len(list(batches)) == 36
+    elif how == "with":
+        with batches:
+            next(batches)
+        assert list(batches) == []
+    else:
+        del batches
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(
@@ -148,7 +158,7 @@ def test_the_thread_ends_with_the_iterator(made: Made) -> None:
     [
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"batch_size": 38}, "37 records, not one batch of 38"),
-        ({"shuffle": "random"}, "shuffle must be one of 'exact', 'none'"),
+        ({"shuffle": "random"}, "shuffle must be one of 'exact', 'window', 'none'"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"start_epoch": -1}, "start_epoch"),
         ({"dtype": "float64"}, "dtype must be one of"),

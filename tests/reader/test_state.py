@@ -14,7 +14,7 @@ from shardio.errors import DatasetError, OptionError
 from tests.reader.datasets import Made, write_dataset
 
 FIXTURE = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12
 )
 
 
@@ -25,7 +25,11 @@ def rows(batches: Batches, count: int | None = None) -> list[int]:
 
 
 @FIXTURE
-@given(shuffle=st.sampled_from(["exact", "none"]), size=st.integers(1, 37), drop=st.booleans())
+@given(
+    shuffle=st.sampled_from(["exact", "window", "none"]),
+    size=st.integers(1, 37),
+    drop=st.booleans(),
+)
 def test_restored_at_every_step_the_rest_is_equal(
     made: Made, shuffle: str, size: int, drop: bool
 ) -> None:
