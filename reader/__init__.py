@@ -7,8 +7,8 @@
         ...
 
 `opening` finds the shards and checks them, `shardset` is what it gives, `order` says which record
-comes when, `fetch` reads records, `batches` makes batches of them. `tensorflow_io` and `keras_io`
-are thin adaptors around the same batches.
+comes when, `fetch` reads records, `batches` makes batches of them. `tensorflow_io`, `keras_io` and
+`torch_io` are thin adaptors around the same batches.
 """
 
 from reader.opening import open_shards

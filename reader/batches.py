@@ -36,7 +36,11 @@ class Batches(Iterator[Batch]):
     serializer takes; a stream that gets them by `load_state_dict` goes on with the next sample.
     """
 
-    def __init__(self, shards: ShardSet, options: BatchOptions) -> None:
+    def __init__(
+        self, shards: ShardSet, options: BatchOptions, *, every: tuple[int, int] = (0, 1)
+    ) -> None:
+        """Begin; of the steps, only every one that `every` (first, distance) names is made."""
+        self._every = every
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="shardio-batches")
         self._ahead: deque[tuple[int, int, Future[Batch]]] = deque()
         self._closed = False
@@ -47,7 +51,8 @@ class Batches(Iterator[Batch]):
         """Let the next batch be the one at position `samples` of `epoch`."""
         self._maker = BatchMaker(self._shards, options, threads=_THREADS, alive=_ALIVE)
         self._epoch, self._samples = epoch, samples
-        self._waiting = _schedule(options, len(self._shards), epoch, samples)
+        steps = _schedule(options, len(self._shards), epoch, samples)
+        self._waiting = itertools.islice(steps, self._every[0], None, self._every[1])
         self._ahead.clear()
 
     def __len__(self) -> int:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from reader.torch_io import TorchBatches
+
 
 @dataclass(frozen=True)
 class ShardSet:
@@ -89,6 +91,25 @@ class ShardSet:
         from reader.tensorflow_io import to_tf_dataset
 
         return to_tf_dataset(self, BatchOptions(batch_size=batch_size, **options))
+
+    def to_torch(
+        self, batch_size: int = 128, *, channels_first: bool = False, **options: Any
+    ) -> TorchBatches:
+        """Make a `torch.utils.data.IterableDataset` of batches; each pass is the next epoch.
+
+        Its items are `(x, [y0, y1, ...])`, as of `batches`, as tensors that share the memory of
+        the arrays; integer labels are int64. With `channels_first` `x` is a view of shape (batch,
+        3, height, width). For a DataLoader give `batch_size=None`. The keyword arguments are those
+        of `BatchOptions`.
+        """
+        from reader.torch_io import TorchBatches
+
+        options_ = BatchOptions(batch_size=batch_size, **options)
+        return TorchBatches(self, options_, channels_first=channels_first)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs: not the files that are open here."""
+        return {name: value for name, value in vars(self).items() if name != "_fetcher"}
 
     def to_keras(self, batch_size: int = 128, **options: Any) -> keras.utils.PyDataset:
         """Make a `keras.utils.PyDataset` of batches; each epoch of `fit` is the next one.

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reader import open_shards
+from shardio.errors import OptionError
+from tests.reader.datasets import Made
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+loaders = pytest.importorskip("torch.utils.data")
+
+
+def orders(batches: Any) -> list[int]:
+    return [int(row) for _, _, rows in batches for row in rows]
+
+
+def loader(dataset: Any, workers: int, **options: Any) -> Any:
+    context = "spawn" if workers else None
+    return loaders.DataLoader(
+        dataset, batch_size=None, num_workers=workers, multiprocessing_context=context, **options
+    )
+
+
+def test_items_are_those_of_the_numpy_batches(made: Made) -> None:
+    shards = open_shards(made.glob)
+    for options in ({}, {"dtype": "uint8"}, {"one_hot": True, "drop_remainder": False}):
+        ours = list(shards.batches(5, seed=3, rows=True, **options))
+        theirs = list(shards.to_torch(5, seed=3, rows=True, **options))
+        assert len(ours) == len(theirs)
+        for (x, ys, rows), (tx, tys, trows) in zip(ours, theirs, strict=True):
+            assert np.array_equal(tx.numpy(), x)
+            assert tx.numpy().dtype == x.dtype
+            for y, ty in zip(ys, tys, strict=True):
+                assert ty.dtype == (torch.float32 if "one_hot" in options else torch.int64)
+                assert np.array_equal(ty.numpy(), y)
+            assert np.array_equal(trows.numpy(), rows)
+
+
+def test_channels_first_is_a_view(made: Made) -> None:
+    shards = open_shards(made.glob)
+    (x, _), *_ = shards.to_torch(5, channels_first=True)
+    (expected, _), *_ = shards.batches(5)
+    assert x.shape == (5, 3, 2, 3)
+    assert x.permute(0, 2, 3, 1).is_contiguous()
+    assert np.array_equal(x.permute(0, 2, 3, 1).numpy(), expected)
+
+
+def test_tensors_that_are_kept_are_never_overwritten(made: Made) -> None:
+    kept = list(open_shards(made.glob).to_torch(3, dtype="uint8", epochs=9, shuffle="none"))
+    for number, (x, _) in enumerate(kept):
+        first = number % 12 * 3
+        assert np.array_equal(x.numpy(), made.images[first : first + 3])
+
+
+@pytest.mark.parametrize(("workers", "persistent"), [(0, False), (2, False), (2, True)])
+def test_each_pass_of_a_loader_is_the_next_epoch_in_the_one_order(
+    made: Made, workers: int, persistent: bool
+) -> None:
+    shards = open_shards(made.glob)
+    expected = orders(shards.batches(5, rows=True, epochs=2))
+    batches = loader(shards.to_torch(5, rows=True), workers, persistent_workers=persistent)
+    assert len(batches) == 7
+    assert [row for _ in range(2) for row in orders(batches)] == expected
+
+
+def test_a_set_that_was_read_can_be_sent_to_another_process(made: Made) -> None:
+    shards = open_shards(made.glob)
+    shards[3]
+    again = pickle.loads(pickle.dumps(shards))
+    assert again == shards
+    assert np.array_equal(again[20][0], made.images[20])
+
+
+def test_a_batch_that_no_set_fills_is_refused_at_once(made: Made) -> None:
+    with pytest.raises(OptionError, match="not one batch of 38"):
+        open_shards(made.glob).to_torch(38)
