@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,10 @@ def test_the_code_runs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model.compile("sgd", loss=["categorical_crossentropy"] * 4)
     names: dict[str, Any] = {"model": model}
     code = [block.replace("/ssd/", "ssd/") for block in blocks("python")]
-    assert len(code) == 4
+    assert len(code) == 5
     for block in code:
-        exec(block, names)
+        if "torch" not in block or find_spec("torch"):
+            exec(block, names)
     assert names["x"].shape[1:] == (32, 128, 3)
 
 
