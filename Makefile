@@ -25,7 +25,7 @@ shards: $(VENV)/.convert $(if $(filter $(DEMO)/labels.csv,$(TABLE)),$(DEMO)/labe
 
 train: $(VENV)/.train ## train a small Keras model [SHARDS='folder/train-*.tfrecord']; without SHARDS, on the demo
 	$(if $(filter file,$(origin SHARDS)),@test -e $(DEMO)/shards/dataset.json || $(MAKE) --no-print-directory shards)
-	$(BIN)/python examples/captcha/train.py '$(SHARDS)' $(ARGS)
+	$(BIN)/python examples/captcha/train.py '$(SHARDS)' $(if $(filter file,$(origin SHARDS)),--model $(DEMO)/model.keras) $(ARGS)
 
 test: $(VENV)/.dev ## run the tests but for the slow ones
 	$(BIN)/python -m pytest -m 'not slow'
@@ -42,8 +42,9 @@ bench: $(VENV)/.dev ## measure converting and reading against the usual ways, si
 	$(BIN)/python benchmarks/convert.py
 	$(BIN)/python benchmarks/read.py
 
-clean: ## remove the environment, the demo data and everything else that was made
-	rm -rf $(VENV) data build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## remove the environment, the demo and what benchmarks and checks left
+	rm -rf $(VENV) $(DEMO) data/bench data/bench-images data/bench-out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rmdir data 2>/dev/null || true
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(DEMO)/labels.csv: | $(VENV)/.convert

@@ -87,7 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--labels",
         type=_kind(parse_names),
         metavar="y0,y1,..",
-        help="the label columns in order (default: all columns called y and a number)",
+        help="the label columns in order; '' for none (default: all columns called y and a number)",
     )
     table.add_argument(
         "--classes",
@@ -102,7 +102,12 @@ def build_parser() -> argparse.ArgumentParser:
 
     shards = parser.add_argument_group("shards")
     amount = shards.add_mutually_exclusive_group()
-    amount.add_argument("--shards", type=int, metavar="N", help="how many shards to make")
+    amount.add_argument(
+        "--shards",
+        type=int,
+        metavar="N",
+        help="how many shards to make in all; a split gets at least one",
+    )
     amount.add_argument(
         "--shard-size",
         type=_kind(parse_bytes),

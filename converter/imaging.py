@@ -26,7 +26,7 @@ try:
     from PIL import Image, features
 except ImportError as error:
     raise MissingExtraError(
-        "converting images needs pillow-simd: pip install 'shardio[convert]'"
+        "converting images needs pillow-simd: it comes with shardio's extra [convert]"
     ) from error
 
 if TYPE_CHECKING:

@@ -219,8 +219,9 @@ def _close(
             f"{len(rejects):,} rows were rejected so far, and of {summary.rows:,} rows at most "
             f"{allowed:,} ({limit}) may be:\n  "
             + "\n  ".join(reasons(rejects))
-            + f"\nAll of them are in {folder.folder}/rejects.csv. Mend the files and start again "
-            "with --overwrite, or give a higher --max-rejects to go on from here"
+            + f"\nThose of the finished shards are in {folder.folder}/rejects.csv. Mend the files "
+            "(or choose another --crop or --root) and start again with --overwrite, or give a "
+            "higher --max-rejects to go on from here"
         )
     summary.rejected = len(rejects)
     summary.records = sum(done.records for done in finished.values())

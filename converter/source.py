@@ -72,7 +72,7 @@ def read_table(
         import pyarrow as pa
     except ImportError as error:
         raise MissingExtraError(
-            "reading tables needs pyarrow: pip install 'shardio[convert]'"
+            "reading tables needs pyarrow: it comes with shardio's extra [convert]"
         ) from error
     digest = _digest(name)
     reading = name

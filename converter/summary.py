@@ -37,7 +37,8 @@ class Summary:
         if self.complete_before:
             return [
                 f"{self.folder} is complete already: {self.records:,} records in "
-                f"{self.shards} shards. Nothing to do (--overwrite makes it again)."
+                f"{self.shards} shards. Nothing to do. The images themselves were not compared: if "
+                "they have changed, --overwrite makes it again."
             ]
         if self.dry_run:
             return [

@@ -12,6 +12,7 @@ comes when, `fetch` reads records, `batches` makes batches of them. `tensorflow_
 """
 
 from reader.opening import open_shards
+from reader.options import BatchOptions
 from reader.shardset import ShardSet
 
-__all__ = ["ShardSet", "open_shards"]
+__all__ = ["BatchOptions", "ShardSet", "open_shards"]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from reader.inspect import info, verify
-from reader.opening import open_shards
+from reader.opening import ALL_SPLITS, open_shards
 from reader.shardset import ShardSet
 from shardio import __version__
 from shardio.errors import OptionError, ShardioError
@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
             metavar="GLOB",
             help="a glob (in quotes), files, or the folder of a dataset; each may be a URL",
         )
-        command.add_argument("--split", help="the split of a folder that holds several")
+        command.add_argument("--split", help="one split of a folder (default: all)")
         command.add_argument(
             "--shape",
             type=_shape,
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     sources = arguments.shards[0] if len(arguments.shards) == 1 else arguments.shards
     try:
-        shards = open_shards(sources, arguments.split, shape=arguments.shape)
+        shards = open_shards(sources, arguments.split or ALL_SPLITS, shape=arguments.shape)
         if arguments.command == "info":
             print("\n".join(info(shards)))
             return 0

@@ -39,6 +39,9 @@ def info(shards: ShardSet) -> list[str]:
         lines.append(f"label     {label.name}: {classes}")
     if not shards.labels:
         lines.append("label     none")
+    if len(shards.splits) > 1:
+        counts = (f"{split} {count:,}" for split, count in shards.splits.items())
+        lines.append(f"splits    {', '.join(counts)}")
     if shards.left_out:
         lines.append(
             f"partial   {len(shards.shards)} of {total} shards are taken; left out are "

@@ -15,7 +15,9 @@ from shardio.errors import MissingExtraError
 try:
     import keras
 except ImportError as error:
-    raise MissingExtraError("to_keras needs Keras: pip install 'shardio[tensorflow]'") from error
+    raise MissingExtraError(
+        "to_keras needs Keras: it comes with shardio's extra [tensorflow]"
+    ) from error
 
 
 # Keras asks for one item after the other and copies it.

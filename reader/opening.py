@@ -23,6 +23,7 @@ from shardio.storage import FileInfo, search, storage_for
 from shardio.storage.chooser import join
 
 _LISTED = 20
+ALL_SPLITS = "*"
 # No record of ours is as large; a damaged length must not fill the memory.
 _MAX_RECORD_BYTES = 1 << 30
 
@@ -39,8 +40,9 @@ def open_shards(
     """Open shards for reading.
 
     `source` is a glob, a list of globs or files, or the folder of a dataset; each may be a URL.
-    `split` chooses a split of a folder that holds several. `shape` (height, width, 3) and `classes`
-    (of all heads, or of each) are needed only where no dataset.json lies beside the shards.
+    `split` chooses a split of a folder that holds several; `"*"` takes them all. `shape` (height,
+    width, 3) and `classes` (of all heads, or of each) are needed only where no dataset.json lies
+    beside the shards.
 
     The sizes of all shards are compared with the manifest here; nothing else is read. Raises
     MissingFileError where nothing matches, and DatasetError, which lists every shard that is cut,
@@ -70,11 +72,13 @@ def _find(source: Source | Sequence[Source], split: str | None) -> list[FileInfo
     """Return the files that `source` names, sorted by name."""
     patterns = [source] if isinstance(source, str | os.PathLike) else list(source)
     texts = [os.fspath(pattern) for pattern in patterns]
-    if split is not None and not re.fullmatch(SPLIT_PATTERN, split):
+    if not texts or "" in texts:
+        raise OptionError("no shards are named")
+    if split not in (None, ALL_SPLITS) and not re.fullmatch(SPLIT_PATTERN, str(split)):
         raise OptionError(f"split must be the name of a split, not {split!r}")
     if len(texts) == 1 and (folder := _as_folder(texts[0])) is not None:
         return _find_in_folder(folder, split)
-    if split is not None:
+    if split not in (None, ALL_SPLITS):
         raise OptionError("split goes with the folder of a dataset; a glob names its files itself")
     files: dict[str, FileInfo] = {}
     for text in texts:
@@ -113,6 +117,8 @@ def _find_in_folder(folder: str, split: str | None) -> list[FileInfo]:
         raise OptionError(
             f"{folder} has the splits {', '.join(splits)}; choose one with split={splits[0]!r}"
         )
+    if split == ALL_SPLITS:
+        return [info for _, info in sorted(names, key=_first)]
     if split is not None and split not in splits:
         raise MissingFileError(f"{folder} has no split {split}; it has {', '.join(splits)}")
     wanted = split or splits[0]
@@ -166,7 +172,7 @@ def _without_manifest(
     if shape is None:
         raise OptionError(
             f"there is no {MANIFEST} beside {files[0].path}; give the shape of its images, which "
-            f"have {layout.image_bytes} bytes: shape=(height, width, 3)"
+            f"have {layout.image_bytes} bytes: shape=(height, width, 3), or --shape HxWx3"
         )
     height, width, channels = shape
     if channels != 3 or height < 1 or height * width * channels != layout.image_bytes:

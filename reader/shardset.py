@@ -16,6 +16,7 @@ from reader.fetch import Fetcher, ShardFile, Slot
 from reader.options import BatchOptions
 from shardio.format.layout import RecordLayout
 from shardio.format.manifest import Label, Manifest
+from shardio.format.naming import ShardName
 
 if TYPE_CHECKING:
     import keras
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from reader.torch_io import TorchBatches
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ShardSet:
     """Shards that were found and checked; made by `open_shards`.
 
@@ -42,6 +43,24 @@ class ShardSet:
 
     def __len__(self) -> int:
         return self._records
+
+    def __repr__(self) -> str:
+        height, width, channels = self.shape
+        heads = ", ".join(f"{label.name}: {label.classes}" for label in self.labels)
+        return (
+            f"<ShardSet of {len(self):,} records in {len(self.shards)} shards, "
+            f"{height}x{width}x{channels}, classes {heads or 'none'}>"
+        )
+
+    @cached_property
+    def splits(self) -> dict[str, int]:
+        """The number of records of each split; empty where files are not named as shards are."""
+        found: dict[str, int] = {}
+        for shard in self.shards:
+            name = ShardName.parse(shard.path.rpartition("/")[2])
+            if name is not None:
+                found[name.split] = found.get(name.split, 0) + shard.records
+        return found
 
     @cached_property
     def _records(self) -> int:
@@ -114,8 +133,8 @@ class ShardSet:
     def to_keras(self, batch_size: int = 128, **options: Any) -> keras.utils.PyDataset:
         """Make a `keras.utils.PyDataset` of batches; each epoch of `fit` is the next one.
 
-        Its items are `(x, (y0, y1, ...))`, as of `batches`. The keyword arguments are those of
-        `BatchOptions`.
+        Its items are `(x, (y0, y1, ...))`, as of `batches`. Give `fit` `shuffle=False`, or it puts
+        the batches into an order of its own. The keyword arguments are those of `BatchOptions`.
         """
         from reader.keras_io import KerasBatches
 

@@ -17,7 +17,7 @@ try:
     import tensorflow as tf
 except ImportError as error:
     raise MissingExtraError(
-        "to_tf_dataset needs TensorFlow: pip install 'shardio[tensorflow]'"
+        "to_tf_dataset needs TensorFlow: it comes with shardio's extra [tensorflow]"
     ) from error
 
 # Two, so that one batch is read while another is checked.

@@ -16,7 +16,9 @@ try:
     import torch
     from torch.utils.data import IterableDataset, get_worker_info
 except ImportError as error:
-    raise MissingExtraError("to_torch needs PyTorch: pip install 'shardio[torch]'") from error
+    raise MissingExtraError(
+        "to_torch needs PyTorch: it comes with shardio's extra [torch]"
+    ) from error
 
 if TYPE_CHECKING:
     from reader.shardset import ShardSet

@@ -68,10 +68,16 @@ def main() -> None:
     parser.add_argument("shards", help="a glob of shards (in quotes), or the folder of a dataset")
     parser.add_argument("--epochs", type=int, default=6, help="default: %(default)s")
     parser.add_argument("--batch-size", type=int, default=64, help="default: %(default)s")
-    parser.add_argument("--model", type=Path, default=Path("data/captcha/model.keras"))
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=Path("model.keras"),
+        help="where to save it (default: %(default)s)",
+    )
+    parser.add_argument("--split", help="the split of a folder that holds several")
     arguments = parser.parse_args()
     try:
-        paths = [shard.path for shard in open_shards(arguments.shards).shards]
+        paths = [shard.path for shard in open_shards(arguments.shards, arguments.split).shards]
         if len(paths) < 2:
             parser.error("one shard is held out, so at least two are needed")
         train, held_out = open_shards(paths[:-1]), open_shards(paths[-1:])

@@ -226,7 +226,7 @@ def test_a_script_without_a_guard_is_told_so(table: Path, tmp_path: Path) -> Non
     script = tmp_path / "script.py"
     script.write_text(
         "from converter import convert\n"
-        f"convert({str(table)!r}, {str(tmp_path / 'out')!r}, workers=1)\n"
+        f"convert({str(table)!r}, {str(tmp_path / 'out')!r}, workers=2)\n"
     )
     result = subprocess.run(
         [sys.executable, str(script)],
