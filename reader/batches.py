@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from reader.batch_maker import Batch, BatchMaker
@@ -41,14 +43,16 @@ class Batches(Iterator[Batch]):
     ) -> None:
         """Begin; of the steps, only every one that `every` (first, distance) names is made."""
         self._every = every
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="shardio-batches")
+        self._turn = Lock()
         self._ahead: deque[tuple[int, int, Future[Batch]]] = deque()
-        self._closed = False
         self._shards = shards
         self._start(options, options.start_epoch, 0)
 
     def _start(self, options: BatchOptions, epoch: int, samples: int) -> None:
         """Let the next batch be the one at position `samples` of `epoch`."""
+        self._process = os.getpid()
+        self._closed = False
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="shardio-batches")
         self._maker = BatchMaker(self._shards, options, threads=_THREADS, alive=_ALIVE)
         self._epoch, self._samples = epoch, samples
         steps = _schedule(options, len(self._shards), epoch, samples)
@@ -59,8 +63,14 @@ class Batches(Iterator[Batch]):
         return self._maker.steps
 
     def __next__(self) -> Batch:
-        if self._closed:
-            raise StopIteration
+        with self._turn:
+            if self._closed:
+                raise StopIteration
+            if self._process != os.getpid():  # a fork copies no thread
+                self._start(self._maker.options, self._epoch, self._samples)
+            return self._next()
+
+    def _next(self) -> Batch:
         for epoch, start in itertools.islice(self._waiting, _PREFETCH + 1 - len(self._ahead)):
             future = self._pool.submit(self._maker.make, epoch, start)
             self._ahead.append((epoch, start, future))
@@ -114,6 +124,12 @@ class Batches(Iterator[Batch]):
             raise OptionError(
                 f"sample {state['samples']} of epoch {state['epoch']} is none of ours"
             )
+        last = self._maker.options.epochs
+        if last is not None and state["epoch"] >= self._maker.options.start_epoch + last:
+            raise OptionError(
+                f"the state is in epoch {state['epoch']}, which this stream does not reach: give "
+                "it a later start_epoch, more epochs, or epochs=None"
+            )
         options = replace(
             self._maker.options,
             shuffle=state["shuffle"],
@@ -122,6 +138,7 @@ class Batches(Iterator[Batch]):
             window=state["window"],
             lanes=state["lanes"] or None,
         )
+        self._pool.shutdown(wait=False, cancel_futures=True)
         self._start(options, state["epoch"], state["samples"])
 
     def close(self) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
+from reader.find import ALL_SPLITS
 from reader.inspect import info, verify
-from reader.opening import ALL_SPLITS, open_shards
+from reader.opening import open_shards
 from reader.shardset import ShardSet
 from shardio import __version__
 from shardio.errors import OptionError, ShardioError

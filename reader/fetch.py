@@ -10,7 +10,7 @@ import crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.open_files import OpenFiles
+from reader.open_files import MAX_OPEN, OpenFiles
 from reader.pool import aligned
 from shardio.errors import CorruptRecordError, DatasetError
 from shardio.format.framing import FOOTER_BYTES, frame_header, mask_crc, mask_crcs
@@ -81,7 +81,9 @@ class Fetcher:
         stride = self._layout.stride
         numbers = np.searchsorted(self._ends, ids, side="right")
         offsets = ((ids - self._starts[numbers]) * stride).tolist()
-        files = {number: self._files.get(number) for number in np.unique(numbers).tolist()}
+        distinct = np.unique(numbers).tolist()
+        # Held for the batch, that is quicker; but no more files than may be open.
+        files = {number: self._files.get(number) for number in distinct[: MAX_OPEN // 2]}
         shards = numbers.tolist()
         for first, last in _runs(ids, numbers):
             number = shards[first]
@@ -89,7 +91,8 @@ class Fetcher:
                 pieces, size = slot.records[first], stride
             else:
                 pieces, size = slot.pieces[3 * first : 3 * last], (last - first) * stride
-            got = files[number].read_into(offsets[first], pieces, size)
+            file = files.get(number) or self._files.get(number)
+            got = file.read_into(offsets[first], pieces, size)
             if got != size:
                 raise DatasetError(
                     f"{self._shards[number].path} ends at byte {offsets[first] + got}, within "

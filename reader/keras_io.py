@@ -10,7 +10,7 @@ import numpy as np
 from reader.batch_maker import BatchMaker
 from reader.options import BatchOptions
 from reader.shardset import ShardSet
-from shardio.errors import MissingExtraError
+from shardio.errors import MissingExtraError, OptionError
 
 try:
     import keras
@@ -39,6 +39,8 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
 
     def __init__(self, shards: ShardSet, options: BatchOptions) -> None:
         super().__init__()
+        if options.rows:
+            raise OptionError("rows=True is not for Keras, which takes a third element for weights")
         self._maker = BatchMaker(shards, options, threads=1, alive=_ALIVE)
         self._passes = 0
         self._begun = False

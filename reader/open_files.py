@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import resource
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
 
 from shardio.storage import RangeReader
 
-# Well below the usual limit of 1,024 open files a process.
-MAX_OPEN = 256
+# A process may read several sets at once, and has files of its own: an eighth of its limit each.
+_LIMIT, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+MAX_OPEN = 256 if _LIMIT == resource.RLIM_INFINITY else max(8, min(256, _LIMIT // 8))
 
 
 class OpenFiles:

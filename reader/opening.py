@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import re
+import operator
 from collections.abc import Sequence
 
 from reader.fetch import ShardFile
+from reader.find import (
+    Source,
+    absent,
+    absent_by_name,
+    find_shards,
+    folder_of,
+    name_of,
+    unfinished_hint,
+)
 from reader.shardset import ShardSet
 from shardio.errors import (
     CorruptRecordError,
@@ -18,16 +26,13 @@ from shardio.errors import (
 from shardio.format.framing import FRAMING_BYTES, HEADER_BYTES, parse_header
 from shardio.format.layout import RecordLayout
 from shardio.format.manifest import Label, Manifest
-from shardio.format.naming import MANIFEST, PLAN, REJECTS, SPLIT_PATTERN, ShardName
-from shardio.storage import FileInfo, search, storage_for
+from shardio.format.naming import MANIFEST, ShardName
+from shardio.storage import FileInfo, storage_for
 from shardio.storage.chooser import join
 
 _LISTED = 20
-ALL_SPLITS = "*"
 # No record of ours is as large; a damaged length must not fill the memory.
 _MAX_RECORD_BYTES = 1 << 30
-
-Source = str | os.PathLike[str]
 
 
 def open_shards(
@@ -48,8 +53,8 @@ def open_shards(
     MissingFileError where nothing matches, and DatasetError, which lists every shard that is cut,
     too long, unknown, or of another dataset.
     """
-    files = _find(source, split)
-    folders = sorted({_folder(info.path) for info in files})
+    files = find_shards(source, split)
+    folders = sorted({folder_of(info.path) for info in files})
     manifests = {folder: _manifest(folder) for folder in folders}
     manifest = manifests[folders[0]]
     fingerprints = {
@@ -68,74 +73,13 @@ def open_shards(
     return _without_manifest(files, shape, classes)
 
 
-def _find(source: Source | Sequence[Source], split: str | None) -> list[FileInfo]:
-    """Return the files that `source` names, sorted by name."""
-    patterns = [source] if isinstance(source, str | os.PathLike) else list(source)
-    texts = [os.fspath(pattern) for pattern in patterns]
-    if not texts or "" in texts:
-        raise OptionError("no shards are named")
-    if split not in (None, ALL_SPLITS) and not re.fullmatch(SPLIT_PATTERN, str(split)):
-        raise OptionError(f"split must be the name of a split, not {split!r}")
-    if len(texts) == 1 and (folder := _as_folder(texts[0])) is not None:
-        return _find_in_folder(folder, split)
-    if split not in (None, ALL_SPLITS):
-        raise OptionError("split goes with the folder of a dataset; a glob names its files itself")
-    files: dict[str, FileInfo] = {}
-    for text in texts:
-        found = [info for info in search(text) if _name(info.path) not in (MANIFEST, REJECTS)]
-        if not found:
-            raise MissingFileError(f"no shards match {text}{_hint(text)}")
-        for info in found:
-            if info.path in files:
-                raise DatasetError(f"{info.path} is named twice")
-            files[info.path] = info
-    return sorted(files.values(), key=lambda info: (_folder(info.path), _sort_key(info.path)))
-
-
-def _as_folder(text: str) -> str | None:
-    """Return `text` without its last slash if it is a folder."""
-    if re.search(r"[*?\[]", text):
-        return None
-    folder = text.rstrip("/") or "/"
-    try:
-        return folder if storage_for(folder).stat(folder).is_folder else None
-    except MissingFileError:
-        # Some storages have no folders, only files with slashes in their names.
-        return folder if storage_for(folder).list(folder) else None
-
-
-def _find_in_folder(folder: str, split: str | None) -> list[FileInfo]:
-    names = [
-        (name, info)
-        for info in storage_for(folder).list(folder)
-        if (name := ShardName.parse(_name(info.path))) is not None
-    ]
-    splits = sorted({name.split for name, _ in names})
-    if not splits:
-        raise MissingFileError(f"no shards in the folder {folder}{_hint(folder + '/')}")
-    if split is None and len(splits) > 1:
-        raise OptionError(
-            f"{folder} has the splits {', '.join(splits)}; choose one with split={splits[0]!r}"
-        )
-    if split == ALL_SPLITS:
-        return [info for _, info in sorted(names, key=_first)]
-    if split is not None and split not in splits:
-        raise MissingFileError(f"{folder} has no split {split}; it has {', '.join(splits)}")
-    wanted = split or splits[0]
-    return [info for name, info in sorted(names, key=_first) if name.split == wanted]
-
-
-def _first(pair: tuple[ShardName, FileInfo]) -> ShardName:
-    return pair[0]
-
-
 def _with_manifest(files: list[FileInfo], manifest: Manifest) -> ShardSet:
     entries = {entry.file: entry for entry in manifest.shards}
     problems: list[str] = []
     shards: list[ShardFile] = []
     seen: dict[str, str] = {}
     for info in files:
-        name = _name(info.path)
+        name = name_of(info.path)
         entry = entries.get(name)
         if entry is None:
             problems.append(f"{info.path} is not a shard of the dataset")
@@ -154,6 +98,7 @@ def _with_manifest(files: list[FileInfo], manifest: Manifest) -> ShardSet:
     left_out = tuple(
         entry.file for entry in manifest.shards if entry.split in splits and entry.file not in seen
     )
+    _refuse(absent(folder_of(files[0].path), left_out))
     return ShardSet(
         tuple(shards), manifest.layout, manifest.shape, manifest.labels, manifest, left_out
     )
@@ -165,6 +110,7 @@ def _without_manifest(
     classes: int | Sequence[int] | None,
 ) -> ShardSet:
     """Find the layout from the first record, and the number of records from the sizes."""
+    named = files
     files = [info for info in files if info.size]
     if not files:
         raise DatasetError("all shards are empty")
@@ -174,14 +120,22 @@ def _without_manifest(
             f"there is no {MANIFEST} beside {files[0].path}; give the shape of its images, which "
             f"have {layout.image_bytes} bytes: shape=(height, width, 3), or --shape HxWx3"
         )
-    height, width, channels = shape
+    try:
+        height, width, channels = map(operator.index, shape)
+        counts = [classes or 0] if classes is None else list(map(operator.index, _several(classes)))
+    except (TypeError, ValueError) as error:
+        raise OptionError(
+            "shape must be (height, width, 3), and classes one number or one for each head: "
+            f"{shape}, {classes}"
+        ) from error
     if channels != 3 or height < 1 or height * width * channels != layout.image_bytes:
         raise OptionError(
             f"images of shape {shape} have {height * width * channels} bytes, those in "
             f"{files[0].path} have {layout.image_bytes}"
         )
     heads = len(layout.labels)
-    counts = [classes or 0] * heads if isinstance(classes, int | None) else list(classes)
+    if classes is None or not isinstance(classes, Sequence):
+        counts = counts * heads
     if len(counts) != heads or min(counts, default=0) < 0:
         raise OptionError(f"classes must be one number, or one for each of {heads} heads")
     problems = [
@@ -190,7 +144,7 @@ def _without_manifest(
         for info in files
         if info.size % layout.stride
     ]
-    names = [ShardName.parse(_name(info.path)) for info in files]
+    names = [ShardName.parse(name_of(info.path)) for info in files]
     for split in {name.split for name in names if name}:
         said = sorted({name.count for name in names if name and name.split == split})
         if len(said) > 1:
@@ -198,10 +152,14 @@ def _without_manifest(
                 f"the names of split {split} speak of {' and of '.join(map(str, said))} shards: "
                 "these are shards of different datasets"
             )
-    _refuse(problems)
+    _refuse(problems or absent_by_name(named))
     shards = tuple(ShardFile(info.path, info.size // layout.stride, None) for info in files)
     labels = tuple(map(Label, layout.labels, counts))
     return ShardSet(shards, layout, (height, width, channels), labels, None, ())
+
+
+def _several(classes: int | Sequence[int]) -> Sequence[int]:
+    return classes if isinstance(classes, Sequence) else [classes]
 
 
 def _first_layout(info: FileInfo) -> RecordLayout:
@@ -236,32 +194,9 @@ def _manifest(folder: str) -> Manifest | None:
         with storage_for(folder).open_stream(path) as stream:
             return Manifest.from_json(stream.read(), path)
     except MissingFileError:
-        if hint := _hint(f"{folder}/"):
+        if hint := unfinished_hint(f"{folder}/"):
             raise DatasetError(f"{folder} is not a dataset yet{hint}") from None
         return None
-
-
-def _hint(pattern: str) -> str:
-    """Say if an unfinished conversion is why shards are missing."""
-    plan = join(_folder(pattern), PLAN)
-    try:
-        storage_for(plan).stat(plan)
-    except MissingFileError:
-        return ""
-    return ": a conversion into it is not finished; run its command again"
-
-
-def _folder(path: str) -> str:
-    return path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
-
-
-def _name(path: str) -> str:
-    return path.rpartition("/")[2]
-
-
-def _sort_key(path: str) -> tuple[str, int, str]:
-    name = ShardName.parse(_name(path))
-    return (name.split, name.index, "") if name else (_name(path), 0, "")
 
 
 def _refuse(problems: list[str]) -> None:

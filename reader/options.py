@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
+from typing import Any
 
 from shardio.errors import OptionError
 
@@ -41,6 +43,15 @@ class BatchOptions:
     lanes: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("batch_size", "seed", "epochs", "start_epoch", "block", "window", "lanes"):
+            object.__setattr__(self, name, _whole(name, getattr(self, name)))
+        try:
+            rank, world = self.worker
+        except (TypeError, ValueError) as error:
+            raise OptionError(f"worker must be (rank, world), not {self.worker!r}") from error
+        object.__setattr__(self, "worker", (_whole("rank", rank), _whole("world", world)))
+        if not 0 <= self.seed < 2**63:
+            raise OptionError(f"seed must be 0 to 2^63 - 1, not {self.seed}")
         if self.batch_size < 1:
             raise OptionError(f"batch_size must be at least 1, not {self.batch_size}")
         if self.shuffle not in SHUFFLES:
@@ -82,3 +93,16 @@ class BatchOptions:
         """Return the number of batches of one epoch over `records` records."""
         full, rest = divmod(records, self.step_size)
         return full + (rest > 0 and not self.drop_remainder)
+
+
+def _whole(name: str, value: Any) -> Any:
+    """Return a whole number as Python's own, so that a state can be stored; None stays None."""
+    may_be_none = name in ("epochs", "block", "lanes")
+    if value is None and may_be_none:
+        return None
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise OptionError(f"{name} must be a whole number, not {value!r}") from None

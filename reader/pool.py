@@ -9,7 +9,7 @@ gives the memory back. What the user keeps is never overwritten.
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock
+from threading import RLock
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -45,7 +45,8 @@ class Pool(Generic[_M]):
         self._new = new
         self._most = most
         self._free: list[_M] | None = None
-        self._lock = Lock()
+        # A collection of garbage within `take` or `give` may give back a lease.
+        self._lock = RLock()
 
     def take(self) -> _M:
         """Return a piece."""

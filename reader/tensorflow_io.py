@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
+import time
+import weakref
 from threading import Lock
 from typing import Any
 
@@ -26,6 +29,43 @@ _PARALLEL = 2
 _ALIVE = 2 * _PARALLEL + 2
 
 
+class _Calls:
+    """Counts the calls from TensorFlow's threads that are in Python now."""
+
+    def __init__(self) -> None:
+        self._running = 0
+        self._lock = Lock()
+        self._ending = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._ending:
+                raise ShardioError("the interpreter is ending")
+            self._running += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._running -= 1
+
+    def wait(self) -> None:
+        """Wait until the threads are quiet.
+
+        A thread that wants the interpreter's lock when Python is ending never gets it, and
+        TensorFlow waits for that thread for ever. Its queues are bounded, so that it falls quiet.
+        """
+        self._ending = True
+        quiet = 0
+        for _ in range(200):
+            quiet = 0 if self._running else quiet + 1
+            if quiet == 5:
+                return
+            time.sleep(0.01)
+
+
+_CALLS = _Calls()
+atexit.register(_CALLS.wait)
+
+
 def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
     """Make the dataset.
 
@@ -34,7 +74,18 @@ def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
     pooled array is aligned as TensorFlow wants it, so that it becomes a tensor without a copy.
     """
     maker = BatchMaker(shards, options, threads=_PARALLEL, alive=_ALIVE)
-    steps = maker.steps
+    options, steps, specs = maker.options, maker.steps, _specs(maker)
+    # TensorFlow never forgets a Python function, so it must not hold the memory and the files.
+    known = weakref.ref(maker)
+    again: list[BatchMaker] = []
+
+    def alive() -> BatchMaker:
+        found = known() or next(iter(again), None)
+        if found is None:  # a dataset within a graph has no Python object that keeps the maker
+            found = BatchMaker(shards, options, threads=_PARALLEL, alive=_ALIVE)
+            again.append(found)
+        return found
+
     passes = itertools.count()
     lock = Lock()
 
@@ -47,13 +98,12 @@ def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
         epoch, step = divmod(int(index), steps)
         first = options.start_epoch + int(number) * epochs
         try:
-            x, labels, *rows = maker.make(first + epoch, step * options.step_size)
+            with _CALLS:
+                x, labels, *rows = alive().make(first + epoch, step * options.step_size)
         except ShardioError as error:
             # TensorFlow shows the text of an exception, and keeps only a built-in's type.
             raise RuntimeError(f"{type(error).__name__}: {error}") from error
         return [x, *labels, *rows]
-
-    specs = _specs(maker)
 
     def batch(number: tf.Tensor, index: tf.Tensor) -> tuple[Any, ...]:
         tensors = tf.numpy_function(make, [number, index], [spec.dtype for spec in specs])
@@ -77,7 +127,9 @@ def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
     settings = tf.data.Options()
     # The files are no files to TensorFlow, and each replica would start a pass of its own.
     settings.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return dataset.with_options(settings)
+    dataset = dataset.with_options(settings)
+    dataset._shardio_maker = maker
+    return dataset
 
 
 def _specs(maker: BatchMaker) -> list[tf.TensorSpec]:

@@ -80,15 +80,20 @@ class FsspecStorage:
 
     def open_ranges(self, path: str) -> RangeReader:
         """Open a file for reading at any byte."""
-        return FsspecRanges(path, self._open(path))
+        # By default fsspec reads 5 MB ahead of each read, for records of a few kilobytes.
+        return FsspecRanges(path, self._open(path, cache_type="none"))
 
     def open_stream(self, path: str) -> BinaryIO:
         """Open a file for reading."""
         return cast(BinaryIO, FsspecStream(path, self._open(path)))
 
-    def _open(self, path: str) -> Any:
+    def _open(self, path: str, **options: Any) -> Any:
         try:
-            file = self._files.open(path, "rb")
+            files = self._files
+            try:
+                file = files.open(path, "rb", **options)
+            except TypeError:  # not every file system has the option
+                file = files.open(path, "rb")
         except FileExistsError as error:  # memory:// says so of a path below a file
             raise MissingFileError(f"{path}: No such file or directory") from error
         except Exception as error:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -161,12 +163,56 @@ def test_the_thread_ends_with_the_iterator(made: Made, how: str) -> None:
         ({"shuffle": "random"}, "shuffle must be one of 'exact', 'window', 'none'"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"start_epoch": -1}, "start_epoch"),
+        ({"seed": 1.0}, "seed must be a whole number"),
+        ({"seed": True}, "seed must be a whole number"),
+        ({"seed": -1}, "seed must be 0"),
+        ({"batch_size": 4.0}, "batch_size must be a whole number"),
+        ({"worker": None}, "worker must be"),
         ({"dtype": "float64"}, "dtype must be one of"),
     ],
 )
 def test_a_wrong_option_is_named(made: Made, options: dict[str, Any], words: str) -> None:
     with pytest.raises(OptionError, match=words):
         open_shards(made.glob).batches(**options)
+
+
+def test_numbers_of_numpy_count_as_python_s_own(made: Made) -> None:
+    shards = open_shards(made.glob)
+    stream = shards.batches(np.uint8(4), seed=np.int64(3), start_epoch=np.int32(1))  # type: ignore[arg-type]
+    assert all(type(value) in (int, str) for value in stream.state_dict().values())
+
+
+def test_a_stream_serves_several_threads(made: Made) -> None:
+    batches = open_shards(made.glob).batches(1, epochs=20, rows=True)
+    seen: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: seen.extend(int(batch[2][0]) for batch in batches))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(seen) == sorted(list(range(37)) * 20)
+
+
+def test_a_forked_child_goes_on_by_itself(made: Made) -> None:
+    script = """
+import os, sys
+from reader import open_shards
+batches = open_shards(sys.argv[1]).batches(1, rows=True)
+whole = [int(b[2][0]) for b in open_shards(sys.argv[1]).batches(1, rows=True)]
+seen = [int(next(batches)[2][0]) for _ in range(5)]
+child = os.fork()
+rest = [int(b[2][0]) for b in batches]
+assert seen + rest == whole
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+else:
+    os._exit(0)
+"""
+    command = [sys.executable, "-c", script, made.glob]
+    subprocess.run(command, check=True, timeout=60)
 
 
 def test_one_hot_without_the_number_of_classes_is_refused(made: Made) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +102,19 @@ def test_a_shard_cut_after_it_was_opened_is_named(made: Made) -> None:
         file.truncate(5 * made.layout.stride + 3)
     with pytest.raises(DatasetError, match=r"ends at byte .*cut while it was read"):
         shards[14 + 5]
+
+
+def test_a_batch_of_more_shards_than_may_be_open(tmp_path: Path) -> None:
+    made = write_dataset(tmp_path, (1,) * 200)
+    script = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+from reader import open_shards
+shards = open_shards(sys.argv[1])
+assert sum(len(x) for x, _ in shards.batches(200, epochs=2)) == 400
+assert len([shards[i] for i in range(200)]) == 200
+"""
+    subprocess.run([sys.executable, "-c", script, made.glob], check=True, timeout=60)
 
 
 def test_open_files_are_bounded_and_closed(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import pickle
 import shutil
 from pathlib import Path
 
@@ -30,7 +32,7 @@ def test_a_set_in_memory_is_read_like_one_on_disk(made: Made) -> None:
 
 
 def test_nothing_found_is_named() -> None:
-    with pytest.raises(MissingFileError, match=r"no shards match nowhere/train-\*"):
+    with pytest.raises(MissingFileError, match=r"no shards match .*nowhere/train-\*"):
         open_shards("nowhere/train-*")
 
 
@@ -38,6 +40,47 @@ def test_a_part_of_the_shards_is_fine_and_said(made: Made) -> None:
     shards = open_shards(f"{made.folder}/train-0000[02]-*")
     assert len(shards) == 13
     assert shards.left_out == tuple(made.manifest.shards[i].file for i in (1, 3, 4))
+
+
+@pytest.mark.parametrize("manifest", [True, False])
+def test_a_shard_that_is_gone_is_named(made: Made, manifest: bool) -> None:
+    shape = None if manifest else (2, 3, 3)
+    made.shard(3).unlink()
+    if not manifest:
+        (made.folder / "dataset.json").unlink()
+    for source in (made.folder, made.glob, f"{made.folder}/train-0000[02]-*"):
+        with pytest.raises(DatasetError, match=f"{made.shard(3)} is missing"):
+            open_shards(source, shape=shape)
+
+
+def test_a_set_stays_open_when_the_process_goes_elsewhere(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(made.folder.parent)
+    shards = open_shards("shards/train-*")
+    monkeypatch.chdir("/")
+    assert (shards[3][0] == made.images[3]).all()
+
+
+def test_a_folder_whose_name_looks_like_a_glob_is_opened(tmp_path: Path) -> None:
+    made = write_dataset(tmp_path / "run[1]")
+    assert len(open_shards(made.folder)) == 37
+    assert len(open_shards([made.shard(i) for i in range(5)])) == 37
+
+
+@pytest.mark.parametrize("source", [[], "", ["a", ""]])
+def test_no_name_is_refused(source: list[str] | str) -> None:
+    with pytest.raises(OptionError, match="no shards are named"):
+        open_shards(source)
+
+
+def test_a_copy_reads_and_leaves_the_original_alone(made: Made) -> None:
+    shards = open_shards(made.glob)
+    shards[0]
+    for copied in (copy.deepcopy(shards), pickle.loads(pickle.dumps(shards))):
+        assert (copied[20][0] == made.images[20]).all()
+        del copied
+    assert (shards[20][0] == made.images[20]).all()
 
 
 @pytest.mark.parametrize(("size", "words"), [(-1, "was cut"), (1, "is too long")])

@@ -106,6 +106,22 @@ def test_the_state_counts_what_was_given_not_what_was_made_ahead(made: Made) -> 
     assert batches.state_dict()["samples"] == 5
 
 
+def test_an_ended_stream_starts_again_from_a_state(made: Made) -> None:
+    batches = open_shards(made.glob).batches(5, rows=True)
+    rows(batches, 2)
+    state = batches.state_dict()
+    rest = rows(batches)
+    batches.load_state_dict(state)
+    assert rows(batches) == rest != []
+
+
+def test_a_state_beyond_the_last_epoch_is_refused(made: Made) -> None:
+    shards = open_shards(made.glob)
+    far = shards.batches(5, start_epoch=3)
+    with pytest.raises(OptionError, match="in epoch 3, which this stream does not reach"):
+        shards.batches(5).load_state_dict(far.state_dict())
+
+
 def test_a_state_of_another_set_is_refused(made: Made, tmp_path: Path) -> None:
     state = open_shards(made.glob).batches(5).state_dict()
     other = write_dataset(tmp_path / "other", seed=3)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+import subprocess
+import sys
 from typing import Any
 
 import keras
@@ -8,6 +11,8 @@ import pytest
 import tensorflow as tf
 
 from reader import ShardSet, open_shards
+from reader.batch_maker import BatchMaker
+from shardio.errors import OptionError
 from tests.reader.datasets import Made
 
 
@@ -62,6 +67,44 @@ def test_each_pass_is_the_next_epoch(made: Made) -> None:
     assert orders(shards.to_tf_dataset(5, rows=True, start_epoch=2, epochs=2)) == epochs[70:]
     endless = shards.to_tf_dataset(5, rows=True, epochs=None).take(28)
     assert orders(endless) == epochs
+
+
+def test_a_forgotten_dataset_gives_back_its_memory(made: Made) -> None:
+    shards = open_shards(made.glob)
+    for _ in range(3):
+        assert len(list(shards.to_tf_dataset(5).take(2))) == 2
+    gc.collect()
+    assert not [found for found in gc.get_objects() if type(found) is BatchMaker]
+
+
+def test_a_dataset_within_a_graph_reads_on(made: Made) -> None:
+    shards = open_shards(made.glob)
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def total() -> Any:
+        count = 0
+        for x, _ in shards.to_tf_dataset(5):
+            count += tf.shape(x)[0]
+        return count
+
+    assert int(total()) == 35
+
+
+def test_the_process_ends_with_an_iterator_open(made: Made) -> None:
+    script = """
+import sys
+from reader import open_shards
+batches = iter(open_shards(sys.argv[1]).to_tf_dataset(1, epochs=None))
+next(batches)
+"""
+    for _ in range(2):
+        command = [sys.executable, "-c", script, made.glob]
+        subprocess.run(command, check=True, timeout=60, capture_output=True)
+
+
+def test_rows_are_not_for_keras(made: Made) -> None:
+    with pytest.raises(OptionError, match="rows=True is not for Keras"):
+        open_shards(made.glob).to_keras(5, rows=True)
 
 
 def test_an_error_keeps_its_words(made: Made) -> None:

@@ -1,0 +1,130 @@
+"""Finding shards: the files that a glob, a list or a folder names, and those that are gone."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+
+from shardio.errors import DatasetError, MissingFileError, OptionError
+from shardio.format.naming import MANIFEST, PLAN, REJECTS, SPLIT_PATTERN, ShardName
+from shardio.storage import FileInfo, search, storage_for
+from shardio.storage.chooser import join, scheme_of
+
+ALL_SPLITS = "*"
+
+Source = str | os.PathLike[str]
+
+
+def find_shards(source: Source | Sequence[Source], split: str | None) -> list[FileInfo]:
+    """Return the files that `source` names, sorted by name."""
+    patterns = [source] if isinstance(source, str | os.PathLike) else list(source)
+    texts = [os.fspath(pattern) for pattern in patterns]
+    if not texts or "" in texts:
+        raise OptionError("no shards are named")
+    # So that the set is still found when the process goes to another folder.
+    texts = [text if scheme_of(text) else os.path.abspath(text) for text in texts]
+    if split not in (None, ALL_SPLITS) and not re.fullmatch(SPLIT_PATTERN, str(split)):
+        raise OptionError(f"split must be the name of a split, not {split!r}")
+    if len(texts) == 1 and (folder := _as_folder(texts[0])) is not None:
+        return _find_in_folder(folder, split)
+    if split not in (None, ALL_SPLITS):
+        raise OptionError("split goes with the folder of a dataset; a glob names its files itself")
+    files: dict[str, FileInfo] = {}
+    for text in texts:
+        found = [info for info in _matches(text) if name_of(info.path) not in (MANIFEST, REJECTS)]
+        if not found:
+            raise MissingFileError(f"no shards match {text}{unfinished_hint(text)}")
+        for info in found:
+            if info.path in files:
+                raise DatasetError(f"{info.path} is named twice")
+            files[info.path] = info
+    return sorted(files.values(), key=lambda info: (folder_of(info.path), _sort_key(info.path)))
+
+
+def _matches(text: str) -> list[FileInfo]:
+    """Return the file that is called `text`, or those that match it as a glob."""
+    try:
+        info = storage_for(text).stat(text)
+    except MissingFileError:
+        return search(text)
+    return [] if info.is_folder else [info]
+
+
+def _as_folder(text: str) -> str | None:
+    """Return `text` without its last slash if it is a folder."""
+    folder = text.rstrip("/") or "/"
+    try:
+        return folder if storage_for(folder).stat(folder).is_folder else None
+    except MissingFileError:
+        if re.search(r"[*?\[]", text):
+            return None
+        # Some storages have no folders, only files with slashes in their names.
+        return folder if storage_for(folder).list(folder) else None
+
+
+def _find_in_folder(folder: str, split: str | None) -> list[FileInfo]:
+    names = [
+        (name, info)
+        for info in storage_for(folder).list(folder)
+        if (name := ShardName.parse(name_of(info.path))) is not None
+    ]
+    splits = sorted({name.split for name, _ in names})
+    if not splits:
+        raise MissingFileError(f"no shards in the folder {folder}{unfinished_hint(folder + '/')}")
+    if split is None and len(splits) > 1:
+        raise OptionError(
+            f"{folder} has the splits {', '.join(splits)}; choose one with split={splits[0]!r}"
+        )
+    if split == ALL_SPLITS:
+        return [info for _, info in sorted(names, key=_first)]
+    if split is not None and split not in splits:
+        raise MissingFileError(f"{folder} has no split {split}; it has {', '.join(splits)}")
+    wanted = split or splits[0]
+    return [info for name, info in sorted(names, key=_first) if name.split == wanted]
+
+
+def _first(pair: tuple[ShardName, FileInfo]) -> ShardName:
+    return pair[0]
+
+
+def absent(folder: str, names: Sequence[str]) -> list[str]:
+    """Name the shards that a glob did not take because they are not there."""
+    there = {name_of(info.path) for info in storage_for(folder).list(folder)} if names else set()
+    return [f"{join(folder, name)} is missing" for name in names if name not in there]
+
+
+def absent_by_name(files: list[FileInfo]) -> list[str]:
+    """Name the shards that are not there although others, by their names, count on them."""
+    problems = []
+    for folder in sorted({folder_of(info.path) for info in files}):
+        names = [ShardName.parse(name_of(i.path)) for i in files if folder_of(i.path) == folder]
+        for split, count in sorted({(name.split, name.count) for name in names if name}):
+            wanted = [str(ShardName(split, index, count)) for index in range(count)]
+            problems += absent(folder, wanted)
+    return problems
+
+
+def unfinished_hint(pattern: str) -> str:
+    """Say if an unfinished conversion is why shards are missing."""
+    plan = join(folder_of(pattern), PLAN)
+    try:
+        storage_for(plan).stat(plan)
+    except MissingFileError:
+        return ""
+    return ": a conversion into it is not finished; run its command again"
+
+
+def folder_of(path: str) -> str:
+    """Return the folder of a path or URL."""
+    return path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
+
+
+def name_of(path: str) -> str:
+    """Return the last part of a path or URL."""
+    return path.rpartition("/")[2]
+
+
+def _sort_key(path: str) -> tuple[str, int, str]:
+    name = ShardName.parse(name_of(path))
+    return (name.split, name.index, "") if name else (name_of(path), 0, "")
