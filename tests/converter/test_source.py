@@ -203,7 +203,7 @@ def test_texts_that_look_like_dates_or_numbers_stay_texts() -> None:
         pa.array([3, 4], pa.int8()),
         pa.array([3, 4], pa.uint64()),
         pa.array([3.0, 4.0], pa.float64()),
-        pa.array([3.0, 4.0], pa.float16()),
+        pa.array(np.array([3, 4], dtype=np.float16)),
         pa.array(["3", "4"]),
         pa.array([3, 4]).dictionary_encode(),
         pa.chunked_array([pa.array([3]), pa.array([4])]),
@@ -275,7 +275,7 @@ def test_a_bad_number_is_named_with_its_row(ending: str, values: list[Any], text
     [
         (pa.array([1.0, float("nan")]), "row 1: y0 is nan, not an integer"),
         (pa.array([1.0, float("inf")]), "row 1: y0 is inf, not an integer"),
-        (pa.array([1.0, 1.5], pa.float16()), "row 1: y0 is 1.5, not an integer"),
+        (pa.array(np.array([1, 1.5], dtype=np.float16)), "row 1: y0 is 1.5, not an integer"),
         (pa.array([1, 2**64 - 1], pa.uint64()), "row 1: y0 is 18446744073709551615, too large"),
         (pa.array([1, 2**63], pa.uint64()), "row 1: y0 is 9223372036854775808, too large"),
         (pa.array([1, -(2**63)]), "row 1: y0 is -9223372036854775808, not in"),
