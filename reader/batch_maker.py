@@ -84,6 +84,15 @@ class BatchMaker:
         )
         self._floats = Pool(self._new_floats, alive if floats else 0)
 
+    def make_item(self, number: int, index: int) -> Batch:
+        """Make batch `index` of pass `number`, a pass being `epochs` epochs.
+
+        Without an end there is one pass, and the index tells the epoch.
+        """
+        epoch, step = divmod(index, self.steps)
+        first = self.options.start_epoch + number * (self.options.epochs or 0)
+        return self.make(first + epoch, step * self.options.step_size)
+
     def make(self, epoch: int, start: int) -> Batch:
         """Make the batch of the step that starts at position `start` of `epoch`.
 

@@ -88,10 +88,12 @@ def _first(pair: tuple[ShardName, FileInfo]) -> ShardName:
     return pair[0]
 
 
-def absent(folder: str, names: Sequence[str]) -> list[str]:
-    """Name the shards that a glob did not take because they are not there."""
-    there = {name_of(info.path) for info in storage_for(folder).list(folder)} if names else set()
-    return [f"{join(folder, name)} is missing" for name in names if name not in there]
+def absent(folders: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Name the shards that a glob did not take because they are in none of the folders."""
+    if not names:
+        return []
+    there = {name_of(i.path) for folder in folders for i in storage_for(folder).list(folder)}
+    return [f"{join(folders[0], name)} is missing" for name in names if name not in there]
 
 
 def absent_by_name(files: list[FileInfo]) -> list[str]:
@@ -101,7 +103,7 @@ def absent_by_name(files: list[FileInfo]) -> list[str]:
         names = [ShardName.parse(name_of(i.path)) for i in files if folder_of(i.path) == folder]
         for split, count in sorted({(name.split, name.count) for name in names if name}):
             wanted = [str(ShardName(split, index, count)) for index in range(count)]
-            problems += absent(folder, wanted)
+            problems += absent([folder], wanted)
     return problems
 
 

@@ -57,18 +57,15 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
         return self._maker.steps * (self._maker.options.epochs or 1)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        options = self._maker.options
-        if options.epochs is not None and not 0 <= index < len(self):
+        if self.num_batches is not None and not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
         with self._lock:
             self._passes += self._unsure
             self._unsure = 0
             self._asked[index % len(self)] = True
-            # Without an end there is one pass, and the index tells the epoch.
-            first = options.start_epoch + self._passes * (options.epochs or 0)
-        epoch, step = divmod(index, self._maker.steps)
-        x, labels, *rows = self._maker.make(first + epoch, step * options.step_size)
-        return (x, tuple(labels), *rows)
+            number = self._passes
+        x, labels = self._maker.make_item(number, index)
+        return x, tuple(labels)
 
     def on_epoch_begin(self) -> None:
         """Be told that `fit` starts an epoch."""

@@ -98,7 +98,7 @@ def _with_manifest(files: list[FileInfo], manifest: Manifest) -> ShardSet:
     left_out = tuple(
         entry.file for entry in manifest.shards if entry.split in splits and entry.file not in seen
     )
-    _refuse(absent(folder_of(files[0].path), left_out))
+    _refuse(absent(sorted({folder_of(info.path) for info in files}), left_out))
     return ShardSet(
         tuple(shards), manifest.layout, manifest.shape, manifest.labels, manifest, left_out
     )

@@ -49,7 +49,8 @@ class BatchOptions:
             rank, world = self.worker
         except (TypeError, ValueError) as error:
             raise OptionError(f"worker must be (rank, world), not {self.worker!r}") from error
-        object.__setattr__(self, "worker", (_whole("rank", rank), _whole("world", world)))
+        rank, world = _whole("rank", rank), _whole("world", world)
+        object.__setattr__(self, "worker", (rank, world))
         if not 0 <= self.seed < 2**63:
             raise OptionError(f"seed must be 0 to 2^63 - 1, not {self.seed}")
         if self.batch_size < 1:
@@ -66,7 +67,6 @@ class BatchOptions:
             raise OptionError(
                 f"dtype must be one of {', '.join(map(repr, DTYPES))}, not {self.dtype!r}"
             )
-        rank, world = self.worker
         if not 0 <= rank < world:
             raise OptionError(f"worker must be (rank, world) with rank below world: {self.worker}")
         if world > 1 and not self.drop_remainder:

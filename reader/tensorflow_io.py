@@ -94,12 +94,9 @@ def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
             return np.int64(next(passes))
 
     def make(number: np.int64, index: np.int64) -> list[Any]:
-        epochs = options.epochs or 0  # an endless stream has one pass
-        epoch, step = divmod(int(index), steps)
-        first = options.start_epoch + int(number) * epochs
         try:
             with _CALLS:
-                x, labels, *rows = alive().make(first + epoch, step * options.step_size)
+                x, labels, *rows = alive().make_item(int(number), int(index))
         except ShardioError as error:
             # TensorFlow shows the text of an exception, and keeps only a built-in's type.
             raise RuntimeError(f"{type(error).__name__}: {error}") from error

@@ -53,6 +53,17 @@ def test_a_shard_that_is_gone_is_named(made: Made, manifest: bool) -> None:
             open_shards(source, shape=shape)
 
 
+def test_shards_of_one_dataset_may_lie_in_several_folders(made: Made, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    second.mkdir()
+    shutil.copy(made.folder / "dataset.json", second)
+    for index in (3, 4):
+        made.shard(index).rename(second / made.shard(index).name)
+    assert len(open_shards([made.glob, f"{second}/train-*"])) == 37
+    some = open_shards([made.glob, f"{second}/train-00003-*"])
+    assert some.left_out == (made.shard(4).name,)
+
+
 def test_a_set_stays_open_when_the_process_goes_elsewhere(
     made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
