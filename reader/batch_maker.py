@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reader.blocks import BlockFetcher
-from reader.fetch import Fetcher, Slot
+from reader.label_arrays import Floats, LabelArrays
+from reader.memory import Pipeline, plan_memory
 from reader.options import BatchOptions
 from reader.order import Order
-from reader.pool import Pool, aligned
+from reader.pool import Pool
+from reader.read_ahead import ReadAhead
+from reader.skipped import Skipped
+from reader.source import RecordSource
 from reader.window import WindowOrder
-from shardio.errors import DatasetError, OptionError
+from shardio.errors import OptionError
 
 if TYPE_CHECKING:
     from reader.shardset import ShardSet
@@ -24,36 +29,23 @@ Array = NDArray[Any]
 # have every caller check what it has itself chosen.
 Batch = tuple[Any, ...]
 
-# A block of the window order: long enough that a disk, or a network, spends its time reading.
-_BLOCK_BYTES = 4_000_000
-
-
-@dataclass(frozen=True)
-class _Floats:
-    """Pooled memory of a float32 batch."""
-
-    array: NDArray[np.float32]
-
 
 class BatchMaker:
     """Makes any batch of a stream: a pure function of the epoch and the position in it.
 
-    `threads` may make batches at once, and `alive` batches are looked at at once, the one that is
-    being made among them; the memory for so many is taken at the first batch and used again, so
-    that what the reader owns does not depend on how long it reads, nor on luck.
+    The memory for the batches that `pipeline` keeps alive at once is taken at the first batch and
+    used again, so that what the reader owns does not depend on how long it reads, nor on luck.
     """
 
-    def __init__(
-        self, shards: ShardSet, options: BatchOptions, *, threads: int, alive: int
-    ) -> None:
+    def __init__(self, shards: ShardSet, options: BatchOptions, pipeline: Pipeline) -> None:
         self.shards = shards
         self.options = options
         self.steps = options.steps(len(shards))
         if self.steps == 0:
             raise OptionError(
                 f"the set has {len(shards)} records, not one batch of {options.batch_size} for "
-                f"each of {options.worker[1]} workers; choose a smaller batch_size"
-                if options.worker[1] > 1
+                f"each of {options.share[1]} workers; choose a smaller batch_size, or pad=True"
+                if options.share[1] > 1
                 else f"the set has {len(shards)} records, not one batch of {options.batch_size}; "
                 "choose a smaller batch_size, or drop_remainder=False"
             )
@@ -63,26 +55,35 @@ class BatchMaker:
                 f"one_hot needs the number of classes of {', '.join(unknown)}, and there is no "
                 "dataset.json beside the shards; give classes= to open_shards"
             )
+        layout = shards.layout
+        self.memory = plan_memory(layout, shards.labels, len(shards), options, pipeline)
+        self.skipped = Skipped()
+        source = shards.source(
+            verify=options.verify, skipped=self.skipped if options.on_error == "skip" else None
+        )
         self._order: Order | WindowOrder
-        self._fetcher: Fetcher | BlockFetcher
-        fetcher = Fetcher(list(shards.shards), shards.layout, verify=options.verify)
+        self._source: RecordSource | BlockFetcher
         if options.shuffle == "window":
-            world = options.worker[1]
-            lanes = options.lanes or world
-            block = options.block or max(1, _BLOCK_BYTES // shards.layout.stride)
-            self.options = options = replace(options, block=block, lanes=lanes)
-            self._order = WindowOrder(len(shards), options.seed, block, options.window, lanes)
-            # Each lane has one window at a time, and at its end the first block of the next.
-            held = (options.window + 1) * lanes // world
-            self._fetcher = BlockFetcher(fetcher, shards.layout, len(shards), block, held)
+            block, window = self.memory.block, self.memory.window
+            lanes = options.lanes or options.share[1]
+            self.options = options = replace(options, block=block, window=window, lanes=lanes)
+            self._order = WindowOrder(len(shards), options.seed, block, window, lanes)
+            held = self.memory.blocks_held
+            self._source = BlockFetcher(source, layout, len(shards), block, held)
         else:
             self._order = Order(len(shards), options.shuffle, options.seed)
-            self._fetcher = fetcher
+            self._source = source
+        self._read_ahead = ReadAhead()
+        self._epoch = -1
+        alive, size = self.memory.alive, options.batch_size
         floats = options.dtype == "float32"
-        self._slots = Pool(
-            lambda: Slot(shards.layout, options.batch_size), threads if floats else alive
+        self._rooms: Pool[Any] = Pool(
+            lambda: source.room(size), pipeline.threads if floats else alive
         )
-        self._floats = Pool(self._new_floats, alive if floats else 0)
+        self._floats = Pool(
+            lambda: Floats.of_shape(size, layout.image_bytes), alive if floats else 0
+        )
+        self._labels = LabelArrays(shards.labels, size, alive, one_hot=options.one_hot)
 
     def make_item(self, number: int, index: int) -> Batch:
         """Make batch `index` of pass `number`, a pass being `epochs` epochs.
@@ -98,41 +99,70 @@ class BatchMaker:
 
         The step takes the next `step_size` positions, and each rank an equal part of them.
         """
-        stop = min(start + self.options.step_size, len(self.shards))
-        ids = self._order.share(epoch, start, stop, *self.options.worker)
-        slot = self._slots.take()
-        integers = self._fetcher.fetch(ids, slot)
-        images = self._images(slot, len(ids))
-        labels = [
-            self._label(integers[:, index], index) for index in range(len(self.shards.labels))
-        ]
-        if self.options.rows:
-            return images, labels, integers[:, -1].copy()
-        return images, labels
+        options = self.options
+        if epoch > self._epoch:
+            self._epoch = epoch
+            self._source.new_epoch()
+        ids = self._ids(epoch, start)
+        room = self._rooms.take()
+        began = time.perf_counter()
+        integers = self._source.fetch(ids, room)
+        self._look_ahead(epoch, start, time.perf_counter() - began)
+        count = len(ids)
+        if options.pad and count < options.batch_size:
+            room.array[count:] = 0
+            integers = np.concatenate(
+                [integers, np.zeros((options.batch_size - count, integers.shape[1]), np.int64)]
+            )
+            integers[count:, -1] = -1
+        labels = self._labels.make(integers)
+        batch: Batch = self._images(room, len(integers)), labels
+        if options.pad:
+            batch = *batch, (np.arange(len(integers)) < count).astype(np.float32)
+        if options.rows:
+            batch = *batch, integers[:, -1].copy()
+        return batch
 
-    def _images(self, slot: Slot, count: int) -> Array:
-        """Turn the pixels of a slot into images; the slot is not used by the caller any more."""
+    def _ids(self, epoch: int, start: int) -> NDArray[np.int64]:
+        """Return the records of this rank's part of a step."""
+        stop = start + self.options.step_size
+        if not self.options.pad:
+            stop = min(stop, len(self.shards))
+        return self._order.share(epoch, start, stop, *self.options.share)
+
+    def _look_ahead(self, epoch: int, start: int, seconds: float) -> None:
+        """Prepare what comes later, after a step that took `seconds` to read."""
+        source = self._source
+        if isinstance(source, BlockFetcher):
+            # The same place in the next window: the steps of this one bring in its blocks.
+            lanes = self.options.lanes or 1
+            ids = self._later(epoch, start + self.memory.window * self.memory.block * lanes)
+            if ids is not None and len(ids):
+                source.prepare(ids)
+            return
+
+        def advise(steps: int) -> None:
+            ids = self._later(epoch, start + steps * self.options.step_size)
+            if ids is not None and len(ids):
+                source.advise(ids)
+
+        self._read_ahead.after(seconds, self.options.batch_size, advise)
+
+    def _later(self, epoch: int, start: int) -> NDArray[np.int64] | None:
+        """Return the records of a step to come, which may be one of the next epoch."""
+        options = self.options
+        length = self.steps * options.step_size
+        epoch, start = epoch + start // length, start % length
+        if options.epochs is not None and epoch >= options.start_epoch + options.epochs:
+            return None
+        return self._ids(epoch, start - start % options.step_size)
+
+    def _images(self, room: Any, count: int) -> Array:
+        """Turn the pixels of a room into images; the room is not used by the caller any more."""
         shape = (count, *self.shards.shape)
         if self.options.dtype == "uint8":
-            return self._slots.lease(slot)[:count].reshape(shape)
+            return self._rooms.lease(room)[:count].reshape(shape)
         memory = self._floats.take()
-        np.divide(slot.array[:count], np.float32(255), out=memory.array[:count])
-        self._slots.give(slot)
+        np.divide(room.array[:count], np.float32(255), out=memory.array[:count])
+        self._rooms.give(room)
         return self._floats.lease(memory)[:count].reshape(shape)
-
-    def _new_floats(self) -> _Floats:
-        shape = self.options.batch_size, self.shards.layout.image_bytes
-        size = shape[0] * shape[1] * np.dtype(np.float32).itemsize
-        return _Floats(aligned(size).view(np.float32).reshape(shape))
-
-    def _label(self, values: NDArray[np.int64], index: int) -> Array:
-        label = self.shards.labels[index]
-        if label.classes and values.max() >= label.classes:
-            raise DatasetError(
-                f"label {label.name} is {values.max()}, but it has {label.classes} classes"
-            )
-        if not self.options.one_hot:
-            return values.astype(np.int32)
-        one_hot = np.zeros((len(values), label.classes), dtype=np.float32)
-        one_hot[np.arange(len(values)), values] = 1
-        return one_hot

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from reader.batch_maker import Batch, BatchMaker
+from reader.memory import MemoryPlan, Pipeline
 from reader.options import BatchOptions
 from shardio.errors import DatasetError, OptionError
 
@@ -20,14 +22,15 @@ if TYPE_CHECKING:
 
 STATE_VERSION = 1
 
-# Batches made ahead of the one that the caller works on. More would only hide a storage that is
-# too slow for a moment; on average it cannot help. One thread makes them: a second one gets no
+# Batches made ahead of the one that the caller works on. Many would only hide a storage that is
+# too slow for a moment; on average they cannot help. One thread makes them: a second one gets no
 # further, as each read gives up the interpreter's lock and has to win it back (benchmarks/read.py).
-_PREFETCH = 2
-_THREADS = 1
-# The prefetched ones, the one that the caller works on, and the one before it, which the caller's
-# variable still holds while the next is asked for.
-_ALIVE = _PREFETCH + 2
+# The caller holds the one that it works on, and the one before it, which its variable still holds
+# while the next is asked for.
+PIPELINE = Pipeline(threads=1, held=2, prefetch=(1, 2, 8))
+# Handing a batch from thread to thread takes some 150 microseconds. A caller that takes less to
+# come back has nothing that could be done beside it, and makes its batches itself.
+_HURRY = 100e-6
 
 
 class Batches(Iterator[Batch]):
@@ -52,8 +55,10 @@ class Batches(Iterator[Batch]):
         """Let the next batch be the one at position `samples` of `epoch`."""
         self._process = os.getpid()
         self._closed = False
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="shardio-batches")
-        self._maker = BatchMaker(self._shards, options, threads=_THREADS, alive=_ALIVE)
+        self._pool = ThreadPoolExecutor(PIPELINE.threads, thread_name_prefix="shardio-batches")
+        self._maker = BatchMaker(self._shards, options, PIPELINE)
+        self._given_at = 0.0
+        self._away = 1.0
         self._epoch, self._samples = epoch, samples
         steps = _schedule(options, len(self._shards), epoch, samples)
         self._waiting = itertools.islice(steps, self._every[0], None, self._every[1])
@@ -68,12 +73,18 @@ class Batches(Iterator[Batch]):
                 raise StopIteration
             if self._process != os.getpid():  # a fork copies no thread
                 self._start(self._maker.options, self._epoch, self._samples)
-            return self._next()
+            # Smoothed, so that neither a pause now and then nor a quick step decides.
+            self._away += 0.25 * (time.perf_counter() - self._given_at - self._away)
+            batch = self._next()
+            self._given_at = time.perf_counter()
+            return batch
 
     def _next(self) -> Batch:
-        for epoch, start in itertools.islice(self._waiting, _PREFETCH + 1 - len(self._ahead)):
-            future = self._pool.submit(self._maker.make, epoch, start)
-            self._ahead.append((epoch, start, future))
+        hurry = self._away < _HURRY
+        if not (hurry and self._ahead):
+            depth = 1 if hurry else self._maker.memory.prefetch + 1 - len(self._ahead)
+            for epoch, start in itertools.islice(self._waiting, depth):
+                self._ahead.append((epoch, start, self._begin(epoch, start, here=hurry)))
         if not self._ahead:
             self.close()
             raise StopIteration
@@ -87,6 +98,27 @@ class Batches(Iterator[Batch]):
         self._samples = min(start + self._maker.options.step_size, len(self._shards))
         return batch
 
+    def _begin(self, epoch: int, start: int, *, here: bool) -> Future[Batch]:
+        """Make a batch here and now, or let the thread make it."""
+        if not here:
+            return self._pool.submit(self._maker.make, epoch, start)
+        future: Future[Batch] = Future()
+        try:
+            future.set_result(self._maker.make(epoch, start))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+    @property
+    def skipped(self) -> int:
+        """How many damaged records were skipped (`on_error="skip"`), prefetched ones included."""
+        return self._maker.skipped.count
+
+    @property
+    def memory(self) -> MemoryPlan:
+        """What this stream owns in memory."""
+        return self._maker.memory
+
     def state_dict(self) -> dict[str, int | str]:
         """Return where the stream is: what all workers together have been given so far."""
         options = self._maker.options
@@ -98,7 +130,7 @@ class Batches(Iterator[Batch]):
             "epoch": self._epoch,
             "samples": self._samples,
             "block": options.block or 0,
-            "window": options.window,
+            "window": options.window or 0,
             "lanes": options.lanes or 0,
         }
 
@@ -135,7 +167,7 @@ class Batches(Iterator[Batch]):
             shuffle=state["shuffle"],
             seed=state["seed"],
             block=state["block"] or None,
-            window=state["window"],
+            window=state["window"] or None,
             lanes=state["lanes"] or None,
         )
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -161,7 +193,7 @@ def _schedule(
     """Yield epoch and position of every step to come."""
     while options.epochs is None or epoch < options.start_epoch + options.epochs:
         left = records - start
-        if left >= options.step_size or (left > 0 and not options.drop_remainder):
+        if left >= options.step_size or (left > 0 and (options.pad or not options.drop_remainder)):
             yield epoch, start
             start += min(options.step_size, left)
         else:

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.fetch import Fetcher, Slot
 from reader.pool import aligned
+from reader.skipped import SKIPPED
+from reader.source import RecordSource
+from shardio.errors import CorruptRecordError
 from shardio.format.layout import RecordLayout
 
 
 class BlockFetcher:
     """Keeps the last `held` blocks that were read, checked, in one piece of memory.
 
-    A block is `block` neighbouring records, read with few calls. A batch is gathered from them with
-    one copy.
+    A block is `block` neighbouring records, read with few calls by one of `threads` threads. A
+    batch is gathered from them with one copy.
     """
 
     def __init__(
-        self, fetcher: Fetcher, layout: RecordLayout, records: int, block: int, held: int
+        self,
+        source: RecordSource,
+        layout: RecordLayout,
+        records: int,
+        block: int,
+        held: int,
+        threads: int = 1,
     ) -> None:
-        self._fetcher = fetcher
-        self._layout = layout
+        self._source = source
         self._records = records
         self._block = min(block, records)
         self._size = block
@@ -32,29 +41,68 @@ class BlockFetcher:
         rows = self._held * self._block
         self._pixels = aligned(rows * layout.image_bytes).reshape(rows, layout.image_bytes)
         self._integers = np.empty((rows, len(layout.labels) + 1), dtype=np.int64)
-        # Views of a block's part of the memory, made once: one slot for each place.
-        self._slots: dict[int, Slot] = {}
-        self._places: OrderedDict[int, int] = OrderedDict()
+        # Of each block its place in the memory and the future that fills it, the one that was used
+        # last at the end.
+        self._blocks: OrderedDict[int, tuple[int, Future[None]]] = OrderedDict()
         self._free = list(range(self._held))
+        self._advised: set[int] = set()
+        self._pinned: set[int] = set()
         self._lock = Lock()
+        # One call gathers at a time, or two could push out each other's blocks for ever.
+        self._turn = Lock()
+        self._depth = threads + 1
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="shardio-blocks")
 
-    def fetch(self, ids: NDArray[np.int64], slot: Slot) -> NDArray[np.int64]:
-        """Read the records `ids` into the first rows of `slot`; returns their integers."""
+    def room(self, records: int) -> Any:
+        """Make room for `records` records."""
+        return self._source.room(records)
+
+    def new_epoch(self) -> None:
+        """Look again whether the shards are still those that were opened."""
+        self._source.new_epoch()
+
+    def fetch(self, ids: NDArray[np.int64], room: Any) -> NDArray[np.int64]:
+        """Read the records `ids` into the first rows of `room`; returns their integers."""
         out = np.empty((len(ids), self._integers.shape[1]), dtype=np.int64)
         blocks = ids // self._size
-        with self._lock:
-            start = 0
+        start = 0
+        with self._turn:
             while start < len(ids):
                 stop, wanted = self._span(blocks, start)
-                places = self._load(wanted)
                 part = slice(start, stop)
+                places = self._load(wanted)
                 rows = ids[part] - blocks[part] * self._size
                 rows += np.array([places[block] for block in blocks[part].tolist()]) * self._block
                 # With mode="raise" NumPy would fill a buffer first and copy that.
-                np.take(self._pixels, rows, axis=0, out=slot.array[part], mode="clip")
+                np.take(self._pixels, rows, axis=0, out=room.array[part], mode="clip")
                 out[part] = self._integers[rows]
                 start = stop
+        skipped = out[:, -1] == SKIPPED
+        if skipped.any():
+            good = np.flatnonzero(~skipped)
+            if not len(good):
+                raise CorruptRecordError("all records of a batch are damaged; none can be used")
+            room.array[np.flatnonzero(skipped)], out[skipped] = room.array[good[0]], out[good[0]]
         return out
+
+    def prepare(self, ids: NDArray[np.int64]) -> None:
+        """Begin to read blocks of records that are wanted later: as many as `ids` fill, and one.
+
+        Storage is told of the others.
+        """
+        blocks = np.unique(ids // self._size).tolist()
+        with self._lock:
+            missing = [block for block in blocks if block not in self._blocks]
+            fresh = [block for block in missing if block not in self._advised]
+            if fresh:
+                self._advised = set(missing)
+            for block in missing[: len(ids) // self._size + 1]:
+                loading = sum(not future.done() for _, future in self._blocks.values())
+                room = len(self._free) or any(b not in self._pinned for b in self._blocks)
+                if loading < self._depth and room:
+                    self._begin(block)
+        for block in fresh:
+            self._source.advise(self._ids(block))
 
     def _span(self, blocks: NDArray[np.int64], start: int) -> tuple[int, list[int]]:
         """Return the end of the longest part from `start` on whose blocks can be held at once."""
@@ -68,24 +116,50 @@ class BlockFetcher:
         return stop, list(wanted)
 
     def _load(self, wanted: list[int]) -> dict[int, int]:
-        """Make sure that the blocks are held; returns the place of each."""
-        missing = [block for block in wanted if block not in self._places]
-        for block in wanted:
-            if block in self._places:
-                self._places.move_to_end(block)
-        for block in sorted(missing):
-            if not self._free:
-                _, oldest = self._places.popitem(last=False)
-                self._free.append(oldest)
-            self._read(block, self._free[-1])
-            self._places[block] = self._free.pop()
-        return self._places
+        """Make sure that the blocks are held; returns the place of each.
+
+        They stay in their places until the next call.
+        """
+        with self._lock:
+            self._pinned = set(wanted)
+            loading = [(block, *self._begin(block)) for block in wanted]
+        for block, _, future in loading:
+            self._finish(block, future)
+        return {block: place for block, place, _ in loading}
+
+    def _begin(self, block: int) -> tuple[int, Future[None]]:
+        """Let a block be read if it is not there; the lock is held."""
+        if block in self._blocks:
+            self._blocks.move_to_end(block)
+            return self._blocks[block]
+        if not self._free:
+            others = [other for other in self._blocks if other not in self._pinned]
+            ready = (other for other in others if self._blocks[other][1].done())
+            place, future = self._blocks.pop(next(ready, others[0]))
+            wait([future])
+            self._free.append(place)
+        place = self._free.pop()
+        self._blocks[block] = place, self._threads.submit(self._read, block, place)
+        return self._blocks[block]
+
+    def _finish(self, block: int, future: Future[None]) -> None:
+        """Wait for a block; one that could not be read is forgotten, so that it is tried again."""
+        try:
+            future.result()
+        except BaseException:
+            with self._lock:
+                if self._blocks.get(block, (0, None))[1] is future:
+                    place, _ = self._blocks.pop(block)
+                    wait([future])
+                    self._free.append(place)
+            raise
 
     def _read(self, block: int, place: int) -> None:
-        slot = self._slots.get(place)
-        rows = slice(place * self._block, (place + 1) * self._block)
-        if slot is None:
-            slot = self._slots[place] = Slot(self._layout, self._block, self._pixels[rows])
+        ids = self._ids(block)
+        rows = slice(place * self._block, place * self._block + len(ids))
+        self._source.fetch_run(int(ids[0]), self._pixels[rows], self._integers[rows])
+
+    def _ids(self, block: int) -> NDArray[np.int64]:
+        """Return the records of a block."""
         first = block * self._size
-        ids = np.arange(first, min(first + self._size, self._records))
-        self._integers[rows][: len(ids)] = self._fetcher.fetch(ids, slot)
+        return np.arange(first, min(first + self._size, self._records))

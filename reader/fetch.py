@@ -1,201 +1,218 @@
-"""Records by number: from the shards into arrays, every checksum compared."""
+"""Records of fixed size by number: from the shards into arrays, every checksum compared."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, pairwise
 
 import crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.open_files import MAX_OPEN, OpenFiles
 from reader.pool import aligned
-from shardio.errors import CorruptRecordError, DatasetError
-from shardio.format.framing import FOOTER_BYTES, frame_header, mask_crc, mask_crcs
+from reader.record_check import RecordCheck
+from reader.shard_files import ShardFile, ShardFiles
+from reader.skipped import SKIPPED, Skipped
+from shardio.errors import DatasetError
+from shardio.format.framing import FOOTER_BYTES, mask_crcs
 from shardio.format.layout import RecordLayout
-from shardio.format.manifest import ShardEntry
-from shardio.storage import RangeReader, storage_for
+from shardio.storage import RangeReader
 
 # Three buffers a record and at most 1,024 a system call.
-_RUN = 341
+_MOST_RUN = 341
+# What was read is still in the processor's cache when its checksum is computed.
+_RUN_BYTES = 1 << 19
 
 
-@dataclass(frozen=True)
-class ShardFile:
-    """A shard as it was found: where, how many records, and what the manifest says of it."""
+class _Margins:
+    """Room for what stands around the pixels of `records` records, and views of it.
 
-    path: str
-    records: int
-    entry: ShardEntry | None
+    Making a view costs as much as a checksum, so all are made once.
+    """
+
+    def __init__(self, layout: RecordLayout, records: int) -> None:
+        self.heads = np.empty((records, len(layout.head)), dtype=np.uint8)
+        self.rests = np.empty((records, layout.tail_bytes + FOOTER_BYTES), dtype=np.uint8)
+        self.tails = [row[: layout.tail_bytes].data for row in self.rests]
+        self.head_views = [row.data for row in self.heads]
+        self.rest_views = [row.data for row in self.rests]
 
 
-class Slot:
+class Slot(_Margins):
     """Room for `records` records, their pixels together and everything else beside them.
 
     `array` is (records, image_bytes): a batch in its final form. A record is read with one system
     call that scatters it to its head, its pixels and its tail.
     """
 
-    def __init__(
-        self, layout: RecordLayout, records: int, array: NDArray[np.uint8] | None = None
-    ) -> None:
-        rest = layout.tail_bytes + FOOTER_BYTES
-        if array is None:
-            array = aligned(records * layout.image_bytes).reshape(records, layout.image_bytes)
-        self.array = array
-        self.heads = np.empty((records, len(layout.head)), dtype=np.uint8)
-        self.rests = np.empty((records, rest), dtype=np.uint8)
-        # Making a view costs as much as a checksum, so all are made once.
+    def __init__(self, layout: RecordLayout, records: int) -> None:
+        super().__init__(layout, records)
+        size = layout.image_bytes
+        self.array = aligned(records * size).reshape(records, size)
         self.pixels = [row.data for row in self.array]
-        self.tails = [row[: layout.tail_bytes].data for row in self.rests]
-        self.pieces = [
-            row.data
-            for three in zip(self.heads, self.array, self.rests, strict=True)
-            for row in three
-        ]
-        self.records = [self.pieces[at : at + 3] for at in range(0, len(self.pieces), 3)]
+        self.records = list(zip(self.head_views, self.pixels, self.rest_views, strict=True))
+        self.pieces = [piece for record in self.records for piece in record]
 
 
 class Fetcher:
-    """Reads records of a list of shards, from any number of threads."""
+    """Reads records of a list of shards, from any number of threads.
 
-    def __init__(self, shards: list[ShardFile], layout: RecordLayout, *, verify: bool) -> None:
-        self._shards = shards
+    With `skipped` a damaged record is counted there, and another one of the same call takes its
+    place.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[ShardFile],
+        layout: RecordLayout,
+        *,
+        verify: bool,
+        skipped: Skipped | None = None,
+    ) -> None:
         self._layout = layout
         self._verify = verify
-        self._ends = np.cumsum([shard.records for shard in shards])
-        self._starts = self._ends - [shard.records for shard in shards]
+        self._skipped = skipped
         self._head = np.frombuffer(layout.head, dtype=np.uint8)
         self._prefix_crc = crc32c.crc32c(layout.prefix)
-        self._files = OpenFiles(self._open)
-        self._touched: set[int] = set()
+        self._run = max(1, min(_MOST_RUN, _RUN_BYTES // layout.stride))
+        self._check = RecordCheck(layout)
+        self._files = ShardFiles(shards, self._touch)
 
-    def fetch(self, ids: NDArray[np.int64], slot: Slot) -> NDArray[np.int64]:
-        """Read the records `ids` into the first rows of `slot`.
+    def room(self, records: int) -> Slot:
+        """Make room for `records` records."""
+        return Slot(self._layout, records)
+
+    def new_epoch(self) -> None:
+        """Look again whether the shards are still those that were opened."""
+        self._files.new_epoch()
+
+    def advise(self, ids: NDArray[np.int64]) -> None:
+        """Let storage begin to read the records `ids`: a call for each run of neighbours."""
+        stride = self._layout.stride
+        edges = [0, *(np.flatnonzero(np.diff(ids) != 1) + 1).tolist(), len(ids)]
+        for first, last in pairwise(edges):
+            for number, place, count in self._files.parts(int(ids[first]), last - first):
+                self._files.get(number).reader.advise(place * stride, count * stride)
+
+    def fetch(self, ids: NDArray[np.int64], room: Slot) -> NDArray[np.int64]:
+        """Read the records `ids` into the first rows of `room`.
 
         Neighbours are read with one system call. Returns their integers, (records, heads + 1), the
         last one the row. Raises CorruptRecordError for the first damaged record.
         """
+        count = len(ids)
+        crcs: list[int] = []
+        if count > 1 and ids[-1] - ids[0] == count - 1 and (np.diff(ids) == 1).all():
+            self._fetch_neighbours(int(ids[0]), count, room, crcs)
+        elif count:
+            self._fetch_each(ids, room, crcs)
+        wrong = self._wrong(room, count, crcs)
+        if wrong.any():
+            good = np.flatnonzero(~wrong)
+            for row in self._skip(ids, wrong, lambda row: b"".join(room.records[row]), len(good)):
+                room.array[row], room.rests[row] = room.array[good[0]], room.rests[good[0]]
+        return self._layout.integers(room.rests[:count, :-FOOTER_BYTES])
+
+    def fetch_run(self, first: int, pixels: NDArray[np.uint8], integers: NDArray[np.int64]) -> None:
+        """Fill `pixels` and `integers` with neighbours, read straight into place."""
+        stride, size = self._layout.stride, self._layout.image_bytes
+        margins = _Margins(self._layout, min(self._run, len(pixels)))
+        flat = pixels.reshape(-1).data
+        done = 0
+        for number, place, count in self._files.parts(first, len(pixels)):
+            file = self._files.get(number)
+            for at in range(place, place + count, self._run):
+                n = min(self._run, place + count - at)
+                rows = [flat[i * size : (i + 1) * size] for i in range(done, done + n)]
+                records = list(
+                    zip(margins.head_views[:n], rows, margins.rest_views[:n], strict=True)
+                )
+                got = file.read_into(at * stride, [*chain(*records)], n * stride)
+                if got != n * stride:
+                    self._was_cut(number, at * stride + got)
+                crcs = self._crcs(rows, margins.tails[:n]) if self._verify else []
+                wrong = self._wrong(margins, n, crcs)
+                values = self._layout.integers(margins.rests[:n, :-FOOTER_BYTES])
+                if wrong.any():
+                    ids = np.arange(first + done, first + done + n)
+                    whole = [b"".join(record) for record in records]
+                    values[list(self._skip(ids, wrong, whole.__getitem__, n)), -1] = SKIPPED
+                integers[done : done + n] = values
+                done += n
+
+    def _wrong(self, margins: _Margins, count: int, crcs: list[int]) -> NDArray[np.bool_]:
+        """Return which of the first `count` records are damaged; `crcs` are those computed."""
+        wrong = (margins.heads[:count] != self._head).any(axis=1)
+        if self._verify:
+            stored = margins.rests[:count, -FOOTER_BYTES:].copy().view("<u4")[:, 0]
+            wrong |= mask_crcs(np.array(crcs, dtype=np.uint32)) != stored
+        return np.asarray(wrong)
+
+    def _crcs(self, pixels: list[memoryview], tails: list[memoryview]) -> list[int]:
+        """Compute the CRC32C of the data of records."""
+        crc, prefix = crc32c.crc32c, self._prefix_crc
+        return [crc(tail, crc(image, prefix)) for image, tail in zip(pixels, tails, strict=True)]
+
+    def _fetch_neighbours(self, first: int, count: int, room: Slot, crcs: list[int]) -> None:
+        """Read neighbours, as many with a call as fit in the processor's cache."""
+        stride, done = self._layout.stride, 0
+        for number, place, length in self._files.parts(first, count):
+            file = self._files.get(number)
+            for at in range(0, length, self._run):
+                start, n = done + at, min(self._run, length - at)
+                offset = (place + at) * stride
+                got = file.read_into(offset, room.pieces[3 * start : 3 * (start + n)], n * stride)
+                if got != n * stride:
+                    self._was_cut(number, offset + got)
+                if self._verify:
+                    stop = start + n
+                    crcs += self._crcs(room.pixels[start:stop], room.tails[start:stop])
+            done += length
+
+    def _fetch_each(self, ids: NDArray[np.int64], room: Slot, crcs: list[int]) -> None:
+        """Read records that are spread over the set, each with a call."""
         stride = self._layout.stride
-        numbers = np.searchsorted(self._ends, ids, side="right")
-        offsets = ((ids - self._starts[numbers]) * stride).tolist()
+        numbers, places = self._files.locate(ids)
         distinct = np.unique(numbers).tolist()
         # Held for the batch, that is quicker; but no more files than may be open.
-        files = {number: self._files.get(number) for number in distinct[: MAX_OPEN // 2]}
-        shards = numbers.tolist()
-        for first, last in _runs(ids, numbers):
-            number = shards[first]
-            if last - first == 1:  # the usual case of a shuffled order, so it is kept short
-                pieces, size = slot.records[first], stride
-            else:
-                pieces, size = slot.pieces[3 * first : 3 * last], (last - first) * stride
+        files = {number: self._files.get(number) for number in distinct[: self._files.most // 2]}
+        shards, offsets = numbers.tolist(), (places * stride).tolist()
+        for number, offset, pieces in zip(shards, offsets, room.records, strict=False):
             file = files.get(number) or self._files.get(number)
-            got = file.read_into(offsets[first], pieces, size)
-            if got != size:
-                raise DatasetError(
-                    f"{self._shards[number].path} ends at byte {offsets[first] + got}, within "
-                    f"record {(offsets[first] + got) // stride}: it was cut while it was read"
-                )
-        self._check(ids, slot)
-        return self._layout.integers(slot.rests[: len(ids), :-FOOTER_BYTES])
-
-    def _check(self, ids: NDArray[np.int64], slot: Slot) -> None:
-        """Compare heads and checksums of the records in `slot`."""
-        count = len(ids)
-        wrong = (slot.heads[:count] != self._head).any(axis=1)
+            got = file.read_into(offset, pieces, stride)
+            if got != stride:
+                self._was_cut(number, offset + got)
         if self._verify:
-            crc = crc32c.crc32c
-            start = self._prefix_crc
-            found = np.array(
-                [
-                    crc(tail, crc(pixels, start))
-                    for pixels, tail in zip(slot.pixels[:count], slot.tails[:count], strict=True)
-                ],
-                dtype=np.uint32,
-            )
-            stored = slot.rests[:count, -FOOTER_BYTES:].copy().view("<u4")[:, 0]
-            wrong |= mask_crcs(found) != stored
-        if wrong.any():
-            index = int(np.flatnonzero(wrong)[0])
-            number, record = self.locate(int(ids[index]))
-            data = b"".join(bytes(piece) for piece in slot.pieces[3 * index : 3 * index + 3])
-            self._explain(number, record, data)
+            crcs += self._crcs(room.pixels[: len(ids)], room.tails[: len(ids)])
 
-    def locate(self, id_: int) -> tuple[int, int]:
-        """Return the shard of a record and its number within the shard."""
-        number = int(np.searchsorted(self._ends, id_, side="right"))
-        return number, id_ - int(self._starts[number])
+    def _skip(
+        self,
+        ids: NDArray[np.int64],
+        wrong: NDArray[np.bool_],
+        read: Callable[[int], bytes],
+        others: int,
+    ) -> Iterator[int]:
+        """Raise the error for the first wrong record, or count each and yield its row.
 
-    def _open(self, number: int) -> RangeReader:
-        """Open a shard; at its first touch, hold its first and last record against the manifest."""
-        shard = self._shards[number]
-        reader = storage_for(shard.path).open_ranges(shard.path)
-        if number not in self._touched:
-            try:
-                self._touch(number, reader)
-            except BaseException:
-                reader.close()
-                raise
-            self._touched.add(number)
-        return reader
+        `read` returns the bytes of a row; without `others` there is nothing to replace it with.
+        """
+        for row in np.flatnonzero(wrong).tolist():
+            (number,), (record,) = self._files.locate(ids[row : row + 1])
+            path = self._files.shards[number].path
+            damage = self._check.damage(path, int(record), read(row))
+            if self._skipped is None:
+                raise damage
+            self._skipped.add(str(damage))
+            if not others:
+                raise damage
+            yield row
+
+    def _was_cut(self, number: int, end: int) -> None:
+        raise DatasetError(
+            f"{self._files.shards[number].path} ends at byte {end}, within record "
+            f"{end // self._layout.stride}: it was cut while it was read"
+        )
 
     def _touch(self, number: int, reader: RangeReader) -> None:
-        shard, stride = self._shards[number], self._layout.stride
-        expected = (
-            {0: None, shard.records - 1: None}
-            if shard.entry is None
-            else {
-                0: shard.entry.first_crc,
-                shard.records - 1: shard.entry.last_crc,
-            }
-        )
-        for record, crc in expected.items():
-            data = bytearray(stride)
-            if reader.read_into(record * stride, [memoryview(data)], stride) != stride:
-                raise DatasetError(f"{shard.path} is shorter than when it was opened")
-            if self._fault(bytes(data)) is not None:
-                self._explain(number, record, bytes(data))
-            stored = int.from_bytes(data[-FOOTER_BYTES:], "little")
-            if crc is not None and stored != crc:
-                raise DatasetError(
-                    f"{shard.path} is not the shard that dataset.json describes: record {record} "
-                    f"at byte {record * stride} has CRC {stored:08x}, not {crc:08x}. It was "
-                    "replaced, or belongs to another conversion"
-                )
-
-    def _fault(self, data: bytes) -> tuple[int, str] | None:
-        """Return the byte within a whole record and what is wrong with it, None if nothing is."""
-        layout = self._layout
-        header = frame_header(layout.data_bytes)
-        if data[: len(header)] != header:
-            return 0, "its length or the CRC of its length is damaged"
-        stored = int.from_bytes(data[-FOOTER_BYTES:], "little")
-        found = mask_crc(crc32c.crc32c(data[len(header) : -FOOTER_BYTES]))
-        if stored != found:
-            return len(header), f"the CRC of its data is {found:08x}, but {stored:08x} is stored"
-        if not data.startswith(layout.head):
-            return len(header), "it is a record of another layout"
-        return None
-
-    def _explain(self, number: int, record: int, data: bytes) -> None:
-        """Raise the error for a bad record."""
-        at, what = self._fault(data) or (0, "it is damaged")
-        offset = record * self._layout.stride
-        raise CorruptRecordError(
-            f"{self._shards[number].path}: record {record} at byte {offset + at}: {what}"
-        )
-
-
-def _runs(ids: NDArray[np.int64], numbers: NDArray[np.integer[Any]]) -> list[tuple[int, int]]:
-    """Cut `ids` into runs of neighbours in one shard, each short enough for one system call."""
-    breaks = np.flatnonzero((np.diff(ids) != 1) | (np.diff(numbers) != 0)) + 1
-    edges = [0, *breaks.tolist(), len(ids)]
-    if len(breaks) == len(ids) - 1:
-        return list(pairwise(edges))
-    return [
-        (first, min(first + _RUN, last))
-        for start, last in pairwise(edges)
-        for first in range(start, last, _RUN)
-    ]
+        shard = self._files.shards[number]
+        self._check.touch(shard, reader, skips=self._skipped is not None)

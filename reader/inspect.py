@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reader.fetch import Fetcher, ShardFile, Slot
+from reader.shard_files import ShardFile
 from reader.shardset import ShardSet
 from shardio.errors import ShardioError
 from shardio.storage import storage_for
@@ -79,11 +79,11 @@ def verify(shards: ShardSet, progress: Callable[[int], object]) -> list[ShardFau
 
 
 def _verify_records(shards: ShardSet, shard: ShardFile, progress: Callable[[int], object]) -> None:
-    fetcher = Fetcher([shard], shards.layout, verify=True)
-    slot = Slot(shards.layout, _BATCH)
+    source = replace(shards, shards=(shard,)).source(verify=True)
+    room = source.room(_BATCH)
     for start in range(0, shard.records, _BATCH):
         ids = np.arange(start, min(start + _BATCH, shard.records))
-        fetcher.fetch(ids, slot)
+        source.fetch(ids, room)
         progress(len(ids))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from reader.batch_maker import BatchMaker
+from reader.memory import Pipeline
 from reader.options import BatchOptions
 from reader.shardset import ShardSet
 from shardio.errors import MissingExtraError, OptionError
@@ -21,7 +22,7 @@ except ImportError as error:
 
 
 # Keras asks for one item after the other and copies it.
-_ALIVE = 2
+_PIPELINE = Pipeline(threads=1, held=2, prefetch=(0, 0, 0))
 
 
 class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships no types
@@ -41,7 +42,7 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
         super().__init__()
         if options.rows:
             raise OptionError("rows=True is not for Keras, which takes a third element for weights")
-        self._maker = BatchMaker(shards, options, threads=1, alive=_ALIVE)
+        self._maker = BatchMaker(shards, options, _PIPELINE)
         self._passes = 0
         self._begun = False
         self._unsure = 0
@@ -64,8 +65,8 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
             self._unsure = 0
             self._asked[index % len(self)] = True
             number = self._passes
-        x, labels = self._maker.make_item(number, index)
-        return x, tuple(labels)
+        x, labels, *weights = self._maker.make_item(number, index)
+        return (x, tuple(labels), *weights)
 
     def on_epoch_begin(self) -> None:
         """Be told that `fit` starts an epoch."""

@@ -15,7 +15,7 @@ MAX_OPEN = 256 if _LIMIT == resource.RLIM_INFINITY else max(8, min(256, _LIMIT /
 
 
 class OpenFiles:
-    """Open files by number, for many threads.
+    """Open files by number, at most `most`, for many threads.
 
     `open_file` opens the file of a number. A file that is pushed out is closed by the last thread
     that still reads from it, since closing a descriptor under a read could hit another file that
@@ -24,23 +24,23 @@ class OpenFiles:
 
     def __init__(self, open_file: Callable[[int], RangeReader], most: int = MAX_OPEN) -> None:
         self._open_file = open_file
-        self._most = most
-        self._files: OrderedDict[int, _File] = OrderedDict()
+        self.most = most
+        self._files: OrderedDict[int, OpenFile] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, number: int) -> _File:
+    def get(self, number: int) -> OpenFile:
         """Return the file; it stays open as long as the caller holds the result."""
         with self._lock:
             file = self._files.get(number)
             if file is not None:
                 self._files.move_to_end(number)
                 return file
-        fresh = _File(self._open_file(number))
+        fresh = OpenFile(self._open_file(number))
         with self._lock:
             # Another thread may have been quicker; its file serves as well.
             file = self._files.setdefault(number, fresh)
             self._files.move_to_end(number)
-            if len(self._files) > self._most:
+            if len(self._files) > self.most:
                 self._files.popitem(last=False)
         return file
 
@@ -50,7 +50,7 @@ class OpenFiles:
             self._files.clear()
 
 
-class _File:
+class OpenFile:
     """Closes its file when nobody refers to it any more."""
 
     def __init__(self, reader: RangeReader) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 
-from reader.fetch import ShardFile
 from reader.find import (
     Source,
     absent,
@@ -15,6 +14,7 @@ from reader.find import (
     name_of,
     unfinished_hint,
 )
+from reader.shard_files import ShardFile
 from reader.shardset import ShardSet
 from shardio.errors import (
     CorruptRecordError,
@@ -92,7 +92,7 @@ def _with_manifest(files: list[FileInfo], manifest: Manifest) -> ShardSet:
             problems.append(
                 f"{info.path} {what}: it has {info.size} bytes, {MANIFEST} says {entry.bytes}"
             )
-        shards.append(ShardFile(info.path, entry.records, entry))
+        shards.append(ShardFile(info.path, entry.records, entry, info.identity))
     _refuse(problems)
     splits = {entries[name].split for name in seen}
     left_out = tuple(
@@ -153,7 +153,9 @@ def _without_manifest(
                 "these are shards of different datasets"
             )
     _refuse(problems or absent_by_name(named))
-    shards = tuple(ShardFile(info.path, info.size // layout.stride, None) for info in files)
+    shards = tuple(
+        ShardFile(info.path, info.size // layout.stride, None, info.identity) for info in files
+    )
     labels = tuple(map(Label, layout.labels, counts))
     return ShardSet(shards, layout, (height, width, channels), labels, None, ())
 

@@ -6,10 +6,13 @@ import operator
 from dataclasses import dataclass
 from typing import Any
 
+from reader.memory_size import parse_memory
+from reader.rank import current_worker
 from shardio.errors import OptionError
 
 SHUFFLES = ("exact", "window", "none")
 DTYPES = ("float32", "uint8")
+ON_ERROR = ("raise", "skip")
 
 
 @dataclass(frozen=True)
@@ -20,11 +23,16 @@ class BatchOptions:
     whole blocks in random order and shuffles within a window of them, or `none`, as stored.
     `epochs` is the number of epochs, None for no end; the first one is `start_epoch`. `dtype` is
     that of the images: `float32` in [0, 1] or `uint8`. `one_hot` gives labels as float32 (batch,
-    classes) in place of integers. `drop_remainder` leaves out a last batch that is not full.
-    `rows` adds the row ids of the input table as a third element. `verify` checks every CRC.
-    `worker` is (rank, world): each of `world` workers gets `batch_size` records of every step.
-    For `window`: `block` is in records (by default some 4 MB), `window` in blocks, and blocks are
-    dealt to `lanes` lanes (by default one for each worker), of which each worker has as many.
+    classes) in place of integers. `drop_remainder` leaves out a last batch that is not full; `pad`
+    fills it up instead, and adds weights as a third element, 1 for a record and 0 for what was
+    filled up. `rows` adds the row ids of the input table as the last element. `verify` checks every
+    CRC. With `on_error="skip"` a damaged record is counted, reported and replaced by another one.
+    `worker` is (rank, world): each of `world` workers gets `batch_size` records of every step; None
+    asks torch.distributed, TF_CONFIG or JAX, where one of them is initialised. `memory`, in bytes
+    or like "512MB", bounds what the reader owns.
+    For `window`: `block` is in records (by default some 4 MB), `window` in blocks (by default what
+    `memory` allows, or 16), and blocks are dealt to `lanes` lanes (by default one for each
+    worker), of which each worker has as many.
     """
 
     batch_size: int = 128
@@ -35,18 +43,22 @@ class BatchOptions:
     dtype: str = "float32"
     one_hot: bool = False
     drop_remainder: bool = True
+    pad: bool = False
     rows: bool = False
     verify: bool = True
-    worker: tuple[int, int] = (0, 1)
+    on_error: str = "raise"
+    worker: tuple[int, int] | None = None
+    memory: int | str | None = None
     block: int | None = None
-    window: int = 16
+    window: int | None = None
     lanes: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "seed", "epochs", "start_epoch", "block", "window", "lanes"):
             object.__setattr__(self, name, _whole(name, getattr(self, name)))
+        object.__setattr__(self, "memory", parse_memory(self.memory))
         try:
-            rank, world = self.worker
+            rank, world = current_worker() if self.worker is None else self.worker
         except (TypeError, ValueError) as error:
             raise OptionError(f"worker must be (rank, world), not {self.worker!r}") from error
         rank, world = _whole("rank", rank), _whole("world", world)
@@ -67,12 +79,18 @@ class BatchOptions:
             raise OptionError(
                 f"dtype must be one of {', '.join(map(repr, DTYPES))}, not {self.dtype!r}"
             )
+        if self.on_error not in ON_ERROR:
+            raise OptionError(
+                f"on_error must be one of {', '.join(map(repr, ON_ERROR))}, not {self.on_error!r}"
+            )
+        if self.on_error == "skip" and not self.verify:
+            raise OptionError('on_error="skip" needs verify=True: the CRCs tell what is damaged')
         if not 0 <= rank < world:
             raise OptionError(f"worker must be (rank, world) with rank below world: {self.worker}")
-        if world > 1 and not self.drop_remainder:
+        if world > 1 and not self.drop_remainder and not self.pad:
             raise OptionError(
-                "several workers need drop_remainder=True: the last records may not suffice for a "
-                "batch each"
+                "several workers need drop_remainder=True or pad=True: the last records may not "
+                "suffice for a batch each"
             )
         lanes = self.lanes or world
         for name, value in (("block", self.block), ("window", self.window), ("lanes", self.lanes)):
@@ -87,17 +105,28 @@ class BatchOptions:
     @property
     def step_size(self) -> int:
         """Records that all workers together take in one step."""
-        return self.batch_size * self.worker[1]
+        return self.batch_size * self.share[1]
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """Rank and number of workers."""
+        assert self.worker is not None  # __post_init__ has resolved it
+        return self.worker
+
+    @property
+    def full(self) -> bool:
+        """Whether every batch has `batch_size` records."""
+        return self.drop_remainder or self.pad
 
     def steps(self, records: int) -> int:
         """Return the number of batches of one epoch over `records` records."""
         full, rest = divmod(records, self.step_size)
-        return full + (rest > 0 and not self.drop_remainder)
+        return full + (rest > 0 and (self.pad or not self.drop_remainder))
 
 
 def _whole(name: str, value: Any) -> Any:
     """Return a whole number as Python's own, so that a state can be stored; None stays None."""
-    may_be_none = name in ("epochs", "block", "lanes")
+    may_be_none = name in ("epochs", "block", "window", "lanes")
     if value is None and may_be_none:
         return None
     try:

@@ -30,10 +30,13 @@ class Order:
         self._lock = Lock()
 
     def share(self, epoch: int, start: int, stop: int, rank: int, world: int) -> NDArray[np.int64]:
-        """Return what `rank` of `world` gets of the positions `start` to `stop`: a slice."""
+        """Return what `rank` of `world` gets of the positions `start` to `stop`: a slice.
+
+        It is shorter where the positions go beyond the end of the epoch.
+        """
         each = (stop - start) // world
         first = start + rank * each
-        return self.ids(epoch, first, first + each)
+        return self.ids(epoch, min(first, self._records), min(first + each, self._records))
 
     def ids(self, epoch: int, start: int, stop: int) -> NDArray[np.int64]:
         """Return the records at positions `start` to `stop` of `epoch`."""

@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reader.batches import Batches
-from reader.fetch import Fetcher, ShardFile, Slot
+from reader.fetch import Fetcher
 from reader.options import BatchOptions
+from reader.shard_files import ShardFile
+from reader.skipped import Skipped
+from reader.source import RecordSource
 from shardio.format.layout import RecordLayout
 from shardio.format.manifest import Label, Manifest
 from shardio.format.naming import ShardName
@@ -78,18 +81,22 @@ class ShardSet:
         names = [(shard.path.rpartition("/")[2], shard.records) for shard in self.shards]
         return hashlib.sha256(repr((manifest, names)).encode()).hexdigest()
 
+    def source(self, *, verify: bool, skipped: Skipped | None = None) -> RecordSource:
+        """Open the records for reading by number."""
+        return Fetcher(self.shards, self.layout, verify=verify, skipped=skipped)
+
     @cached_property
-    def _fetcher(self) -> Fetcher:
-        return Fetcher(list(self.shards), self.layout, verify=True)
+    def _records_source(self) -> RecordSource:
+        return self.source(verify=True)
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], list[int]]:
         """Return one record: the image, uint8 (height, width, 3), and its labels."""
         number = operator.index(index)
         if not -len(self) <= number < len(self):
             raise IndexError(f"record {number} of {len(self)}")
-        slot = Slot(self.layout, 1)
-        integers = self._fetcher.fetch(np.array([number % len(self)]), slot)
-        return slot.array[0].reshape(self.shape), integers[0, :-1].tolist()
+        room = self._records_source.room(1)
+        integers = self._records_source.fetch(np.array([number % len(self)]), room)
+        return room.array[0].reshape(self.shape), integers[0, :-1].tolist()
 
     def batches(self, batch_size: int = 128, **options: Any) -> Batches:
         """Iterate over batches in NumPy.
@@ -128,7 +135,7 @@ class ShardSet:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs: not the files that are open here."""
-        return {name: value for name, value in vars(self).items() if name != "_fetcher"}
+        return {name: value for name, value in vars(self).items() if name != "_records_source"}
 
     def to_keras(self, batch_size: int = 128, **options: Any) -> keras.utils.PyDataset:
         """Make a `keras.utils.PyDataset` of batches; each epoch of `fit` is the next one.

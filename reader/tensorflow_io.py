@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from reader.batch_maker import BatchMaker
+from reader.memory import Pipeline
 from reader.options import BatchOptions
 from reader.shardset import ShardSet
 from shardio.errors import MissingExtraError, ShardioError
@@ -23,10 +24,9 @@ except ImportError as error:
         "to_tf_dataset needs TensorFlow: it comes with shardio's extra [tensorflow]"
     ) from error
 
-# Two, so that one batch is read while another is checked.
-_PARALLEL = 2
-# Those being made, those in TensorFlow's own queue, and those of this step and the one before.
-_ALIVE = 2 * _PARALLEL + 2
+# Two threads, so that one batch is read while another is checked. Alive are those being made, those
+# in TensorFlow's own queue, and those of this step and the one before.
+_PIPELINE = Pipeline(threads=2, held=4, prefetch=(1, 2, 8))
 
 
 class _Calls:
@@ -73,7 +73,7 @@ def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
     as fast as `from_generator`, which makes one call after the other and copies each array. A
     pooled array is aligned as TensorFlow wants it, so that it becomes a tensor without a copy.
     """
-    maker = BatchMaker(shards, options, threads=_PARALLEL, alive=_ALIVE)
+    maker = BatchMaker(shards, options, _PIPELINE)
     options, steps, specs = maker.options, maker.steps, _specs(maker)
     # TensorFlow never forgets a Python function, so it must not hold the memory and the files.
     known = weakref.ref(maker)
@@ -82,7 +82,7 @@ def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
     def alive() -> BatchMaker:
         found = known() or next(iter(again), None)
         if found is None:  # a dataset within a graph has no Python object that keeps the maker
-            found = BatchMaker(shards, options, threads=_PARALLEL, alive=_ALIVE)
+            found = BatchMaker(shards, options, _PIPELINE)
             again.append(found)
         return found
 
@@ -118,8 +118,8 @@ def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
         return tf.data.Dataset.range(indices).map(lambda index: (number, index))
 
     dataset = tf.data.Dataset.range(1).flat_map(one_pass)
-    dataset = dataset.map(batch, num_parallel_calls=_PARALLEL, deterministic=True)
-    dataset = dataset.prefetch(_PARALLEL)
+    dataset = dataset.map(batch, num_parallel_calls=_PIPELINE.threads, deterministic=True)
+    dataset = dataset.prefetch(maker.memory.prefetch)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(total))
     settings = tf.data.Options()
     # The files are no files to TensorFlow, and each replica would start a pass of its own.
@@ -132,7 +132,7 @@ def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
 def _specs(maker: BatchMaker) -> list[tf.TensorSpec]:
     """Return dtype and shape of everything in a batch."""
     options, shards = maker.options, maker.shards
-    size = options.batch_size if options.drop_remainder else None
+    size = options.batch_size if options.full else None
     label = tf.float32 if options.one_hot else tf.int32
     return [
         tf.TensorSpec((size, *shards.shape), tf.as_dtype(options.dtype)),
@@ -140,5 +140,6 @@ def _specs(maker: BatchMaker) -> list[tf.TensorSpec]:
             tf.TensorSpec((size, head.classes) if options.one_hot else (size,), label)
             for head in shards.labels
         ),
+        *([tf.TensorSpec((size,), tf.float32)] if options.pad else []),
         *([tf.TensorSpec((size,), tf.int64)] if options.rows else []),
     ]

@@ -57,7 +57,7 @@ class WindowOrder:
         """Return what `rank` of `world` gets of the positions `start` to `stop` of an epoch.
 
         A rank owns `lanes / world` neighbouring lanes. `start` and, before the tail, `stop` must
-        be multiples of `lanes`.
+        be multiples of `lanes`. The share is shorter where `stop` is beyond the end of the epoch.
         """
         lanes = self._lanes_of(epoch)
         even = min(lane.records for lane in lanes) * self._lanes
@@ -144,7 +144,7 @@ class WindowOrder:
         found = np.asarray(starts[which] + places - (ends - sizes)[which], dtype=np.int64)
         with self._lock:
             self._cache[key] = found
-            # Each lane works in one window, or at the edge of two.
+            # Each lane works in one window, and the next one is looked at ahead.
             while len(self._cache) > 2 * self._lanes + 2:
                 self._cache.popitem(last=False)
         return found

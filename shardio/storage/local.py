@@ -173,6 +173,11 @@ class _LocalRanges:
                 done += count
         return done
 
+    def advise(self, offset: int, size: int) -> None:
+        """Let the kernel begin to read."""
+        with suppress(OSError):
+            os.posix_fadvise(self._descriptor, offset, size, os.POSIX_FADV_WILLNEED)
+
     def close(self) -> None:
         """Close the descriptor."""
         if self._descriptor >= 0:
@@ -197,7 +202,7 @@ def translate(error: OSError | ValueError, path: str) -> Exception:
 
 
 def _info(path: str, status: os.stat_result) -> FileInfo:
-    identity = f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
+    identity = f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
     return FileInfo(path, status.st_size, identity, stat.S_ISDIR(status.st_mode))
 
 

@@ -35,6 +35,9 @@ class RangeReader(Protocol):
         Returns the bytes read: less than asked for only where the file ends.
         """
 
+    def advise(self, offset: int, size: int) -> None:
+        """Be told that these bytes are wanted soon: a hint, which never waits and never fails."""
+
     def close(self) -> None:
         """Give the file back; more than once is allowed."""
 

@@ -102,6 +102,9 @@ class FsspecRanges:
             at += len(piece)
         return len(data)
 
+    def advise(self, offset: int, size: int) -> None:
+        """Do nothing: such a file reads when it is asked."""
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()

@@ -167,7 +167,7 @@ def test_the_thread_ends_with_the_iterator(made: Made, how: str) -> None:
         ({"seed": True}, "seed must be a whole number"),
         ({"seed": -1}, "seed must be 0"),
         ({"batch_size": 4.0}, "batch_size must be a whole number"),
-        ({"worker": None}, "worker must be"),
+        ({"worker": 3}, "worker must be"),
         ({"dtype": "float64"}, "dtype must be one of"),
     ],
 )

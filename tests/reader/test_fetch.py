@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reader import open_shards
-from reader.fetch import Fetcher, Slot
+from reader.fetch import Fetcher
 from reader.open_files import OpenFiles
 from shardio.errors import CorruptRecordError, DatasetError
 from shardio.storage import storage_for
@@ -27,7 +27,7 @@ FIXTURE = settings(
 def test_any_records_in_any_order_come_as_they_were_written(made: Made, ids: list[int]) -> None:
     shards = open_shards(made.glob)
     fetcher = Fetcher(list(shards.shards), shards.layout, verify=True)
-    slot = Slot(shards.layout, len(ids))
+    slot = fetcher.room(len(ids))
     integers = fetcher.fetch(np.array(ids), slot)
     assert (slot.array.reshape(-1, 2, 3, 3) == made.images[ids]).all()
     assert (integers[:, :-1] == made.labels[ids]).all()
@@ -37,8 +37,9 @@ def test_any_records_in_any_order_come_as_they_were_written(made: Made, ids: lis
 def test_a_run_longer_than_one_system_call_takes(tmp_path: Path) -> None:
     made = write_dataset(tmp_path, (1500, 1))
     shards = open_shards(made.glob)
-    slot = Slot(shards.layout, 1501)
-    Fetcher(list(shards.shards), shards.layout, verify=True).fetch(np.arange(1501), slot)
+    fetcher = Fetcher(shards.shards, shards.layout, verify=True)
+    slot = fetcher.room(1501)
+    fetcher.fetch(np.arange(1501), slot)
     assert (slot.array.reshape(-1, 2, 3, 3) == made.images).all()
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reader import open_shards
 from reader.blocks import BlockFetcher
-from reader.fetch import Fetcher, Slot
+from reader.fetch import Fetcher
 from reader.window import WindowOrder
 from shardio.errors import CorruptRecordError, OptionError
 from tests.reader.datasets import Made
@@ -125,7 +125,7 @@ def test_blocks_give_any_records_in_any_order(
     shards = open_shards(made.glob)
     fetcher = Fetcher(list(shards.shards), shards.layout, verify=True)
     blocks = BlockFetcher(fetcher, shards.layout, len(shards), block, held)
-    slot = Slot(shards.layout, len(ids))
+    slot = fetcher.room(len(ids))
     for _ in range(2):
         integers = blocks.fetch(np.array(ids), slot)
         assert (slot.array.reshape(-1, 2, 3, 3) == made.images[ids]).all()
@@ -141,7 +141,7 @@ def test_a_damaged_block_is_named_again_and_harms_no_other(made: Made) -> None:
     shards = open_shards(made.glob)
     fetcher = Fetcher(list(shards.shards), shards.layout, verify=True)
     blocks = BlockFetcher(fetcher, shards.layout, len(shards), 4, 3)
-    slot = Slot(shards.layout, 37)
+    slot = fetcher.room(37)
     for _ in range(5):
         with pytest.raises(CorruptRecordError, match=f"{path}: record 5 at byte"):
             blocks.fetch(np.arange(37), slot)

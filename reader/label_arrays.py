@@ -1,0 +1,67 @@
+"""The label arrays of a batch: integers, or one-hot in pooled memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reader.pool import Pool, aligned
+from shardio.errors import DatasetError
+from shardio.format.manifest import Label
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Floats:
+    """Pooled memory of a float32 array, aligned."""
+
+    array: NDArray[np.float32]
+
+    @classmethod
+    def of_shape(cls, rows: int, columns: int) -> Floats:
+        """Take memory for (rows, columns)."""
+        return cls(aligned(rows * columns * 4).view(np.float32).reshape(rows, columns))
+
+
+class LabelArrays:
+    """Makes the label arrays of batches of at most `size` records, `alive` of them at once."""
+
+    def __init__(self, labels: Sequence[Label], size: int, alive: int, *, one_hot: bool) -> None:
+        self._labels = labels
+        self._pools: list[Pool[Floats]] = []
+        if one_hot:
+            self._pools = [self._pool(size, label.classes, alive) for label in labels]
+
+    @staticmethod
+    def _pool(size: int, classes: int, alive: int) -> Pool[Floats]:
+        return Pool(lambda: Floats.of_shape(size, classes), alive)
+
+    def make(self, integers: NDArray[np.int64]) -> list[Array]:
+        """Make them from (n, heads + 1) integers, the last one the row.
+
+        Raises DatasetError for a label that is none of its head's classes.
+        """
+        for index, label in enumerate(self._labels):
+            values = integers[:, index]
+            if label.classes and len(values) and values.max() >= label.classes:
+                at = int(values.argmax())
+                raise DatasetError(
+                    f"label {label.name} is {values[at]} in the record of row "
+                    f"{integers[at, -1]}, but it has {label.classes} classes"
+                )
+        if not self._pools:
+            # One conversion for all heads; each is a row of the result, so no view is strided.
+            return list(integers.T[:-1].astype(np.int32, order="C"))
+        return [self._one_hot(integers[:, i], pool) for i, pool in enumerate(self._pools)]
+
+    def _one_hot(self, values: NDArray[np.int64], pool: Pool[Floats]) -> Array:
+        memory = pool.take()
+        array = memory.array[: len(values)]
+        array.fill(0)
+        array[np.arange(len(values)), values] = 1
+        return pool.lease(memory)[: len(values)]

@@ -1,0 +1,142 @@
+"""What a stream owns in memory: the sum, and how deep it may prefetch within a bound.
+
+    rooms       a batch of pixels with the framing and labels of its records, as it is read
+    images      a float32 batch, where it is not read in its final form
+    labels      the labels and weights of a batch; one-hot ones are most of it
+    blocks      `window` only: two windows of blocks for each lane, this one and the next
+    order       positions that were computed at once
+    files       buffers for runs of records, open files, what allocators keep
+
+Nothing here depends on the number of records. A process has a base besides: Python and NumPy, some
+50 MB (`tests/reader/test_memory.py` measures it), and TensorFlow or PyTorch, which are not ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from reader.memory_size import in_words
+from reader.options import BatchOptions
+from shardio.errors import OptionError
+from shardio.format.layout import RecordLayout
+from shardio.format.manifest import Label
+
+# A block of the window order: long enough that a disk, or a network, spends its time reading.
+_BLOCK_BYTES = 4_000_000
+_DEFAULT_WINDOW = 16
+# Views of the three parts of a record, made once for each of a room.
+_VIEWS = 1_600
+# Four pieces of 8,192 positions, and what computing one takes.
+_EXACT_ORDER = 1_500_000
+# A window's positions are kept for this and the next window, and computed with temporaries.
+_WINDOW_ORDER = 8 * 10
+_FILES = 4_000_000
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """How batches flow in an adaptor.
+
+    `threads` make them at once. `held` are alive besides the prefetched ones: those being looked at
+    and, where they do not count as prefetched, those being made. `prefetch` is least, usual, most.
+    """
+
+    threads: int
+    held: int
+    prefetch: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """The memory of a stream: `parts` in bytes, and the `prefetch`, `block` and `window` chosen."""
+
+    prefetch: int
+    alive: int
+    block: int
+    window: int
+    blocks_held: int
+    parts: dict[str, int] = field(hash=False)
+
+    @property
+    def total(self) -> int:
+        """The sum of all parts, in bytes."""
+        return sum(self.parts.values())
+
+    def __str__(self) -> str:
+        parts = " + ".join(f"{name} {in_words(size)}" for name, size in self.parts.items() if size)
+        return f"{in_words(self.total)} = {parts}"
+
+
+def plan_memory(
+    layout: RecordLayout,
+    labels: Sequence[Label],
+    records: int,
+    options: BatchOptions,
+    pipeline: Pipeline,
+) -> MemoryPlan:
+    """Choose prefetch depth and window so that the sum is at most `options.memory`.
+
+    Without a bound they are the usual ones. Raises OptionError where the least of all is too much.
+    """
+    least, usual, most = pipeline.prefetch
+    block = options.block or max(1, _BLOCK_BYTES // layout.stride)
+
+    def plan(prefetch: int, window: int) -> MemoryPlan:
+        return _plan(layout, labels, records, options, pipeline, prefetch, block, window)
+
+    if options.memory is None:
+        return plan(usual, options.window or _DEFAULT_WINDOW)
+    bound = int(options.memory)
+    small = plan(least, options.window or 1)
+    if small.total > bound:
+        raise OptionError(
+            f"memory={in_words(bound)!r} is too little: this stream needs {small}. Give it more, "
+            "or smaller batches"
+            + (', dtype="uint8"' if options.dtype == "float32" else "")
+            + (", integer labels" if options.one_hot else "")
+            + (", a smaller window or block" if options.shuffle == "window" else "")
+        )
+    window = options.window or 1
+    if options.shuffle == "window" and options.window is None:
+        # Half of the memory, or what is left of it, goes to the quality of the shuffle.
+        one = max(1, plan(least, 2).total - plan(least, 1).total)
+        rest = bound - small.total
+        window += max(0, min(rest, bound // 2 - small.parts["blocks"]) // one)
+        window = min(window, -(-records // block))
+    prefetch = least
+    while prefetch < most and plan(prefetch + 1, window).total <= bound:
+        prefetch += 1
+    return plan(prefetch, window)
+
+
+def _plan(
+    layout: RecordLayout,
+    labels: Sequence[Label],
+    records: int,
+    options: BatchOptions,
+    pipeline: Pipeline,
+    prefetch: int,
+    block: int,
+    window: int,
+) -> MemoryPlan:
+    rank_lanes = (options.lanes or options.share[1]) // options.share[1]
+    size, alive = options.batch_size, prefetch + pipeline.held
+    # This window of a lane, the next one, and the first block of the one after.
+    held = min((2 * window + 1) * rank_lanes, -(-records // block))
+    in_window = options.shuffle == "window"
+    numbers = 8 * (len(labels) + 1)
+    pixels = size * layout.image_bytes
+    record = layout.stride - layout.image_bytes + _VIEWS + 2 * numbers
+    floats = options.dtype == "float32"
+    label = sum(4 * label.classes if options.one_hot else 4 for label in labels)
+    rows = held * min(block, records)
+    parts = {
+        "rooms": (pipeline.threads if floats else alive) * (pixels + size * record),
+        "images": alive * 4 * pixels if floats else 0,
+        "labels": alive * size * (label + 12),
+        "blocks": rows * (layout.image_bytes + numbers) if in_window else 0,
+        "order": rows * _WINDOW_ORDER if in_window else _EXACT_ORDER,
+        "files": _FILES,
+    }
+    return MemoryPlan(prefetch, alive, block, window, held, parts)

@@ -1,0 +1,95 @@
+"""The shards of a set as open files: each one checked when it is touched first in an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reader.open_files import OpenFile, OpenFiles
+from shardio.errors import DatasetError
+from shardio.format.manifest import ShardEntry
+from shardio.storage import RangeReader, storage_for
+
+
+@dataclass(frozen=True)
+class ShardFile:
+    """A shard as it was found: where, how many records, and what the manifest says of it.
+
+    `identity` is the storage's, of the moment when the set was opened; empty where not known.
+    """
+
+    path: str
+    records: int
+    entry: ShardEntry | None
+    identity: str = ""
+
+
+class ShardFiles:
+    """The open files of a list of shards, and which record is in which of them.
+
+    `touch` is called with the number of a shard and its open file when it is opened for the first
+    time, and raises if it is not what it should be.
+    """
+
+    def __init__(
+        self, shards: Sequence[ShardFile], touch: Callable[[int, RangeReader], None]
+    ) -> None:
+        self.shards = tuple(shards)
+        self._touch = touch
+        self._ends = np.cumsum([shard.records for shard in shards], dtype=np.int64)
+        self._starts = np.concatenate([[0], self._ends[:-1]])
+        self._files = OpenFiles(self._open)
+        self._touched: set[int] = set()
+        self._same: set[int] = set()
+
+    def get(self, number: int) -> OpenFile:
+        """Return a file; it stays open as long as the caller holds it."""
+        if number not in self._same:
+            self._compare(number)
+            self._same.add(number)
+        return self._files.get(number)
+
+    def new_epoch(self) -> None:
+        """Let the identity of every shard be compared again when it is touched next."""
+        self._same = set()
+
+    @property
+    def most(self) -> int:
+        """How many files are open at once."""
+        return self._files.most
+
+    def locate(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return for each record its shard and its number within the shard."""
+        numbers = np.searchsorted(self._ends, ids, side="right")
+        return numbers, ids - self._starts[numbers]
+
+    def parts(self, first: int, count: int) -> Iterator[tuple[int, int, int]]:
+        """Cut neighbours at the ends of shards: yield shard, first record in it, how many."""
+        while count:
+            (number,), (place,) = self.locate(np.array([first]))
+            here = min(count, self.shards[number].records - int(place))
+            yield int(number), int(place), here
+            first, count = first + here, count - here
+
+    def _compare(self, number: int) -> None:
+        """Look whether the file is still the one that was found when the set was opened."""
+        shard = self.shards[number]
+        if shard.identity and storage_for(shard.path).stat(shard.path).identity != shard.identity:
+            raise DatasetError(
+                f"{shard.path} was replaced or written to since the set was opened; open it anew"
+            )
+
+    def _open(self, number: int) -> RangeReader:
+        path = self.shards[number].path
+        reader = storage_for(path).open_ranges(path)
+        if number not in self._touched:
+            try:
+                self._touch(number, reader)
+            except BaseException:
+                reader.close()
+                raise
+            self._touched.add(number)
+        return reader

@@ -1,0 +1,39 @@
+"""Where records come from, as the makers of batches see it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class RecordSource(Protocol):
+    """Reads records by their number in the set, from any thread.
+
+    The integers of a record are its labels and its row, heads + 1 of them.
+    """
+
+    def room(self, records: int) -> Any:
+        """Make room for `records` records; its `array` is (records, image_bytes) of uint8.
+
+        What else a source wants to keep for each record, it keeps in the rooms that it makes.
+        """
+
+    def fetch(self, ids: NDArray[np.int64], room: Any) -> NDArray[np.int64]:
+        """Read the records `ids` into the first rows of a room; returns their integers.
+
+        In the place of a damaged one that was skipped comes another one of them.
+        """
+
+    def fetch_run(self, first: int, pixels: NDArray[np.uint8], integers: NDArray[np.int64]) -> None:
+        """Fill `pixels` (n, image_bytes) and `integers` with n records, from `first` on.
+
+        The row of a damaged one that was skipped is `skipped.SKIPPED`.
+        """
+
+    def advise(self, ids: NDArray[np.int64]) -> None:
+        """Be told that the records `ids` are wanted soon; storage may begin to read them."""
+
+    def new_epoch(self) -> None:
+        """Be told that an epoch begins: look whether the shards are still those of the set."""

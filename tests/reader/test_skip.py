@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import os
+import warnings
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from reader import open_shards
+from reader.skipped import SkippedRecordWarning
+from shardio.errors import CorruptRecordError, DatasetError, OptionError
+from tests.reader.datasets import Made
+
+FIXTURE = settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25
+)
+STARTS = (0, 5, 5, 13, 14)
+
+
+def damage(made: Made, shard: int, record: int, byte: int = 60) -> None:
+    path = made.shard(shard)
+    data = bytearray(path.read_bytes())
+    data[record * made.layout.stride + byte] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("shuffle", ["exact", "window", "none"])
+def test_damaged_records_are_counted_named_and_replaced(made: Made, shuffle: str) -> None:
+    bad = [(0, 0), (2, 7), (4, 5), (4, 22)]
+    for shard, record in bad:
+        damage(made, shard, record)
+    ids = {STARTS[shard] + record for shard, record in bad}
+    by_row = {int(row): index for index, row in enumerate(made.rows)}
+    options: dict[str, Any] = {"shuffle": shuffle, "rows": True, "drop_remainder": False}
+    if shuffle == "window":
+        options |= {"block": 6, "window": 2}
+    batches = open_shards(made.glob).batches(8, dtype="uint8", on_error="skip", **options)
+    seen: list[int] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for x, ys, rows in batches:
+            at = [by_row[int(row)] for row in rows]
+            assert np.array_equal(x, made.images[at])
+            assert np.array_equal(ys[1], made.labels[at, 1])
+            seen += at
+    assert len(seen) == 37
+    assert set(seen) == set(range(37)) - ids
+    assert batches.skipped == 4
+    texts = [str(w.message) for w in caught if w.category is SkippedRecordWarning]
+    for shard, record in bad:
+        assert sum(f"{made.shard(shard)}: record {record} at byte" in text for text in texts) == 1
+
+
+@FIXTURE
+@given(st.sets(st.integers(0, 36), min_size=1, max_size=36), st.integers(1, 37))
+def test_the_other_records_of_a_batch_are_untouched(made: Made, bad: set[int], size: int) -> None:
+    whole = [made.shard(index).read_bytes() for index in range(5)]
+    try:
+        for id_ in bad:
+            shard = max(s for s in (0, 2, 3, 4) if STARTS[s] <= id_)
+            damage(made, shard, id_ - STARTS[shard])
+        batches = open_shards(made.glob).batches(
+            size, shuffle="none", dtype="uint8", on_error="skip", drop_remainder=False
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            start = 0
+            try:
+                for x, _ in batches:
+                    ids = range(start, start + len(x))
+                    good = [i for i in ids if i not in bad]
+                    assert np.array_equal(x[[i - start for i in good]], made.images[good])
+                    assert all((x[i - start] == made.images[good[0]]).all() for i in bad & {*ids})
+                    start += len(x)
+            except CorruptRecordError:
+                # Nothing can take the place of a batch in which all is damaged.
+                assert all(i in bad for i in range(start, min(start + size, 37)))
+    finally:
+        for index, data in enumerate(whole):
+            made.shard(index).write_bytes(data)
+
+
+def test_skipping_needs_the_checksums(made: Made) -> None:
+    with pytest.raises(OptionError, match="verify=True"):
+        open_shards(made.glob).batches(5, on_error="skip", verify=False)
+    with pytest.raises(OptionError, match="on_error must be one of 'raise', 'skip'"):
+        open_shards(made.glob).batches(5, on_error="ignore")
+
+
+def test_a_replaced_shard_is_no_damage_that_is_skipped(made: Made, tmp_path: Path) -> None:
+    from tests.reader.datasets import write_dataset
+
+    other = write_dataset(tmp_path / "other", seed=5)
+    made.shard(4).write_bytes(other.shard(4).read_bytes())
+    with pytest.raises(DatasetError, match=r"not the shard that dataset\.json describes"):
+        list(open_shards(made.glob).batches(5, on_error="skip"))
+
+
+@pytest.mark.parametrize("shuffle", ["exact", "window", "none"])
+def test_a_shard_that_is_replaced_between_epochs_is_noticed(made: Made, shuffle: str) -> None:
+    shards = open_shards(made.glob)
+    # A window that does not hold the whole set, or nothing would have to be read again.
+    small: dict[str, Any] = {"block": 2, "window": 2} if shuffle == "window" else {}
+    batches = shards.batches(5, epochs=None, shuffle=shuffle, **small)
+    for _ in range(7):
+        next(batches)
+    path = made.shard(4)
+    copy = path.with_suffix(".copy")
+    copy.write_bytes(path.read_bytes())
+    os.replace(copy, path)
+    with pytest.raises(DatasetError, match=f"{path} was replaced or written to since"):
+        list(islice(batches, 30))
