@@ -39,6 +39,12 @@ def build_parser() -> argparse.ArgumentParser:
             metavar="HxWx3",
             help="the shape of the images, where no dataset.json is beside the shards",
         )
+        if name == "info":
+            command.add_argument(
+                "--memory",
+                metavar="SIZE",
+                help='what streams would do with so much memory, e.g. "512MB"',
+            )
     return parser
 
 
@@ -50,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         shards = open_shards(sources, arguments.split or ALL_SPLITS, shape=arguments.shape)
         if arguments.command == "info":
-            print("\n".join(info(shards)))
+            print("\n".join(info(shards, arguments.memory)))
             return 0
         return _verify(shards)
     except OptionError as error:

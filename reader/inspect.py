@@ -8,8 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from reader.batches import PIPELINE
+from reader.memory import plan_memory
+from reader.options import BatchOptions
 from reader.shard_files import ShardFile
 from reader.shardset import ShardSet
+from reader.shuffle_quality import window_quality
 from shardio.errors import ShardioError
 from shardio.storage import storage_for
 
@@ -25,8 +29,12 @@ class ShardFault:
     reason: str
 
 
-def info(shards: ShardSet) -> list[str]:
-    """Describe a set of shards in lines for people."""
+def info(shards: ShardSet, memory: int | str | None = None) -> list[str]:
+    """Describe a set of shards in lines for people.
+
+    The memory and the quality of the window order are those of the options' defaults, within
+    `memory` if it is given.
+    """
     height, width, _ = shards.shape
     size = sum(shard.records for shard in shards.shards) * shards.layout.stride
     total = len(shards.shards) + len(shards.left_out)
@@ -47,6 +55,7 @@ def info(shards: ShardSet) -> list[str]:
             f"partial   {len(shards.shards)} of {total} shards are taken; left out are "
             f"{', '.join(shards.left_out[:5])}{', ...' if len(shards.left_out) > 5 else ''}"
         )
+    lines += _streams(shards, memory)
     manifest = shards.manifest
     if manifest is None:
         return [*lines, "manifest  none: sizes and digests cannot be compared"]
@@ -60,6 +69,24 @@ def info(shards: ShardSet) -> list[str]:
         f"{manifest.rows_rejected:,} rejected, seed {manifest.seed}",
         f"id        {manifest.fingerprint[:16]}",
     ]
+
+
+def _streams(shards: ShardSet, memory: int | str | None) -> list[str]:
+    """Say what streams of batches own, and how well the window order shuffles."""
+    lines = []
+    for shuffle in ("exact", "window"):
+        options = BatchOptions(shuffle=shuffle, memory=memory, worker=(0, 1))
+        plan = plan_memory(shards.layout, shards.labels, len(shards), options, PIPELINE)
+        lines.append(
+            f"memory    {shuffle}, batches of {options.batch_size} {options.dtype}: {plan}"
+        )
+    quality = window_quality(len(shards), options.batch_size, plan.block, plan.window, 1)
+    lines.append(
+        f"window    {plan.window} blocks of {plan.block:,} records: a batch mixes "
+        f"{quality.mixed:.1f} blocks, an exact shuffle {quality.exact:.1f}; "
+        f"shuffle quality {quality.ratio:.2f}"
+    )
+    return lines
 
 
 def verify(shards: ShardSet, progress: Callable[[int], object]) -> list[ShardFault]:

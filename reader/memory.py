@@ -7,8 +7,9 @@
     order       positions that were computed at once
     files       buffers for runs of records, open files, what allocators keep
 
-Nothing here depends on the number of records. A process has a base besides: Python and NumPy, some
-50 MB (`tests/reader/test_memory.py` measures it), and TensorFlow or PyTorch, which are not ours.
+Nothing here depends on the number of records. A process has a base besides: Python, NumPy and the
+reader's modules, some 25 MB (`tests/reader/test_memory.py` holds the sum of both against 10 GB),
+and TensorFlow or PyTorch, which are not ours.
 """
 
 from __future__ import annotations
