@@ -1,7 +1,7 @@
 """Which worker of a distributed job this process is, as its framework says.
 
-A framework is asked only if the job itself has loaded it: nothing is imported here, and asking
-starts nothing.
+A framework is asked only if the job itself has loaded it: nothing is imported here, and none is
+started that was not initialised. One that was may be: JAX answers when all its processes are there.
 
 | asked              | when                                                 | rank among          |
 |--------------------|------------------------------------------------------|---------------------|

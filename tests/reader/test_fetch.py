@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from reader import open_shards
 from reader.fetch import Fetcher
 from reader.open_files import OpenFiles
-from shardio.errors import CorruptRecordError, DatasetError
+from reader.shard_files import ShardFile
+from reader.skipped import Skipped
+from shardio.errors import CorruptRecordError, DatasetError, StorageError
 from shardio.storage import storage_for
 from tests.reader.datasets import Made, write_dataset
 
@@ -140,3 +142,15 @@ def test_open_files_are_bounded_and_closed(tmp_path: Path) -> None:
     assert opened() == 5
     files.close()
     assert opened() == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux's /proc/self/mem")
+@pytest.mark.parametrize("skipped", [None, Skipped()])
+def test_an_io_error_is_named_with_shard_and_byte_and_never_skipped(
+    made: Made, skipped: Skipped | None
+) -> None:
+    # Byte 0 of a process is never mapped: reading it is a true EIO.
+    shard = ShardFile("/proc/self/mem", 3, None)
+    fetcher = Fetcher([shard], made.layout, verify=True, skipped=skipped)
+    with pytest.raises(StorageError, match="/proc/self/mem, byte 0: Input/output error"):
+        fetcher.fetch(np.array([1]), fetcher.room(1))

@@ -1,0 +1,40 @@
+"""The arguments that name a set of shards."""
+
+from __future__ import annotations
+
+import argparse
+
+from reader.find import ALL_SPLITS
+from reader.opening import open_shards
+from reader.shardset import ShardSet
+
+
+def add_shard_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add them to the parser of a command."""
+    parser.add_argument(
+        "shards",
+        nargs="+",
+        metavar="GLOB",
+        help="a glob (in quotes), files, or the folder of a dataset; each may be a URL",
+    )
+    parser.add_argument("--split", help="one split of a folder (default: all)")
+    parser.add_argument(
+        "--shape",
+        type=_shape,
+        metavar="HxWx3",
+        help="the shape of the images, where no dataset.json is beside the shards",
+    )
+
+
+def open_named(arguments: argparse.Namespace) -> ShardSet:
+    """Open the set that the arguments name."""
+    sources = arguments.shards[0] if len(arguments.shards) == 1 else arguments.shards
+    return open_shards(sources, arguments.split or ALL_SPLITS, shape=arguments.shape)
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    try:
+        height, width, channels = map(int, text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a shape is like 32x128x3, not {text!r}") from None
+    return height, width, channels

@@ -1,0 +1,31 @@
+"""read every byte and compare all checksums; exit code 1 if any differs"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tqdm import tqdm
+
+from reader.commands.shard_arguments import add_shard_arguments, open_named
+from reader.inspect import verify
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_shard_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Verify, and print every fault."""
+    shards = open_named(arguments)
+    with tqdm(total=len(shards), unit=" records", disable=not sys.stderr.isatty()) as bar:
+        faults = verify(shards, bar.update)
+    for fault in faults:
+        print(fault.reason, file=sys.stderr)
+    checked = "CRCs and SHA-256" if shards.manifest else "CRCs (no dataset.json, so no SHA-256)"
+    if faults:
+        print(f"{len(faults)} of {len(shards.shards)} shards are damaged", file=sys.stderr)
+        return 1
+    print(f"{len(shards):,} records in {len(shards.shards)} shards are whole: {checked} agree")
+    return 0
