@@ -57,8 +57,10 @@ class BatchOptions:
         for name in ("batch_size", "seed", "epochs", "start_epoch", "block", "window", "lanes"):
             object.__setattr__(self, name, _whole(name, getattr(self, name)))
         object.__setattr__(self, "memory", parse_memory(self.memory))
+        if self.worker is None:
+            object.__setattr__(self, "worker", current_worker())
         try:
-            rank, world = current_worker() if self.worker is None else self.worker
+            rank, world = self.worker  # type: ignore[misc]
         except (TypeError, ValueError) as error:
             raise OptionError(f"worker must be (rank, world), not {self.worker!r}") from error
         rank, world = _whole("rank", rank), _whole("world", world)

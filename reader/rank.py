@@ -6,6 +6,7 @@ started that was not initialised. One that was may be: JAX answers when all its 
 | asked              | when                                                 | rank among          |
 |--------------------|------------------------------------------------------|---------------------|
 | torch.distributed  | its process group is initialised                     | the group           |
+| torchrun           | it has started this process                          | RANK, WORLD_SIZE    |
 | JAX                | `jax.distributed` is initialised                     | the processes       |
 | tf.distribute      | within the scope of a strategy with other processes  | chief, then workers |
 | TF_CONFIG          | it is set in the environment                         | chief, then workers |
@@ -38,13 +39,14 @@ def current_worker() -> tuple[int, int]:
     said: dict[str, tuple[int, int]] = {}
     for name, ask in (
         ("torch.distributed", _torch),
+        ("torchrun", _torchrun),
         ("JAX", _jax),
         ("tf.distribute", _strategy),
         ("TF_CONFIG", _tf_config),
     ):
         try:
             worker = ask()
-        except (TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise OptionError(f"{name} cannot be understood: {error}") from error
         if worker is not None:
             said[name] = worker
@@ -60,6 +62,13 @@ def _torch() -> tuple[int, int] | None:
     if group is None or not getattr(group, "is_available", bool)() or not group.is_initialized():
         return None
     return group.get_rank(), group.get_world_size()
+
+
+def _torchrun() -> tuple[int, int] | None:
+    # So that a set that is made before the process group is no copy for every worker.
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return None
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
 
 def _jax() -> tuple[int, int] | None:
