@@ -200,8 +200,10 @@ def test_torchrun_counts_before_there_is_a_process_group(tmp_path: Path) -> None
     )
     environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"}
     subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-        + [str(script), str(tmp_path)],
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *("--nproc-per-node=2", str(script), str(tmp_path)),
+        ],
         check=True,
         env={**environment, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
