@@ -44,7 +44,10 @@ class Batches(Iterator[Batch]):
     def __init__(
         self, shards: ShardSet, options: BatchOptions, *, every: tuple[int, int] = (0, 1)
     ) -> None:
-        """Begin; of the steps, only every one that `every` (first, distance) names is made."""
+        """Begin; of the steps from `start_epoch` on only each that `every` names is made.
+
+        `every` is (number, count): the steps number, number + count, ...
+        """
         self._every = every
         self._turn = Lock()
         self._ahead: deque[tuple[int, int, Future[Batch]]] = deque()
@@ -61,7 +64,10 @@ class Batches(Iterator[Batch]):
         self._away = 1.0
         self._epoch, self._samples = epoch, samples
         steps = _schedule(options, len(self._shards), epoch, samples)
-        self._waiting = itertools.islice(steps, self._every[0], None, self._every[1])
+        number, count = self._every
+        begun = (epoch - options.start_epoch) * self._maker.steps
+        begun += -(-samples // options.step_size)
+        self._waiting = itertools.islice(steps, (number - begun) % count, None, count)
         self._ahead.clear()
 
     def __len__(self) -> int:
@@ -161,6 +167,12 @@ class Batches(Iterator[Batch]):
             raise OptionError(
                 f"the state is in epoch {state['epoch']}, which this stream does not reach: give "
                 "it a later start_epoch, more epochs, or epochs=None"
+            )
+        inner = state["samples"] % self._maker.options.step_size
+        if self._every[1] > 1 and inner and state["samples"] < len(self._shards):
+            raise OptionError(
+                "the state is of another batch size or number of workers; the processes of a "
+                "DataLoader go on with their own only"
             )
         options = replace(
             self._maker.options,
