@@ -12,9 +12,11 @@ OUT ?= $(if $(filter $(DEMO)/labels.csv,$(TABLE)),$(DEMO)/shards,shards)
 SHARDS ?= $(DEMO)/shards/train-*.tfrecord
 # More options for the converter, e.g. ARGS='--crop none --size 64x64'.
 ARGS ?=
+# Servers of `make hdfs`.
+DATANODES ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help shards train test test-slow lint bench clean
+.PHONY: help shards train hdfs hdfs-stop test test-slow lint bench clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -26,6 +28,13 @@ shards: $(VENV)/.convert $(if $(filter $(DEMO)/labels.csv,$(TABLE)),$(DEMO)/labe
 train: $(VENV)/.train ## train a small Keras model [SHARDS='folder/train-*.tfrecord']; without SHARDS, on the demo
 	$(if $(filter file,$(origin SHARDS)),@test -e $(DEMO)/shards/dataset.json || $(MAKE) --no-print-directory shards)
 	$(BIN)/python examples/captcha/train.py '$(SHARDS)' $(if $(filter file,$(origin SHARDS)),--model $(DEMO)/model.keras) $(ARGS)
+
+hdfs: $(VENV)/.dev ## start a real HDFS on this machine, to try things out [DATANODES=1]
+	@bash .ci/hadoop
+	$(BIN)/python -m examples.hdfs.cluster start data/hdfs --datanodes $(DATANODES)
+
+hdfs-stop: $(VENV)/.dev ## stop the HDFS that `make hdfs` started
+	$(BIN)/python -m examples.hdfs.cluster stop data/hdfs
 
 test: $(VENV)/.dev ## run the tests but for the slow ones
 	$(BIN)/python -m pytest -m 'not slow'
@@ -42,8 +51,8 @@ bench: $(VENV)/.dev ## measure converting and reading against the usual ways, si
 	$(BIN)/python benchmarks/convert.py
 	$(BIN)/python benchmarks/read.py
 
-clean: ## remove the environment, the demo and what benchmarks and checks left
-	rm -rf $(VENV) $(DEMO) data/bench data/bench-images data/bench-out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: $(if $(wildcard data/hdfs),hdfs-stop) ## remove the environment, the demo and what benchmarks and checks left
+	rm -rf $(VENV) $(DEMO) data/bench data/bench-images data/bench-out data/hdfs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@rmdir data 2>/dev/null || true
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -61,5 +70,5 @@ $(VENV)/.train: pyproject.toml .ci/install .ci/headers
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml .ci/install .ci/headers
-	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow,dev
+	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow,hdfs,dev
 	@touch $@

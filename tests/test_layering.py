@@ -35,10 +35,11 @@ HEAVY = {
     "pyspark": ("converter/engines/spark.py",),
     "PIL": ("converter/imaging.py", "reader/decode.py"),
     "hdfs": ("shardio/storage/hdfs.py",),
+    "hdfs_native": ("shardio/storage/hdfs_client.py",),
     "pyarrow.fs": ("shardio/storage/hdfs.py",),
     "fsspec": ("shardio/storage/remote.py",),
 }
-LAZY = ("tensorflow", "keras", "torch", "pyspark", "PIL", "pyarrow", "fsspec")
+LAZY = ("tensorflow", "keras", "torch", "pyspark", "PIL", "pyarrow", "fsspec", "hdfs_native")
 
 
 def imports(source: str, file: str = "a.py") -> Iterator[str]:

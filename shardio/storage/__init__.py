@@ -1,7 +1,8 @@
 """How to reach bytes: one file per place where they can live, one function that picks.
 
 local     a folder of this machine
-remote    any fsspec file system, memory:// among them
+hdfs      hdfs:// and viewfs://, without Java
+remote    any other fsspec file system, memory:// among them
 """
 
 from shardio.storage.chooser import storage_for

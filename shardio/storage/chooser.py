@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from shardio.storage.hdfs import HdfsStorage
 from shardio.storage.local import LocalStorage
 from shardio.storage.protocol import Storage
 from shardio.storage.remote import FsspecStorage
@@ -11,6 +12,8 @@ from shardio.storage.remote import FsspecStorage
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # With the host, which some file systems log in to.
 _ROOT = re.compile(rf"{_SCHEME.pattern}[^/]*")
+# fsspec knows these too, by whatever package was installed last.
+_HDFS = ("hdfs", "viewfs")
 
 
 def scheme_of(path: str) -> str | None:
@@ -22,7 +25,9 @@ def scheme_of(path: str) -> str | None:
 def storage_for(path: str) -> Storage:
     """Return the storage that `path` belongs to: local disk for a plain path."""
     root = _ROOT.match(path)
-    return LocalStorage() if root is None else FsspecStorage(root[0])
+    if root is None:
+        return LocalStorage()
+    return HdfsStorage(root[0]) if scheme_of(path) in _HDFS else FsspecStorage(root[0])
 
 
 def join(folder: str, *names: str) -> str:

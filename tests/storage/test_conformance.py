@@ -23,6 +23,7 @@ from shardio.errors import MissingFileError, OutputError, ShardioError, StorageE
 from shardio.storage import Storage, search, storage_for
 from shardio.storage.chooser import join
 from shardio.storage.temporary import final_name, temporary_name
+from tests.hdfs.place import HdfsPlace
 
 
 class Place(Protocol):
@@ -77,9 +78,11 @@ class FsspecPlace:
         return sorted(name.removeprefix(top) for name in files.find(self.folder))
 
 
-@pytest.fixture(params=["local", "memory", "fsspec-file"])
+@pytest.fixture(params=["local", "memory", "fsspec-file", "hdfs"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    if request.param == "local":
+    if request.param == "hdfs":
+        yield HdfsPlace(request.getfixturevalue("hdfs"), f"/{uuid4().hex}")
+    elif request.param == "local":
         yield LocalPlace(str(tmp_path / "place"))
     elif request.param == "fsspec-file":
         yield FsspecPlace(f"file://{tmp_path}/place")

@@ -1,0 +1,109 @@
+"""HDFS: hdfs://host:port, hdfs://nameservice and viewfs://, through hdfs-native.
+
+Name services, Kerberos and all else come from Hadoop's own configuration (HADOOP_CONF_DIR), the
+user from HADOOP_USER_NAME. No Java is needed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO, cast
+
+from shardio.errors import MissingFileError, StorageError
+from shardio.storage.hdfs_client import client_for
+from shardio.storage.hdfs_files import HdfsRanges, HdfsStream, HdfsWriter, identity
+from shardio.storage.protocol import FileInfo, RangeReader
+from shardio.storage.temporary import temporary_name
+
+_SLASHES = re.compile(r"/+")
+# Taking away what a failed attempt left must not keep its error back for long.
+_CLEAN_SECONDS = 10.0
+
+
+class HdfsStorage:
+    """The file system `root`, such as hdfs://host:8020; hdfs:// is that of the configuration."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def _inner(self, url: str) -> str:
+        """Return the path within the file system: no scheme, no empty parts."""
+        return _SLASHES.sub("/", f"/{url[len(self._root) :]}").rstrip("/") or "/"
+
+    def list(self, folder: str) -> list[FileInfo]:
+        """List the files and folders in `folder`."""
+        inner = self._inner(folder)
+        try:
+            found = client_for(self._root).ask(
+                folder, lambda raw: list(raw.list_status(inner, False))
+            )
+        except MissingFileError:
+            return []
+        base = folder if folder.endswith("/") else f"{folder}/"
+        names = ((status.path.rpartition("/")[2], status) for status in found)
+        # A file is listed as being in itself.
+        infos = [_info(base + name, status) for name, status in names if status.path != inner]
+        return sorted(infos, key=lambda info: info.path)
+
+    def stat(self, path: str) -> FileInfo:
+        """Return size and identity."""
+        inner = self._inner(path)
+        return _info(path, client_for(self._root).ask(path, lambda raw: raw.get_file_info(inner)))
+
+    def open_ranges(self, path: str) -> RangeReader:
+        """Open a file for reading at any byte."""
+        return HdfsRanges(self._root, path, self._inner(path))
+
+    def open_stream(self, path: str) -> BinaryIO:
+        """Open a file for reading; it is read ahead when it is read in sequence."""
+        ranges = HdfsRanges(self._root, path, self._inner(path))
+        return cast(BinaryIO, HdfsStream(ranges))
+
+    @contextmanager
+    def publish(self, path: str, *, attempt: str, overwrite: bool = True) -> Iterator[BinaryIO]:
+        """Write a file that appears whole or not at all."""
+        client = client_for(self._root)
+        inner = self._inner(path)
+        folder, _, name = inner.rpartition("/")
+        temporary = f"{folder}/{temporary_name(name, attempt)}"
+        options = client.options(overwrite=True, create_parent=True)
+        try:
+            raw = client.ask(path, lambda raw: raw.create(temporary, options))
+            file = HdfsWriter(client, path, raw)
+            yield cast(BinaryIO, file)
+            file.finish()
+            status = client.ask(path, lambda raw: raw.get_file_info(temporary))
+            if status.length != file.written:
+                raise StorageError(
+                    f"{path}: {file.written} bytes were written and {status.length} arrived"
+                )
+            self._rename(path, temporary, inner, overwrite, identity(status))
+        except BaseException:
+            # Never closed: the NameNode would take what has arrived for the whole file.
+            with suppress(StorageError):
+                client.ask_once(path, lambda raw: raw.delete(temporary, False), _CLEAN_SECONDS)
+            raise
+
+    def _rename(
+        self, path: str, temporary: str, inner: str, overwrite: bool, identity_: str
+    ) -> None:
+        """Give a file its name; the NameNode does it at once, or refuses."""
+        client = client_for(self._root)
+        try:
+            client.ask(path, lambda raw: raw.rename(temporary, inner, overwrite))
+        except MissingFileError:
+            # The answer to a first try may have been lost when the NameNode went down.
+            if self.stat(path).identity != identity_:
+                raise
+
+    def delete(self, path: str) -> None:
+        """Remove a file, or a folder with all that is in it."""
+        inner = self._inner(path)
+        with suppress(MissingFileError):
+            client_for(self._root).ask(path, lambda raw: raw.delete(inner, True))
+
+
+def _info(path: str, status: Any) -> FileInfo:
+    return FileInfo(path, int(status.length), identity(status), bool(status.isdir))

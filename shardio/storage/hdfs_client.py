@@ -1,0 +1,206 @@
+"""The HDFS client of this process: made when it is needed, and asked with a deadline.
+
+The client is hdfs-native, written in Rust. What it needs from us:
+
+- It does not survive a fork, so each process makes its own. It is never freed: freeing one in a
+  child waits for threads that only the parent has.
+- All clients of a process share connections to DataNodes that are kept for 3 seconds. A child that
+  took one of its parent's would read bytes meant for the parent, and the parent those of the
+  child, without an error. A child makes its first client when they have run out.
+- A NameNode that hangs is waited for without an end, so a thread asks and the caller counts.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from xml.etree import ElementTree
+
+from shardio.errors import MissingExtraError, StorageError, UnusableFileError
+from shardio.storage.hdfs_errors import is_foreign, is_passing, translate
+
+T = TypeVar("T")
+
+# A NameNode that never answered is given up soon: most often its address is wrong. One that has
+# answered may be restarting, or another one may be taking over.
+_FIRST_SECONDS = 8.0
+_SECONDS = 60.0
+# Writing is acknowledged by DataNodes, for which the client itself waits up to a minute.
+_WRITE_SECONDS = 90.0
+# The client keeps idle connections to DataNodes for 3 seconds.
+_KEPT_SECONDS = 3.5
+# Hadoop waits 60 seconds for a DataNode, and takes another replica only then.
+_READING = {"dfs.client.socket-timeout": "10000"}
+# By default the client tries for three minutes. We try again ourselves, where it makes sense.
+_DEFAULTS = {
+    "dfs.client.failover.max.attempts": "3",
+    "dfs.client.failover.sleep.base.millis": "100",
+}
+# What the client takes from the environment when it is made.
+_ENVIRONMENT = ("HADOOP_CONF_DIR", "HADOOP_HOME", "HADOOP_USER_NAME", "HADOOP_PROXY_USER")
+_DEFAULT_PORT = 8020
+
+_clients: dict[tuple[Any, ...], HdfsClient] = {}
+# When a DataNode was last read from, and from when on a forked child may do so.
+_last_read = 0.0
+_free_from = 0.0
+
+
+class Call(Generic[T]):
+    """A function that runs in a thread of its own, which is abandoned if it takes too long."""
+
+    def __init__(self, action: Callable[..., T], *arguments: Any) -> None:
+        self._action = action
+        self._arguments = arguments
+        self._done = threading.Event()
+        self._result: T
+        self._error: BaseException | None = None
+        threading.Thread(target=self._run, name="shardio-hdfs-call", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._result = self._action(*self._arguments)
+        except BaseException as error:
+            self._error = error
+        self._done.set()
+
+    def result(self, seconds: float) -> T:
+        """Return what the function returned, or raise what it raised, or NoAnswerError."""
+        if not self._done.wait(seconds):
+            raise NoAnswerError
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
+class NoAnswerError(Exception):
+    """A call took too long."""
+
+
+class HdfsClient:
+    """One client, for one file system; any number of threads may use it."""
+
+    def __init__(self, root: str, raw: Any, options: Any) -> None:
+        self.options = options
+        self.pid = os.getpid()
+        # A lock of the library may have been held by another thread of the parent.
+        self.is_of_child = _free_from > 0
+        self._root = root
+        self._raw = raw
+        self._answered = False
+
+    def ask(self, path: str, action: Callable[[Any], T]) -> T:
+        """Call `action` with the client, again where a NameNode is down or not the active one."""
+        seconds = _SECONDS if self._answered else _FIRST_SECONDS
+        end = time.monotonic() + seconds
+        pause = 0.25
+        while True:
+            try:
+                return self._call(path, action, end - time.monotonic(), seconds)
+            except BaseException as error:
+                if not is_foreign(error):
+                    raise
+                waits = self._answered and is_passing(error)
+                if not waits or time.monotonic() + pause > end:
+                    raise translate(error, path) from error
+            time.sleep(pause)
+            pause = min(2 * pause, 4.0)
+
+    def ask_once(self, path: str, action: Callable[[Any], T], seconds: float = _WRITE_SECONDS) -> T:
+        """Call `action` with the client, once: it changes something."""
+        try:
+            return self._call(path, action, seconds, seconds)
+        except BaseException as error:
+            if not is_foreign(error):
+                raise
+            raise translate(error, path) from error
+
+    def _call(self, path: str, action: Callable[[Any], T], left: float, seconds: float) -> T:
+        try:
+            result = Call(action, self._raw).result(left)
+        except NoAnswerError as error:
+            raise StorageError(
+                f"{path}: no answer from {self._root} within {seconds:.0f} seconds"
+            ) from error
+        except BaseException as error:
+            self._answered = self._answered or (is_foreign(error) and not is_passing(error))
+            raise
+        self._answered = True
+        return result
+
+
+def client_for(root: str, *, reading: bool = False) -> HdfsClient:
+    """Return this process's client of the file system `root`, such as hdfs://host:8020.
+
+    With `reading` it waits less for a DataNode, since another one has the same bytes.
+    """
+    environment = (os.environ.get(name) for name in _ENVIRONMENT)
+    key = (os.getpid(), root, reading, *environment)
+    client = _clients.get(key)
+    if client is None:
+        if reading:
+            time.sleep(max(0.0, _free_from - time.monotonic()))
+        client = _clients.setdefault(key, _make(root, _DEFAULTS | (_READING if reading else {})))
+    return client
+
+
+def note_read() -> None:
+    """Be told that a DataNode is or was read from."""
+    global _last_read
+    _last_read = time.monotonic()
+
+
+def _make(root: str, defaults: dict[str, str]) -> HdfsClient:
+    try:
+        from hdfs_native import Client, WriteOptions
+    except ImportError as error:
+        raise MissingExtraError(f"{root} needs hdfs-native: pip install 'shardio[hdfs]'") from error
+    host = root.partition("://")[2]
+    if "@" in host:
+        raise UnusableFileError(f"{root}: the user is taken from HADOOP_USER_NAME, not the URL")
+    own = _configured()
+    config = {key: value for key, value in defaults.items() if key not in own}
+    try:
+        try:
+            client = Client(root if host else f"{root}/", config)
+        except RuntimeError as error:
+            # Neither a port nor a name service that is configured: a host, for Hadoop.
+            if "No NameNode hosts found" not in str(error):
+                raise
+            client = Client(f"{root}:{_DEFAULT_PORT}", config)
+    except Exception as error:
+        raise translate(error, root) from error
+    # The inner client: the outer one's files, when they are freed, commit what was written.
+    raw = client.inner
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(raw))
+    return HdfsClient(root, raw, WriteOptions)
+
+
+def _configured() -> set[str]:
+    """Return the names of the properties that the user's own configuration sets."""
+    folder = os.environ.get("HADOOP_CONF_DIR")
+    if folder is None and "HADOOP_HOME" in os.environ:
+        folder = os.path.join(os.environ["HADOOP_HOME"], "etc", "hadoop")
+    names: set[str] = set()
+    for name in ("core-site.xml", "hdfs-site.xml") if folder else ():
+        try:
+            tree = ElementTree.parse(Path(folder or "", name))
+        except (OSError, ElementTree.ParseError):
+            continue  # the client will say what is wrong with it
+        names.update(element.text.strip() for element in tree.iter("name") if element.text)
+    return names
+
+
+def _leave_parent() -> None:
+    global _free_from
+    now = time.monotonic()
+    # A read of another thread may have been going on, which takes no longer than a minute.
+    _free_from = now + _KEPT_SECONDS if _last_read and now - _last_read < _SECONDS else now
+
+
+os.register_at_fork(after_in_child=_leave_parent)

@@ -1,0 +1,85 @@
+"""The errors of the HDFS client and of Hadoop, as ours."""
+
+from __future__ import annotations
+
+import re
+
+from shardio.errors import (
+    MissingFileError,
+    OutputError,
+    ShardioError,
+    StorageError,
+    UnusableFileError,
+)
+
+# The client puts a Java exception, its message and its stack trace into one string.
+_JAVA = re.compile(r'RPCError\("(?:[\w.]+\.)?([\w$]+)", "(.*)"\)', re.DOTALL)
+_RUST = re.compile(r'(\w+)(?:\("(.*)"\))?', re.DOTALL)
+_STACK_TRACE = re.compile(r"(\\n|\n)(\\t|\t)at .*", re.DOTALL)
+_DATANODE = re.compile(r'ip_addr: \\*"([^"\\]*)\\*".*?xfer_port: (\d+)', re.DOTALL)
+_UNUSABLE = (
+    "AccessControlException",
+    "InvalidPathException",
+    "MaxDirectoryItemsExceededException",
+    "ParentNotDirectoryException",
+    "PathComponentTooLongException",
+)
+# Java exceptions that go away by themselves, soon.
+_PASSING = ("RetriableException", "StandbyException", "ObserverRetryOnActiveException")
+_HINTS = {
+    "SafeModeException": "the NameNode is starting, or an administrator has set its safe mode,"
+    " in which nothing can be written: `hdfs dfsadmin -safemode get`",
+    "QuotaExceededException": "free some space or have the quota raised; what is finished is kept",
+    "could only be written to": "no DataNode takes new blocks: they are down or full",
+    "lookup address": "is it a name service? then HADOOP_CONF_DIR must name the folder that"
+    " configures it",
+    "fs.defaultFS": "name the host, or let HADOOP_CONF_DIR name the folder of Hadoop's"
+    " configuration",
+}
+
+
+def is_foreign(error: BaseException) -> bool:
+    """Whether an error is one of the client's, whose panics are no Exception."""
+    if isinstance(error, ShardioError):
+        return False
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether a NameNode is down, starting or not the active one: another try may help."""
+    if isinstance(error, RuntimeError):
+        java = _JAVA.search(str(error))
+        return java is not None and (java[1] in _PASSING or "is in safe mode" in java[2])
+    known = (ShardioError, FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError)
+    return isinstance(error, OSError) and not isinstance(error, known)
+
+
+def translate(error: BaseException, path: str) -> ShardioError:
+    """Turn an error of the client into ours, naming the path."""
+    text = str(error) or type(error).__name__
+    java = _JAVA.search(text)
+    kind, reason = (java[1].rpartition("$")[2], java[2]) if java else ("", text)
+    reason = _STACK_TRACE.sub("", reason).replace('\\"', '"').strip()
+    if "Path is not a file" in reason or "must both be directories" in reason:
+        return UnusableFileError(f"{path}: Is a directory")
+    if isinstance(error, FileNotFoundError) or (
+        kind == "AccessControlException" and "is not a directory" in reason
+    ):
+        return MissingFileError(f"{path}: No such file or directory")
+    if isinstance(error, FileExistsError):
+        return OutputError(f"{path}: File exists")
+    if kind in _UNUSABLE or isinstance(error, IsADirectoryError | PermissionError):
+        return UnusableFileError(f"{path}: {reason}")
+    if not java and isinstance(error, RuntimeError):
+        reason = _of_rust(reason)
+    hints = [hint for word, hint in _HINTS.items() if word in kind or word in reason]
+    return StorageError(f"{path}: {'; '.join([reason, *hints])}")
+
+
+def _of_rust(text: str) -> str:
+    """Return what a Rust error says in fewer words."""
+    datanodes = [f"{host}:{port}" for host, port in _DATANODE.findall(text)]
+    if datanodes:
+        return f"no DataNode gave the block, of {', '.join(datanodes)}"
+    found = _RUST.fullmatch(text)
+    return text if found is None else found[2] or found[1]
