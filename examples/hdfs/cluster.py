@@ -195,7 +195,9 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--datanodes must be at least 1")
     try:
         hadoop.java()
-        cluster = Cluster(chosen.folder, ClusterOptions(datanodes=chosen.datanodes), detached=True)
+        # With the port that a NameNode usually has, if it is free.
+        options = ClusterOptions(datanodes=chosen.datanodes, port=8020)
+        cluster = Cluster(chosen.folder, options, detached=True)
         if chosen.action == "stop":
             cluster.stop()
             print(f"{cluster.url} is stopped; its files stay in {chosen.folder}")

@@ -25,13 +25,15 @@ class ClusterOptions:
     """What a cluster is like.
 
     `replication` is 3 by default, or the number of DataNodes if that is less. With `ha` there are
-    two NameNodes and one name for both. `properties` are Hadoop's own, and win.
+    two NameNodes and one name for both. `port` is the one that the NameNode gets if it is free.
+    `properties` are Hadoop's own, and win.
     """
 
     datanodes: int = 1
     replication: int | None = None
     block_size: int = 128 << 20
     ha: bool = False
+    port: int = 0
     properties: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -46,7 +48,7 @@ class Configuration:
             names += ["nn1", "nn1.http"]
         for number in range(options.datanodes):
             names += [f"dn{number}", f"dn{number}.http", f"dn{number}.ipc"]
-        self._ports = _keep_ports(folder / "ports.json", names)
+        self._ports = _keep_ports(folder / "ports.json", names, options.port)
 
     @property
     def namenodes(self) -> list[str]:
@@ -124,11 +126,11 @@ class Configuration:
         return {**found, **options.properties}
 
 
-def _keep_ports(file: Path, names: list[str]) -> dict[str, int]:
+def _keep_ports(file: Path, names: list[str], port: int) -> dict[str, int]:
     kept: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     missing = [name for name in names if name not in kept]
-    # All at once, so that no port comes twice; with the port that HDFS usually has, if it is free.
-    sockets = [_bind(8020 if name == "nn0" else 0) for name in missing]
+    # All at once, so that no port comes twice.
+    sockets = [_bind(port if name == "nn0" else 0) for name in missing]
     kept.update(zip(missing, (free.getsockname()[1] for free in sockets), strict=True))
     for free in sockets:
         free.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -59,6 +59,7 @@ class Ahead:
         self._wanted: OrderedDict[tuple[int, int], Piece] = OrderedDict()
         self._held: OrderedDict[tuple[int, int], Piece] = OrderedDict()
         self._bytes = 0
+        self._gone: deque[int] = deque()
 
     def begin(self, read: Read, offset: int, size: int) -> Piece:
         """Let bytes be read at once that the caller takes in a moment."""
@@ -69,6 +70,7 @@ class Ahead:
     def want(self, file: int, read: Read, offset: int, size: int) -> None:
         """Read bytes of a file when there is room for them."""
         with self._lock:
+            self._drop_gone()
             for start in range(offset, offset + size, PIECE_BYTES):
                 key = file, start
                 if key in self._held or len(self._wanted) == _MOST_WANTED:
@@ -80,6 +82,7 @@ class Ahead:
     def take(self, file: int, offset: int, size: int) -> memoryview | None:
         """Return bytes from `offset` on, at most `size`, if that is where a piece goes on."""
         with self._lock:
+            self._drop_gone()
             key = file, offset
             piece = self._held.get(key)
             if piece is None:
@@ -110,13 +113,26 @@ class Ahead:
         return found
 
     def forget(self, file: int) -> None:
-        """Give up all pieces of a file."""
-        with self._lock:
+        """Give up all pieces of a file, now or at the next use.
+
+        The garbage collector closes files too, in any thread and at any point: also in one that
+        holds our lock. So this never waits, and starts nothing.
+        """
+        self._gone.append(file)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._drop_gone()
+            finally:
+                self._lock.release()
+
+    def _drop_gone(self) -> None:
+        """Give up the pieces of closed files; the lock is held."""
+        while self._gone:
+            file = self._gone.popleft()
             for key in [key for key in self._wanted if key[0] == file]:
                 del self._wanted[key]
             for key in [key for key in self._held if key[0] == file]:
                 self._drop(key)
-            self._start()
 
     def _drop(self, key: tuple[int, int]) -> None:
         """Give up a piece; the lock is held."""

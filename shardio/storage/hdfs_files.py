@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ _WRITE_BYTES = 1 << 20
 # Reading in sequence, a stream looks ahead so far: little first, since many read a start only.
 _LEAST_AHEAD = 256 << 10
 _MOST_AHEAD = 4 * PIECE_BYTES
+# An id() would be given again to a file whose predecessor is not forgotten yet.
+_numbers = itertools.count()
 
 
 def identity(status: Any) -> str:
@@ -42,6 +45,7 @@ class HdfsRanges:
         self._root = root
         self._url = url
         self._path = path
+        self._number = next(_numbers)
         status, file, client = self._open()
         if status.isdir:
             raise UnusableFileError(f"{url}: Is a directory")
@@ -91,7 +95,7 @@ class HdfsRanges:
         """Read bytes, those that were read ahead first."""
         found: list[memoryview | bytes] = []
         while size:
-            data = ahead().take(id(self), offset, size)
+            data = ahead().take(self._number, offset, size)
             if data is None:
                 break
             found.append(data)
@@ -153,14 +157,14 @@ class HdfsRanges:
         """Begin to read, as far as there is memory for that."""
         size = min(size, self.size - offset)
         if size > 0 and not self._closed:
-            ahead().want(id(self), self._read_once, offset, size)
+            ahead().want(self._number, self._read_once, offset, size)
 
     def close(self) -> None:
         """Forget the file; HDFS knows nothing of readers."""
         if not self._closed:
             self._closed = True
             self._file = None
-            ahead().forget(id(self))
+            ahead().forget(self._number)
 
 
 class HdfsStream(RawIOBase):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -77,7 +78,9 @@ def assert_goes_on(work: Path, out: Path, undisturbed: dict[str, bytes], least: 
     assert result.returncode == 0, result.stderr
     assert contents(out) == undisturbed
     if kept:
-        assert f"{len(kept)} shards were finished before" in result.stdout
+        # Workers that outlive their parent may have finished one more by then.
+        found = re.search(r"(\d+) shards? (?:was|were) finished before", result.stdout)
+        assert found and int(found[1]) >= len(kept)
     assert all((out / name).stat().st_ino == inode for name, inode in kept.items())
 
 
