@@ -52,7 +52,7 @@ bench: $(VENV)/.dev ## measure converting and reading against the usual ways, si
 	$(BIN)/python benchmarks/read.py
 
 clean: $(if $(wildcard data/hdfs),hdfs-stop) ## remove the environment, the demo and what benchmarks and checks left
-	rm -rf $(VENV) $(DEMO) data/bench data/bench-images data/bench-out data/hdfs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) reader/*.so $(DEMO) data/bench data/bench-images data/bench-out data/hdfs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@rmdir data 2>/dev/null || true
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -61,14 +61,14 @@ $(DEMO)/labels.csv: | $(VENV)/.convert
 	$(BIN)/python examples/captcha/make_captchas.py $(DEMO)
 
 # Stamps, one for each set of extras: what a target does not need is not installed for it.
-$(VENV)/.convert: pyproject.toml .ci/install .ci/headers
+$(VENV)/.convert: pyproject.toml setup.py reader/_core.c .ci/install .ci/headers
 	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert
 	@touch $@
 
-$(VENV)/.train: pyproject.toml .ci/install .ci/headers
+$(VENV)/.train: pyproject.toml setup.py reader/_core.c .ci/install .ci/headers
 	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml .ci/install .ci/headers
+$(VENV)/.dev: pyproject.toml setup.py reader/_core.c .ci/install .ci/headers
 	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow,hdfs,dev
 	@touch $@

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reader.block_advice import BlockAdvice
 from reader.blocks import BlockFetcher
-from reader.label_arrays import Floats, LabelArrays
+from reader.label_arrays import LabelArrays
 from reader.memory import Pipeline, plan_memory
 from reader.options import BatchOptions
 from reader.order import Order
-from reader.pool import Pool
+from reader.pool import Pool, Room
 from reader.read_ahead import ReadAhead
 from reader.skipped import Skipped
 from reader.source import RecordSource
@@ -56,32 +57,49 @@ class BatchMaker:
                 "dataset.json beside the shards; give classes= to open_shards"
             )
         layout = shards.layout
-        self.memory = plan_memory(layout, shards.labels, len(shards), options, pipeline)
         self.skipped = Skipped()
         source = shards.source(
             verify=options.verify, skipped=self.skipped if options.on_error == "skip" else None
         )
+        floats = options.dtype == "float32"
+        # Whether the source makes float images itself.
+        self._scales = source.scales and floats
+        self.memory = plan_memory(
+            layout,
+            shards.labels,
+            len(shards),
+            options,
+            pipeline,
+            scales=source.scales,
+            in_blocks=source.in_blocks,
+        )
         self._order: Order | WindowOrder
         self._source: RecordSource | BlockFetcher
+        self._block_advice: BlockAdvice | None = None
         if options.shuffle == "window":
             block, window = self.memory.block, self.memory.window
             lanes = options.lanes or options.share[1]
             self.options = options = replace(options, block=block, window=window, lanes=lanes)
             self._order = WindowOrder(len(shards), options.seed, block, window, lanes)
             held = self.memory.blocks_held
-            self._source = BlockFetcher(source, layout, len(shards), block, held)
+            if source.in_blocks:
+                self._source = BlockFetcher(source, layout, len(shards), block, held)
+            else:
+                self._source = source
+                self._block_advice = BlockAdvice(source, len(shards), block, held)
         else:
             self._order = Order(len(shards), options.shuffle, options.seed)
             self._source = source
         self._read_ahead = ReadAhead()
         self._epoch = -1
         alive, size = self.memory.alive, options.batch_size
-        floats = options.dtype == "float32"
+        converts = floats and not self._scales
+        dtype = options.dtype if self._scales else "uint8"
         self._rooms: Pool[Any] = Pool(
-            lambda: source.room(size), pipeline.threads if floats else alive
+            lambda: source.room(size, dtype), pipeline.threads if converts else alive
         )
         self._floats = Pool(
-            lambda: Floats.of_shape(size, layout.image_bytes), alive if floats else 0
+            lambda: Room(size, layout.image_bytes, "float32"), alive if converts else 0
         )
         self._labels = LabelArrays(shards.labels, size, alive, one_hot=options.one_hot)
 
@@ -107,7 +125,7 @@ class BatchMaker:
         room = self._rooms.take()
         began = time.perf_counter()
         integers = self._source.fetch(ids, room)
-        self._look_ahead(epoch, start, time.perf_counter() - began)
+        self._look_ahead(epoch, start, ids, time.perf_counter() - began)
         count = len(ids)
         if options.pad and count < options.batch_size:
             room.array[count:] = 0
@@ -130,15 +148,21 @@ class BatchMaker:
             stop = min(stop, len(self.shards))
         return self._order.share(epoch, start, stop, *self.options.share)
 
-    def _look_ahead(self, epoch: int, start: int, seconds: float) -> None:
-        """Prepare what comes later, after a step that took `seconds` to read."""
+    def _look_ahead(self, epoch: int, start: int, ids: NDArray[np.int64], seconds: float) -> None:
+        """Prepare what comes later, after a step that took `seconds` to read `ids`."""
         source = self._source
-        if isinstance(source, BlockFetcher):
+        if isinstance(source, BlockFetcher) or self._block_advice is not None:
             # The same place in the next window: the steps of this one bring in its blocks.
             lanes = self.options.lanes or 1
-            ids = self._later(epoch, start + self.memory.window * self.memory.block * lanes)
-            if ids is not None and len(ids):
-                source.prepare(ids)
+            later = self._later(epoch, start + self.memory.window * self.memory.block * lanes)
+            if self._block_advice is not None:
+                self._block_advice.now(ids)
+            if later is None or not len(later):
+                return
+            if isinstance(source, BlockFetcher):
+                source.prepare(later)
+            elif self._block_advice is not None:
+                self._block_advice.later(later)
             return
 
         def advise(steps: int) -> None:
@@ -160,7 +184,7 @@ class BatchMaker:
     def _images(self, room: Any, count: int) -> Array:
         """Turn the pixels of a room into images; the room is not used by the caller any more."""
         shape = (count, *self.shards.shape)
-        if self.options.dtype == "uint8":
+        if self.options.dtype == "uint8" or self._scales:
             return self._rooms.lease(room)[:count].reshape(shape)
         memory = self._floats.take()
         np.divide(room.array[:count], np.float32(255), out=memory.array[:count])

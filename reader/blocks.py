@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reader.foreign_layout import Layout
 from reader.pool import aligned
 from reader.skipped import SKIPPED
 from reader.source import RecordSource
 from shardio.errors import CorruptRecordError
-from shardio.format.layout import RecordLayout
 
 
 class BlockFetcher:
@@ -24,10 +24,12 @@ class BlockFetcher:
     batch is gathered from them with one copy.
     """
 
+    scales = False
+
     def __init__(
         self,
         source: RecordSource,
-        layout: RecordLayout,
+        layout: Layout,
         records: int,
         block: int,
         held: int,
@@ -53,7 +55,7 @@ class BlockFetcher:
         self._depth = threads + 1
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="shardio-blocks")
 
-    def room(self, records: int) -> Any:
+    def room(self, records: int, dtype: str = "uint8") -> Any:
         """Make room for `records` records."""
         return self._source.room(records)
 

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from reader.commands import info, verify
+from reader.commands import index, info, verify
 from shardio import __version__
 from shardio.errors import OptionError, ShardioError
 
 _COMMANDS: dict[str, ModuleType] = {
+    "index": index,
     "info": info,
     "verify": verify,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain, pairwise
 
 import crc32c
@@ -13,10 +14,10 @@ from reader.pool import aligned
 from reader.record_check import RecordCheck
 from reader.shard_files import ShardFile, ShardFiles
 from reader.skipped import SKIPPED, Skipped
-from shardio.errors import DatasetError
+from shardio.errors import DatasetError, StorageError
 from shardio.format.framing import FOOTER_BYTES, mask_crcs
 from shardio.format.layout import RecordLayout
-from shardio.storage import RangeReader
+from shardio.storage import RangeReader, storage_for
 
 # Three buffers a record and at most 1,024 a system call.
 _MOST_RUN = 341
@@ -61,6 +62,9 @@ class Fetcher:
     place.
     """
 
+    scales = False
+    in_blocks = True
+
     def __init__(
         self,
         shards: Sequence[ShardFile],
@@ -76,23 +80,23 @@ class Fetcher:
         self._prefix_crc = crc32c.crc32c(layout.prefix)
         self._run = max(1, min(_MOST_RUN, _RUN_BYTES // layout.stride))
         self._check = RecordCheck(layout)
-        self._files = ShardFiles(shards, self._touch)
+        self.files = ShardFiles(shards, self._touch)
 
-    def room(self, records: int) -> Slot:
-        """Make room for `records` records."""
+    def room(self, records: int, dtype: str = "uint8") -> Slot:
+        """Make room for the pixels of `records` records."""
         return Slot(self._layout, records)
 
     def new_epoch(self) -> None:
         """Look again whether the shards are still those that were opened."""
-        self._files.new_epoch()
+        self.files.new_epoch()
 
     def advise(self, ids: NDArray[np.int64]) -> None:
         """Let storage begin to read the records `ids`: a call for each run of neighbours."""
         stride = self._layout.stride
         edges = [0, *(np.flatnonzero(np.diff(ids) != 1) + 1).tolist(), len(ids)]
         for first, last in pairwise(edges):
-            for number, place, count in self._files.parts(int(ids[first]), last - first):
-                self._files.get(number).reader.advise(place * stride, count * stride)
+            for number, place, count in self.files.parts(int(ids[first]), last - first):
+                self.files.get(number).reader.advise(place * stride, count * stride)
 
     def fetch(self, ids: NDArray[np.int64], room: Slot) -> NDArray[np.int64]:
         """Read the records `ids` into the first rows of `room`.
@@ -119,8 +123,8 @@ class Fetcher:
         margins = _Margins(self._layout, min(self._run, len(pixels)))
         flat = pixels.reshape(-1).data
         done = 0
-        for number, place, count in self._files.parts(first, len(pixels)):
-            file = self._files.get(number)
+        for number, place, count in self.files.parts(first, len(pixels)):
+            file = self.files.get(number)
             for at in range(place, place + count, self._run):
                 n = min(self._run, place + count - at)
                 rows = [flat[i * size : (i + 1) * size] for i in range(done, done + n)]
@@ -156,8 +160,8 @@ class Fetcher:
     def _fetch_neighbours(self, first: int, count: int, room: Slot, crcs: list[int]) -> None:
         """Read neighbours, as many with a call as fit in the processor's cache."""
         stride, done = self._layout.stride, 0
-        for number, place, length in self._files.parts(first, count):
-            file = self._files.get(number)
+        for number, place, length in self.files.parts(first, count):
+            file = self.files.get(number)
             for at in range(0, length, self._run):
                 start, n = done + at, min(self._run, length - at)
                 offset = (place + at) * stride
@@ -172,13 +176,13 @@ class Fetcher:
     def _fetch_each(self, ids: NDArray[np.int64], room: Slot, crcs: list[int]) -> None:
         """Read records that are spread over the set, each with a call."""
         stride = self._layout.stride
-        numbers, places = self._files.locate(ids)
+        numbers, places = self.files.locate(ids)
         distinct = np.unique(numbers).tolist()
         # Held for the batch, that is quicker; but no more files than may be open.
-        files = {number: self._files.get(number) for number in distinct[: self._files.most // 2]}
+        files = {number: self.files.get(number) for number in distinct[: self.files.most // 2]}
         shards, offsets = numbers.tolist(), (places * stride).tolist()
         for number, offset, pieces in zip(shards, offsets, room.records, strict=False):
-            file = files.get(number) or self._files.get(number)
+            file = files.get(number) or self.files.get(number)
             got = file.read_into(offset, pieces, stride)
             if got != stride:
                 self._was_cut(number, offset + got)
@@ -197,8 +201,8 @@ class Fetcher:
         `read` returns the bytes of a row; without `others` there is nothing to replace it with.
         """
         for row in np.flatnonzero(wrong).tolist():
-            (number,), (record,) = self._files.locate(ids[row : row + 1])
-            path = self._files.shards[number].path
+            (number,), (record,) = self.files.locate(ids[row : row + 1])
+            path = self.files.shards[number].path
             damage = self._check.damage(path, int(record), read(row))
             if self._skipped is None:
                 raise damage
@@ -208,11 +212,15 @@ class Fetcher:
             yield row
 
     def _was_cut(self, number: int, end: int) -> None:
+        """Raise the error for a shard that has no byte `end`."""
+        path = self.files.shards[number].path
+        with suppress(StorageError):
+            end = min(end, storage_for(path).stat(path).size)
         raise DatasetError(
-            f"{self._files.shards[number].path} ends at byte {end}, within record "
-            f"{end // self._layout.stride}: it was cut while it was read"
+            f"{path} ends at byte {end}, within record {end // self._layout.stride}: it was cut "
+            "while it was read"
         )
 
     def _touch(self, number: int, reader: RangeReader) -> None:
-        shard = self._files.shards[number]
+        shard = self.files.shards[number]
         self._check.touch(shard, reader, skips=self._skipped is not None)

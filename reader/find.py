@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from shardio.errors import DatasetError, MissingFileError, OptionError
-from shardio.format.naming import MANIFEST, PLAN, REJECTS, SPLIT_PATTERN, ShardName
+from shardio.format.naming import INDEX_SUFFIX, MANIFEST, PLAN, REJECTS, SPLIT_PATTERN, ShardName
 from shardio.storage import FileInfo, search, storage_for
 from shardio.storage.chooser import join, scheme_of
 
@@ -32,7 +32,7 @@ def find_shards(source: Source | Sequence[Source], split: str | None) -> list[Fi
         raise OptionError("split goes with the folder of a dataset; a glob names its files itself")
     files: dict[str, FileInfo] = {}
     for text in texts:
-        found = [info for info in _matches(text) if name_of(info.path) not in (MANIFEST, REJECTS)]
+        found = [info for info in _matches(text) if _is_data(name_of(info.path))]
         if not found:
             raise MissingFileError(f"no shards match {text}{unfinished_hint(text)}")
         for info in found:
@@ -49,6 +49,10 @@ def _matches(text: str) -> list[FileInfo]:
     except MissingFileError:
         return search(text)
     return [] if info.is_folder else [info]
+
+
+def _is_data(name: str) -> bool:
+    return name not in (MANIFEST, REJECTS) and not name.endswith(INDEX_SUFFIX)
 
 
 def _as_folder(text: str) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from reader.batches import PIPELINE
+from reader.foreign_layout import ForeignLayout
 from reader.memory import plan_memory
 from reader.options import BatchOptions
 from reader.shard_files import ShardFile
@@ -36,12 +37,18 @@ def info(shards: ShardSet, memory: int | str | None = None) -> list[str]:
     `memory` if it is given.
     """
     height, width, _ = shards.shape
-    size = sum(shard.records for shard in shards.shards) * shards.layout.stride
+    layout = shards.layout
+    foreign = isinstance(layout, ForeignLayout)
+    stored = layout.record_bytes if isinstance(layout, ForeignLayout) else layout.stride
+    size = len(shards) * stored
     total = len(shards.shards) + len(shards.left_out)
     lines = [
         f"records   {len(shards):,} in {len(shards.shards)} shards, {size / 1e6:,.1f} MB",
-        f"images    {width}x{height} RGB, uint8; {shards.layout.stride:,} bytes a record",
+        f"images    {width}x{height} RGB, uint8; {'some ' * foreign}{stored:,} bytes a record",
     ]
+    if isinstance(layout, ForeignLayout):
+        kind = "encoded" if layout.encoded else "raw"
+        lines.append(f"features  {kind} images from {layout.image!r}, each record found by index")
     for label in shards.labels:
         classes = f"{label.classes:,} classes" if label.classes else "number of classes not known"
         lines.append(f"label     {label.name}: {classes}")

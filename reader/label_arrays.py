@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.pool import Pool, aligned
+from reader.pool import Pool, Room
 from shardio.errors import DatasetError
 from shardio.format.manifest import Label
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Floats:
-    """Pooled memory of a float32 array, aligned."""
-
-    array: NDArray[np.float32]
-
-    @classmethod
-    def of_shape(cls, rows: int, columns: int) -> Floats:
-        """Take memory for (rows, columns)."""
-        return cls(aligned(rows * columns * 4).view(np.float32).reshape(rows, columns))
 
 
 class LabelArrays:
@@ -33,13 +20,13 @@ class LabelArrays:
 
     def __init__(self, labels: Sequence[Label], size: int, alive: int, *, one_hot: bool) -> None:
         self._labels = labels
-        self._pools: list[Pool[Floats]] = []
+        self._pools: list[Pool[Room]] = []
         if one_hot:
             self._pools = [self._pool(size, label.classes, alive) for label in labels]
 
     @staticmethod
-    def _pool(size: int, classes: int, alive: int) -> Pool[Floats]:
-        return Pool(lambda: Floats.of_shape(size, classes), alive)
+    def _pool(size: int, classes: int, alive: int) -> Pool[Room]:
+        return Pool(lambda: Room(size, classes, "float32"), alive)
 
     def make(self, integers: NDArray[np.int64]) -> list[Array]:
         """Make them from (n, heads + 1) integers, the last one the row.
@@ -59,7 +46,7 @@ class LabelArrays:
             return list(integers.T[:-1].astype(np.int32, order="C"))
         return [self._one_hot(integers[:, i], pool) for i, pool in enumerate(self._pools)]
 
-    def _one_hot(self, values: NDArray[np.int64], pool: Pool[Floats]) -> Array:
+    def _one_hot(self, values: NDArray[np.int64], pool: Pool[Room]) -> Array:
         memory = pool.take()
         array = memory.array[: len(values)]
         array.fill(0)

@@ -3,13 +3,16 @@
     rooms       a batch of pixels with the framing and labels of its records, as it is read
     images      a float32 batch, where it is not read in its final form
     labels      the labels and weights of a batch; one-hot ones are most of it
-    blocks      `window` only: two windows of blocks for each lane, this one and the next
+    blocks      `window` from storage that is slow to begin a read: two windows of blocks for each
+                lane, this one and the next
     order       positions that were computed at once
     files       buffers for runs of records, open files, what allocators keep
+    index       shards of others only: where each record begins, for the whole set
+    decoders    encoded images only: what each thread reads and decodes
 
-Nothing here depends on the number of records. A process has a base besides: Python, NumPy and the
-reader's modules, some 25 MB (`tests/reader/test_memory.py` holds the sum of both against 10 GB),
-and TensorFlow or PyTorch, which are not ours.
+Nothing but the index depends on the number of records. A process has a base besides: Python, NumPy
+and the reader's modules, some 25 MB (`tests/reader/test_memory.py` holds the sum of both against
+10 GB), and TensorFlow or PyTorch, which are not ours.
 """
 
 from __future__ import annotations
@@ -17,10 +20,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from reader.foreign_layout import ForeignLayout, Layout
 from reader.memory_size import in_words
 from reader.options import BatchOptions
 from shardio.errors import OptionError
-from shardio.format.layout import RecordLayout
 from shardio.format.manifest import Label
 
 # A block of the window order: long enough that a disk, or a network, spends its time reading.
@@ -70,21 +73,27 @@ class MemoryPlan:
 
 
 def plan_memory(
-    layout: RecordLayout,
+    layout: Layout,
     labels: Sequence[Label],
     records: int,
     options: BatchOptions,
     pipeline: Pipeline,
+    *,
+    scales: bool = False,
+    in_blocks: bool = True,
 ) -> MemoryPlan:
     """Choose prefetch depth and window so that the sum is at most `options.memory`.
 
-    Without a bound they are the usual ones. Raises OptionError where the least of all is too much.
+    Without a bound they are the usual ones. `scales` and `in_blocks` are those of the RecordSource.
+    Raises OptionError where the least of all is too much.
     """
     least, usual, most = pipeline.prefetch
     block = options.block or max(1, _BLOCK_BYTES // layout.stride)
 
-    def plan(prefetch: int, window: int) -> MemoryPlan:
-        return _plan(layout, labels, records, options, pipeline, prefetch, block, window)
+    def plan(prefetch: int, window: int, *, held: bool = in_blocks) -> MemoryPlan:
+        return _plan(
+            layout, labels, records, options, pipeline, prefetch, block, window, scales, held
+        )
 
     if options.memory is None:
         return plan(usual, options.window or _DEFAULT_WINDOW)
@@ -100,10 +109,11 @@ def plan_memory(
         )
     window = options.window or 1
     if options.shuffle == "window" and options.window is None:
-        # Half of the memory, or what is left of it, goes to the quality of the shuffle.
-        one = max(1, plan(least, 2).total - plan(least, 1).total)
-        rest = bound - small.total
-        window += max(0, min(rest, bound // 2 - small.parts["blocks"]) // one)
+        # Half of the memory, or what is left of it, goes to the quality of the shuffle; also where
+        # no blocks are held, so that the order is the same from every storage.
+        one, two = plan(least, 1, held=True), plan(least, 2, held=True)
+        rest = min(bound - one.total, bound // 2 - one.parts["blocks"])
+        window += max(0, rest // max(1, two.total - one.total))
         window = min(window, -(-records // block))
     prefetch = least
     while prefetch < most and plan(prefetch + 1, window).total <= bound:
@@ -112,7 +122,7 @@ def plan_memory(
 
 
 def _plan(
-    layout: RecordLayout,
+    layout: Layout,
     labels: Sequence[Label],
     records: int,
     options: BatchOptions,
@@ -120,6 +130,8 @@ def _plan(
     prefetch: int,
     block: int,
     window: int,
+    scales: bool,
+    in_blocks: bool,
 ) -> MemoryPlan:
     rank_lanes = (options.lanes or options.share[1]) // options.share[1]
     size, alive = options.batch_size, prefetch + pipeline.held
@@ -132,12 +144,16 @@ def _plan(
     floats = options.dtype == "float32"
     label = sum(4 * label.classes if options.one_hot else 4 for label in labels)
     rows = held * min(block, records)
+    # Compiled code fills the batch itself, and needs no views of its records.
+    room = pixels * (4 if floats else 1) if scales else pixels + size * record
     parts = {
-        "rooms": (pipeline.threads if floats else alive) * (pixels + size * record),
-        "images": alive * 4 * pixels if floats else 0,
+        "rooms": (alive if scales or not floats else pipeline.threads) * room,
+        "images": alive * 4 * pixels if floats and not scales else 0,
         "labels": alive * size * (label + 12),
-        "blocks": rows * (layout.image_bytes + numbers) if in_window else 0,
+        "blocks": rows * (layout.image_bytes + numbers) if in_window and in_blocks else 0,
         "order": rows * _WINDOW_ORDER if in_window else _EXACT_ORDER,
         "files": _FILES,
     }
+    if isinstance(layout, ForeignLayout):
+        parts |= {"index": layout.index_bytes, "decoders": layout.decoder_bytes}
     return MemoryPlan(prefetch, alive, block, window, held, parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 
 from reader.find import (
@@ -14,16 +13,12 @@ from reader.find import (
     name_of,
     unfinished_hint,
 )
+from reader.first_record import read_first_record
+from reader.foreign_opening import open_foreign
+from reader.set_options import SetOptions
 from reader.shard_files import ShardFile
 from reader.shardset import ShardSet
-from shardio.errors import (
-    CorruptRecordError,
-    DatasetError,
-    FormatError,
-    MissingFileError,
-    OptionError,
-)
-from shardio.format.framing import FRAMING_BYTES, HEADER_BYTES, parse_header
+from shardio.errors import DatasetError, FormatError, MissingFileError, OptionError
 from shardio.format.layout import RecordLayout
 from shardio.format.manifest import Label, Manifest
 from shardio.format.naming import MANIFEST, ShardName
@@ -31,8 +26,6 @@ from shardio.storage import FileInfo, storage_for
 from shardio.storage.chooser import join
 
 _LISTED = 20
-# No record of ours is as large; a damaged length must not fill the memory.
-_MAX_RECORD_BYTES = 1 << 30
 
 
 def open_shards(
@@ -41,6 +34,8 @@ def open_shards(
     *,
     shape: tuple[int, int, int] | None = None,
     classes: int | Sequence[int] | None = None,
+    image: str | None = None,
+    labels: str | Sequence[str] | None = None,
 ) -> ShardSet:
     """Open shards for reading.
 
@@ -49,10 +44,16 @@ def open_shards(
     width, 3) and `classes` (of all heads, or of each) are needed only where no dataset.json lies
     beside the shards.
 
+    TFRecord shards that others wrote are opened too: `image` names the bytes feature with the
+    image, `labels` the int64 features with the labels, where their usual names do not tell. Encoded
+    images (PNG, JPEG, WebP) must all have one size, `shape` or that of the first. Each shard is
+    read once for an index, which is kept beside it or, where that cannot be, in a cache folder.
+
     The sizes of all shards are compared with the manifest here; nothing else is read. Raises
     MissingFileError where nothing matches, and DatasetError, which lists every shard that is cut,
     too long, unknown, or of another dataset.
     """
+    options = SetOptions(shape, classes, image, labels)
     files = find_shards(source, split)
     folders = sorted({folder_of(info.path) for info in files})
     manifests = {folder: _manifest(folder) for folder in folders}
@@ -67,10 +68,12 @@ def open_shards(
             f"{', '.join(others[:_LISTED])}; open one dataset at a time"
         )
     if manifest is not None:
-        if shape is not None or classes is not None:
-            raise OptionError(f"shape and classes are in {folders[0]}/{MANIFEST}; do not give them")
+        if options.given:
+            raise OptionError(
+                f"{' and '.join(options.given)} are in {folders[0]}/{MANIFEST}; do not give them"
+            )
         return _with_manifest(files, manifest)
-    return _without_manifest(files, shape, classes)
+    return _without_manifest(files, options)
 
 
 def _with_manifest(files: list[FileInfo], manifest: Manifest) -> ShardSet:
@@ -104,46 +107,54 @@ def _with_manifest(files: list[FileInfo], manifest: Manifest) -> ShardSet:
     )
 
 
-def _without_manifest(
-    files: list[FileInfo],
-    shape: tuple[int, int, int] | None,
-    classes: int | Sequence[int] | None,
-) -> ShardSet:
+def _without_manifest(named: list[FileInfo], options: SetOptions) -> ShardSet:
     """Find the layout from the first record, and the number of records from the sizes."""
-    named = files
-    files = [info for info in files if info.size]
+    files = [info for info in named if info.size]
     if not files:
         raise DatasetError("all shards are empty")
-    layout = _first_layout(files[0])
+    first = read_first_record(files[0])
+    layout = None if options.of_features else _own_layout(first)
+    if layout is None:
+        _refuse(_disagreeing(named) or absent_by_name(named))
+        return open_foreign(files, first, options)
+    shape = options.shape
     if shape is None:
         raise OptionError(
             f"there is no {MANIFEST} beside {files[0].path}; give the shape of its images, which "
             f"have {layout.image_bytes} bytes: shape=(height, width, 3), or --shape HxWx3"
         )
-    try:
-        height, width, channels = map(operator.index, shape)
-        counts = [classes or 0] if classes is None else list(map(operator.index, _several(classes)))
-    except (TypeError, ValueError) as error:
-        raise OptionError(
-            "shape must be (height, width, 3), and classes one number or one for each head: "
-            f"{shape}, {classes}"
-        ) from error
+    height, width, channels = shape
     if channels != 3 or height < 1 or height * width * channels != layout.image_bytes:
         raise OptionError(
             f"images of shape {shape} have {height * width * channels} bytes, those in "
             f"{files[0].path} have {layout.image_bytes}"
         )
-    heads = len(layout.labels)
-    if classes is None or not isinstance(classes, Sequence):
-        counts = counts * heads
-    if len(counts) != heads or min(counts, default=0) < 0:
-        raise OptionError(f"classes must be one number, or one for each of {heads} heads")
+    counts = options.class_counts(len(layout.labels))
     problems = [
         f"{info.path} has {info.size} bytes, which is no multiple of the record's {layout.stride}: "
         "it was cut, or belongs to another dataset"
         for info in files
         if info.size % layout.stride
     ]
+    _refuse(problems + _disagreeing(files) or absent_by_name(named))
+    shards = tuple(
+        ShardFile(info.path, info.size // layout.stride, None, info.identity) for info in files
+    )
+    labels = tuple(map(Label, layout.labels, counts))
+    return ShardSet(shards, layout, shape, labels, None, ())
+
+
+def _own_layout(first: bytes) -> RecordLayout | None:
+    """Return the layout of a record that shardio wrote, None for one of others."""
+    try:
+        return RecordLayout.discover(first)
+    except FormatError:
+        return None
+
+
+def _disagreeing(files: list[FileInfo]) -> list[str]:
+    """Say of which splits the names of shards count differently."""
+    problems = []
     names = [ShardName.parse(name_of(info.path)) for info in files]
     for split in {name.split for name in names if name}:
         said = sorted({name.count for name in names if name and name.split == split})
@@ -152,41 +163,7 @@ def _without_manifest(
                 f"the names of split {split} speak of {' and of '.join(map(str, said))} shards: "
                 "these are shards of different datasets"
             )
-    _refuse(problems or absent_by_name(named))
-    shards = tuple(
-        ShardFile(info.path, info.size // layout.stride, None, info.identity) for info in files
-    )
-    labels = tuple(map(Label, layout.labels, counts))
-    return ShardSet(shards, layout, (height, width, channels), labels, None, ())
-
-
-def _several(classes: int | Sequence[int]) -> Sequence[int]:
-    return classes if isinstance(classes, Sequence) else [classes]
-
-
-def _first_layout(info: FileInfo) -> RecordLayout:
-    with storage_for(info.path).open_stream(info.path) as stream:
-        header = _read(stream, HEADER_BYTES)
-        length = parse_header(header) if len(header) == HEADER_BYTES else None
-        if length is None or length > min(info.size - FRAMING_BYTES, _MAX_RECORD_BYTES):
-            raise CorruptRecordError(
-                f"{info.path}: record 0 at byte 0: this is no TFRecord file, or its first length "
-                "is damaged"
-            )
-        try:
-            return RecordLayout.discover(_read(stream, length))
-        except FormatError as error:
-            raise DatasetError(
-                f"{info.path}: record 0 at byte {HEADER_BYTES} was not written by shardio ({error})"
-            ) from error
-
-
-def _read(stream: object, size: int) -> bytes:
-    """Read `size` bytes, fewer only at the end of the file; one read may return less."""
-    data = b""
-    while len(data) < size and (block := stream.read(size - len(data))):  # type: ignore[attr-defined]
-        data += block
-    return data
+    return problems
 
 
 def _manifest(folder: str) -> Manifest | None:

@@ -34,6 +34,14 @@ def aligned(size: int) -> NDArray[np.uint8]:
     return whole[start : start + size]
 
 
+class Room:
+    """Memory of an array (rows, columns) that starts at a multiple of 64."""
+
+    def __init__(self, rows: int, columns: int, dtype: str = "uint8") -> None:
+        size = rows * columns * np.dtype(dtype).itemsize
+        self.array: NDArray[Any] = aligned(size).view(dtype).reshape(rows, columns)
+
+
 class Pool(Generic[_M]):
     """Pieces of memory of one kind, each made by `new`.
 

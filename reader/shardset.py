@@ -12,14 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reader.batches import Batches
+from reader.core_fetch import CoreFetcher, has_core, new_maps
 from reader.fetch import Fetcher
+from reader.foreign_layout import ForeignLayout, Layout
+from reader.indexed_fetch import IndexedFetcher
+from reader.maps import Maps
 from reader.options import BatchOptions
 from reader.shard_files import ShardFile
+from reader.shard_index import IndexedShard
 from reader.skipped import Skipped
 from reader.source import RecordSource
-from shardio.format.layout import RecordLayout
 from shardio.format.manifest import Label, Manifest
 from shardio.format.naming import ShardName
+from shardio.storage.chooser import is_local
 
 if TYPE_CHECKING:
     import keras
@@ -38,7 +43,7 @@ class ShardSet:
     """
 
     shards: tuple[ShardFile, ...]
-    layout: RecordLayout
+    layout: Layout
     shape: tuple[int, int, int]
     labels: tuple[Label, ...]
     manifest: Manifest | None
@@ -79,11 +84,22 @@ class ShardSet:
         """Which records these are, and in which numbering: a SHA-256."""
         manifest = None if self.manifest is None else self.manifest.fingerprint
         names = [(shard.path.rpartition("/")[2], shard.records) for shard in self.shards]
-        return hashlib.sha256(repr((manifest, names)).encode()).hexdigest()
+        choice = (self.layout.choice,) if isinstance(self.layout, ForeignLayout) else ()
+        return hashlib.sha256(repr((manifest, names, *choice)).encode()).hexdigest()
 
     def source(self, *, verify: bool, skipped: Skipped | None = None) -> RecordSource:
         """Open the records for reading by number."""
-        return Fetcher(self.shards, self.layout, verify=verify, skipped=skipped)
+        if isinstance(self.layout, ForeignLayout):
+            shards = [shard for shard in self.shards if isinstance(shard, IndexedShard)]
+            return IndexedFetcher(shards, self.layout, verify=verify, skipped=skipped)
+        fetcher = Fetcher(self.shards, self.layout, verify=verify, skipped=skipped)
+        if all(is_local(shard.path) for shard in self.shards) and has_core():
+            return CoreFetcher(fetcher, self.layout, self._maps, verify=verify)
+        return fetcher
+
+    @cached_property
+    def _maps(self) -> Maps:
+        return new_maps()
 
     @cached_property
     def _records_source(self) -> RecordSource:
@@ -135,7 +151,8 @@ class ShardSet:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs: not the files that are open here."""
-        return {name: value for name, value in vars(self).items() if name != "_records_source"}
+        open_here = ("_records_source", "_maps")
+        return {name: value for name, value in vars(self).items() if name not in open_here}
 
     def to_keras(self, batch_size: int = 128, **options: Any) -> keras.utils.PyDataset:
         """Make a `keras.utils.PyDataset` of batches; each epoch of `fit` is the next one.

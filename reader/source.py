@@ -12,10 +12,16 @@ class RecordSource(Protocol):
     """Reads records by their number in the set, from any thread.
 
     The integers of a record are its labels and its row, heads + 1 of them.
+
+    `scales` tells whether a room may be of float32: the source then divides by 255. `in_blocks`
+    tells whether a read is slow to begin, so that the `window` order should hold whole blocks.
     """
 
-    def room(self, records: int) -> Any:
-        """Make room for `records` records; its `array` is (records, image_bytes) of uint8.
+    scales: bool
+    in_blocks: bool
+
+    def room(self, records: int, dtype: str = "uint8") -> Any:
+        """Make room for `records` records; its `array` is (records, image_bytes) of `dtype`.
 
         What else a source wants to keep for each record, it keeps in the rooms that it makes.
         """

@@ -24,12 +24,31 @@ def add_shard_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HxWx3",
         help="the shape of the images, where no dataset.json is beside the shards",
     )
+    parser.add_argument(
+        "--image", metavar="NAME", help="the feature with the image, in shards of others"
+    )
+    parser.add_argument(
+        "--labels",
+        type=_names,
+        metavar="A,B",
+        help="the features with the labels, in shards of others; none with an empty text",
+    )
 
 
 def open_named(arguments: argparse.Namespace) -> ShardSet:
     """Open the set that the arguments name."""
     sources = arguments.shards[0] if len(arguments.shards) == 1 else arguments.shards
-    return open_shards(sources, arguments.split or ALL_SPLITS, shape=arguments.shape)
+    return open_shards(
+        sources,
+        arguments.split or ALL_SPLITS,
+        shape=arguments.shape,
+        image=arguments.image,
+        labels=arguments.labels,
+    )
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",") if text else []
 
 
 def _shape(text: str) -> tuple[int, int, int]:

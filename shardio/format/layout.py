@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,15 +85,15 @@ class RecordLayout:
         return b"".join(_int64_entry(name) for name in (*self.labels, ROW))
 
     @cached_property
-    def _integer_offsets(self) -> NDArray[np.int64]:
-        """Offset in the tail of the varint of each label and of the row: (labels + 1,)."""
-        ends = np.cumsum([len(_int64_entry(name)) for name in (*self.labels, ROW)])
-        return np.asarray(ends - _VARINT_BYTES, dtype=np.int64)
+    def integer_offsets(self) -> tuple[int, ...]:
+        """Offset in the tail of the varint of each label and of the row."""
+        ends = accumulate(len(_int64_entry(name)) for name in (*self.labels, ROW))
+        return tuple(end - _VARINT_BYTES for end in ends)
 
     @cached_property
     def _integer_bytes(self) -> NDArray[np.int64]:
         """Index in the tail of every byte of every integer: (labels + 1, 5)."""
-        return self._integer_offsets[:, None] + np.arange(_VARINT_BYTES)
+        return np.array(self.integer_offsets)[:, None] + np.arange(_VARINT_BYTES)
 
     @property
     def tail_bytes(self) -> int:

@@ -14,6 +14,8 @@ WORK_FOLDER = ".shardio"
 PLAN = f"{WORK_FOLDER}/plan.json"
 DONE_FOLDER = f"{WORK_FOLDER}/done"
 LOCK = f"{WORK_FOLDER}/lock"
+# The index of a shard, after the whole name of the shard.
+INDEX_SUFFIX = ".idx"
 
 SPLIT_PATTERN = "[A-Za-z][A-Za-z0-9_]*"
 MAX_SHARDS = 99_999

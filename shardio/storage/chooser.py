@@ -30,6 +30,11 @@ def storage_for(path: str) -> Storage:
     return HdfsStorage(root[0]) if scheme_of(path) in _HDFS else FsspecStorage(root[0])
 
 
+def is_local(path: str) -> bool:
+    """Whether `path` is a file of this machine, as far as its name tells: a mount's are too."""
+    return _ROOT.match(path) is None
+
+
 def join(folder: str, *names: str) -> str:
     """Join names to a folder or a URL with slashes; an empty folder is the current one."""
     scheme = _SCHEME.match(folder)

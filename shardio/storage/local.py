@@ -29,6 +29,7 @@ _UNUSABLE = {
 _MAX_BUFFERS = 1024
 # Large enough that a shard is written in few calls, small enough to stay in the cache.
 _WRITE_BUFFER = 1 << 20
+_ADVISED = 128 << 10
 
 
 class LocalStorage:
@@ -62,7 +63,7 @@ class LocalStorage:
 
     def open_ranges(self, path: str) -> RangeReader:
         """Open a file for reading at any byte."""
-        return _LocalRanges(path, _open_regular(path))
+        return LocalRanges(path, _open_regular(path))
 
     def open_stream(self, path: str) -> BinaryIO:
         """Open a file for reading; unbuffered, so read large pieces."""
@@ -143,7 +144,7 @@ class _LocalStream(io.FileIO):
             raise translate(error, self._path) from error
 
 
-class _LocalRanges:
+class LocalRanges:
     """A file descriptor read with preadv, which moves no file position: threads share it."""
 
     def __init__(self, path: str, descriptor: int) -> None:
@@ -176,7 +177,14 @@ class _LocalRanges:
     def advise(self, offset: int, size: int) -> None:
         """Let the kernel begin to read."""
         with suppress(OSError):
-            os.posix_fadvise(self._descriptor, offset, size, os.POSIX_FADV_WILLNEED)
+            # Of a longer piece the kernel reads the start only.
+            for start in range(offset, offset + size, _ADVISED):
+                length = min(_ADVISED, offset + size - start)
+                os.posix_fadvise(self._descriptor, start, length, os.POSIX_FADV_WILLNEED)
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._descriptor
 
     def close(self) -> None:
         """Close the descriptor."""

@@ -28,7 +28,7 @@ FIXTURE = settings(
 @given(st.lists(st.integers(0, 36), min_size=1, max_size=50))
 def test_any_records_in_any_order_come_as_they_were_written(made: Made, ids: list[int]) -> None:
     shards = open_shards(made.glob)
-    fetcher = Fetcher(list(shards.shards), shards.layout, verify=True)
+    fetcher = Fetcher(list(shards.shards), made.layout, verify=True)
     slot = fetcher.room(len(ids))
     integers = fetcher.fetch(np.array(ids), slot)
     assert (slot.array.reshape(-1, 2, 3, 3) == made.images[ids]).all()
@@ -39,7 +39,7 @@ def test_any_records_in_any_order_come_as_they_were_written(made: Made, ids: lis
 def test_a_run_longer_than_one_system_call_takes(tmp_path: Path) -> None:
     made = write_dataset(tmp_path, (1500, 1))
     shards = open_shards(made.glob)
-    fetcher = Fetcher(shards.shards, shards.layout, verify=True)
+    fetcher = Fetcher(shards.shards, made.layout, verify=True)
     slot = fetcher.room(1501)
     fetcher.fetch(np.arange(1501), slot)
     assert (slot.array.reshape(-1, 2, 3, 3) == made.images).all()

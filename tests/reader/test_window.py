@@ -123,7 +123,7 @@ def test_blocks_give_any_records_in_any_order(
     made: Made, ids: list[int], block: int, held: int
 ) -> None:
     shards = open_shards(made.glob)
-    fetcher = Fetcher(list(shards.shards), shards.layout, verify=True)
+    fetcher = Fetcher(list(shards.shards), made.layout, verify=True)
     blocks = BlockFetcher(fetcher, shards.layout, len(shards), block, held)
     slot = fetcher.room(len(ids))
     for _ in range(2):
@@ -139,7 +139,7 @@ def test_a_damaged_block_is_named_again_and_harms_no_other(made: Made) -> None:
     damaged[5 * made.layout.stride + 40] ^= 1
     path.write_bytes(damaged)
     shards = open_shards(made.glob)
-    fetcher = Fetcher(list(shards.shards), shards.layout, verify=True)
+    fetcher = Fetcher(list(shards.shards), made.layout, verify=True)
     blocks = BlockFetcher(fetcher, shards.layout, len(shards), 4, 3)
     slot = fetcher.room(37)
     for _ in range(5):

@@ -1,0 +1,599 @@
+/* Reads records of fixed size from files: pixels into a batch, integers from their padded
+ * varints, every checksum compared, all in one pass and without the interpreter's lock.
+ *
+ * A record comes from a memory map, where there is one, and otherwise by preadv, which takes twice
+ * as long. What is checked and used is always a copy. A map may fault where the file was cut or
+ * cannot be read: then the copy ends there, and preadv says what is wrong (see `guard`).
+ *
+ *     head      framing header, then the data up to the first pixel; the same in every record
+ *     pixels    image bytes
+ *     tail      integers, each a varint padded to five bytes, at known places
+ *     footer    masked CRC32C of the data: what follows the framing header, up to here
+ *
+ * reader/core_fetch.py is the caller, and reader/fetch.py the same in NumPy, which judges this.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define TARGET_CRC __attribute__((target("sse4.2")))
+#elif defined(__aarch64__) && defined(__linux__)
+#include <arm_acle.h>
+#include <sys/auxv.h>
+#define TARGET_CRC __attribute__((target("+crc")))
+#endif
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "written for little-endian machines"
+#endif
+
+enum { HEADER = 12, FOOTER = 4, VARINT = 5 };
+/* What was read is still in the processor's cache when its checksum is computed. */
+enum { RUN_BYTES = 1 << 18, MOST_BUFFERS = 1024 };
+/* What a record may be, besides fine; below 0 it is an errno, and from CUT on the file ended after
+ * CUT less bytes of the record. */
+enum { FINE = 0, DAMAGED = 1, CUT = 2 };
+static const int64_t UNREAD = INT64_MIN; /* not yet */
+
+static const uint32_t POLYNOMIAL = 0x82f63b78;  /* of CRC32C, bits reversed */
+
+/* ------------------------------------------------------------------ CRC32C */
+
+static uint32_t table[8][256];
+
+static void make_table(void) {
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        uint32_t crc = byte;
+        for (int bit = 0; bit < 8; bit++) crc = crc & 1 ? crc >> 1 ^ POLYNOMIAL : crc >> 1;
+        table[0][byte] = crc;
+    }
+    for (int k = 1; k < 8; k++)
+        for (int byte = 0; byte < 256; byte++)
+            table[k][byte] = table[k - 1][byte] >> 8 ^ table[0][table[k - 1][byte] & 0xff];
+}
+
+static uint64_t load64(const uint8_t *at) {
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+static uint32_t load32(const uint8_t *at) {
+    uint32_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+/* Eight bytes at a time from eight tables. */
+static uint32_t crc_by_table(uint32_t crc, const uint8_t *at, size_t size) {
+    for (; size >= 8; at += 8, size -= 8) {
+        uint64_t word = load64(at) ^ crc;
+        crc = 0;
+        for (int k = 0; k < 8; k++) crc ^= table[7 - k][word >> 8 * k & 0xff];
+    }
+    for (; size; at++, size--) crc = crc >> 8 ^ table[0][(crc ^ *at) & 0xff];
+    return crc;
+}
+
+#ifdef TARGET_CRC
+#if defined(__x86_64__)
+#define CRC64(crc, word) ((uint32_t)_mm_crc32_u64((crc), (word)))
+#define CRC8(crc, byte) _mm_crc32_u8((crc), (byte))
+static int has_crc_instruction(void) { return __builtin_cpu_supports("sse4.2"); }
+#else
+#define CRC64(crc, word) __crc32cd((crc), (word))
+#define CRC8(crc, byte) __crc32cb((crc), (byte))
+static int has_crc_instruction(void) { return (getauxval(AT_HWCAP) & HWCAP_CRC32) != 0; }
+#endif
+
+TARGET_CRC static uint32_t crc_by_instruction(uint32_t crc, const uint8_t *at, size_t size) {
+    for (; size >= 8; at += 8, size -= 8) crc = CRC64(crc, load64(at));
+    for (; size; at++, size--) crc = CRC8(crc, *at);
+    return crc;
+}
+
+#define SHIFT(c)                                                                  \
+    (shift[0][(c) & 0xff] ^ shift[1][(c) >> 8 & 0xff] ^ shift[2][(c) >> 16 & 0xff] ^ \
+     shift[3][(c) >> 24])
+
+/* The instruction has a latency of three cycles and can begin in each: three lanes at once, whose
+ * CRCs `shift` moves over the bytes of the next lane. */
+TARGET_CRC static uint32_t crc_in_lanes(uint32_t crc, const uint8_t *at, size_t size, size_t lane,
+                                        const uint32_t shift[4][256]) {
+    uint32_t second = 0, third = 0;
+    for (size_t i = 0; i < lane; i += 8) {
+        crc = CRC64(crc, load64(at + i));
+        second = CRC64(second, load64(at + lane + i));
+        third = CRC64(third, load64(at + 2 * lane + i));
+    }
+    crc = SHIFT(crc) ^ second;
+    crc = SHIFT(crc) ^ third;
+    return crc_by_instruction(crc, at + 3 * lane, size - 3 * lane);
+}
+
+/* The same while the bytes are copied. Three streams also hide more of the memory's latency. */
+TARGET_CRC static uint32_t copy_in_lanes(uint32_t crc, uint8_t *restrict to,
+                                         const uint8_t *restrict at, size_t size, size_t lane,
+                                         const uint32_t shift[4][256]) {
+    uint32_t second = 0, third = 0;
+    for (size_t i = 0; i < lane; i += 8) {
+        uint64_t a = load64(at + i), b = load64(at + lane + i), c = load64(at + 2 * lane + i);
+        memcpy(to + i, &a, 8);
+        memcpy(to + lane + i, &b, 8);
+        memcpy(to + 2 * lane + i, &c, 8);
+        crc = CRC64(crc, a);
+        second = CRC64(second, b);
+        third = CRC64(third, c);
+    }
+    memcpy(to + 3 * lane, at + 3 * lane, size - 3 * lane);
+    crc = SHIFT(crc) ^ second;
+    crc = SHIFT(crc) ^ third;
+    return crc_by_instruction(crc, to + 3 * lane, size - 3 * lane);
+}
+
+/* Tables that move a CRC over `lane` bytes of zeros; it is linear, so 32 single bits tell all. */
+TARGET_CRC static void make_shift(size_t lane, uint32_t shift[4][256]) {
+    for (int k = 0; k < 4; k++) {
+        for (int bit = 0; bit < 8; bit++) {
+            uint32_t crc = 1u << (8 * k + bit);
+            for (size_t i = 0; i < lane; i += 8) crc = CRC64(crc, 0);
+            shift[k][1 << bit] = crc;
+        }
+        shift[k][0] = 0;
+        for (int byte = 1; byte < 256; byte++)
+            shift[k][byte] = shift[k][byte & (byte - 1)] ^ shift[k][byte & -byte];
+    }
+}
+#else
+static int has_crc_instruction(void) { return 0; }
+#endif
+
+static uint32_t mask(uint32_t crc) { return (crc >> 15 | crc << 17) + 0xa282ead8u; }
+
+/* ------------------------------------------------------------------ layout */
+
+typedef struct {
+    size_t head, image, tail, stride;
+    uint8_t *expected; /* the head */
+    size_t integers;
+    size_t *places; /* of the varints within the tail */
+    int instruction;
+    uint32_t prefix; /* the CRC so far at the first pixel */
+    size_t lane;
+    uint32_t shift[4][256];
+} Layout;
+
+static const char NAME[] = "reader._core.Layout";
+
+static void free_layout(PyObject *capsule) {
+    Layout *layout = PyCapsule_GetPointer(capsule, NAME);
+    free(layout->expected);
+    free(layout->places);
+    free(layout);
+}
+
+PyDoc_STRVAR(layout_doc,
+"layout(head, image_bytes, tail_bytes, places, instruction)\n--\n\n"
+"Describe records: the bytes before their pixels, the sizes of pixels and tail, and the places\n"
+"of the integers within the tail. With `instruction` the processor computes CRCs, if it can.");
+
+static PyObject *make_layout(PyObject *self, PyObject *arguments) {
+    (void)self;
+    const char *head;
+    Py_ssize_t head_bytes, image, tail;
+    PyObject *places;
+    int instruction;
+    if (!PyArg_ParseTuple(arguments, "y#nnO!p", &head, &head_bytes, &image, &tail, &PyTuple_Type,
+                          &places, &instruction))
+        return NULL;
+    if (head_bytes < HEADER || image < 1 || tail < 0 || image > PY_SSIZE_T_MAX / 4) {
+        PyErr_SetString(PyExc_ValueError, "sizes out of range");
+        return NULL;
+    }
+    Layout *layout = calloc(1, sizeof *layout);
+    if (layout == NULL) return PyErr_NoMemory();
+    layout->head = (size_t)head_bytes;
+    layout->image = (size_t)image;
+    layout->tail = (size_t)tail;
+    layout->stride = layout->head + layout->image + layout->tail + FOOTER;
+    layout->integers = (size_t)PyTuple_Size(places);
+    layout->expected = malloc(layout->head);
+    layout->places = malloc((layout->integers + 1) * sizeof *layout->places);
+    if (layout->expected == NULL || layout->places == NULL) {
+        PyErr_NoMemory();
+        goto fail;
+    }
+    memcpy(layout->expected, head, layout->head);
+    for (size_t i = 0; i < layout->integers; i++) {
+        Py_ssize_t place = PyLong_AsSsize_t(PyTuple_GetItem(places, (Py_ssize_t)i));
+        if (place == -1 && PyErr_Occurred()) goto fail;
+        if (place < 0 || place > tail - VARINT) {
+            PyErr_SetString(PyExc_ValueError, "an integer is not within the tail");
+            goto fail;
+        }
+        layout->places[i] = (size_t)place;
+    }
+    layout->instruction = instruction && has_crc_instruction();
+#ifdef TARGET_CRC
+    if (layout->instruction) {
+        layout->lane = layout->image / 24 * 8;
+        if (layout->lane < 64) layout->lane = 0; /* too short for what the lanes cost */
+        if (layout->lane) make_shift(layout->lane, layout->shift);
+    }
+#endif
+    layout->prefix = crc_by_table(0xffffffff, layout->expected + HEADER, layout->head - HEADER);
+    PyObject *capsule = PyCapsule_New(layout, NAME, free_layout);
+    if (capsule != NULL) return capsule;
+fail:
+    free(layout->expected);
+    free(layout->places);
+    free(layout);
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ records */
+
+/* Go on with a CRC over the pixels. */
+static uint32_t pixels_crc(const Layout *layout, const uint8_t *pixels) {
+#ifdef TARGET_CRC
+    if (layout->lane)
+        return crc_in_lanes(layout->prefix, pixels, layout->image, layout->lane, layout->shift);
+    if (layout->instruction) return crc_by_instruction(layout->prefix, pixels, layout->image);
+#endif
+    return crc_by_table(layout->prefix, pixels, layout->image);
+}
+
+/* The same while they are copied. */
+static uint32_t copy_pixels(const Layout *layout, uint8_t *to, const uint8_t *pixels) {
+#ifdef TARGET_CRC
+    if (layout->lane)
+        return copy_in_lanes(layout->prefix, to, pixels, layout->image, layout->lane,
+                             layout->shift);
+#endif
+    memcpy(to, pixels, layout->image);
+    return pixels_crc(layout, to);
+}
+
+static uint32_t finish_crc(const Layout *layout, uint32_t crc, const uint8_t *tail) {
+#ifdef TARGET_CRC
+    if (layout->instruction) return mask(~crc_by_instruction(crc, tail, layout->tail));
+#endif
+    return mask(~crc_by_table(crc, tail, layout->tail));
+}
+
+static int64_t varint(const uint8_t *at) {
+    int64_t value = 0;
+    for (int i = 0; i < VARINT; i++) value |= (int64_t)(at[i] & 0x7f) << 7 * i;
+    return value;
+}
+
+/* A division, so that the result is NumPy's to the last bit. */
+static void scale(const uint8_t *restrict pixels, float *restrict out, size_t size) {
+    for (size_t i = 0; i < size; i++) out[i] = (float)pixels[i] / 255.0f;
+}
+
+/* Read as much as there is room for in `buffers`; returns the bytes, or -1 with errno set. */
+static ssize_t read_all(int file, struct iovec *buffers, int count, int64_t offset) {
+    ssize_t done = 0;
+    while (count) {
+        ssize_t got = preadv(file, buffers, count, (off_t)(offset + done));
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return -1;
+        if (got == 0) break;
+        done += got;
+        while (count && (size_t)got >= buffers->iov_len) {
+            got -= (ssize_t)buffers->iov_len;
+            buffers++, count--;
+        }
+        if (count) {
+            buffers->iov_base = (uint8_t *)buffers->iov_base + got;
+            buffers->iov_len -= (size_t)got;
+        }
+    }
+    return done;
+}
+
+typedef struct {
+    const Layout *layout;
+    const int32_t *files;
+    const int64_t *offsets;
+    const int64_t *addresses; /* of records in a map; 0 for one that has to be read */
+    uint8_t *pixels;          /* or, where that is NULL, */
+    float *floats;
+    int64_t *integers;
+    int64_t *faults;
+    int verify;
+} Job;
+
+static void finish(const Job *job, size_t number, const uint8_t *head, const uint8_t *pixels,
+                   const uint8_t *tail, uint32_t crc) {
+    const Layout *layout = job->layout;
+    int wrong = memcmp(head, layout->expected, layout->head) != 0;
+    if (job->verify) wrong |= finish_crc(layout, crc, tail) != load32(tail + layout->tail);
+    job->faults[number] = wrong ? DAMAGED : FINE;
+    int64_t *integers = job->integers + number * layout->integers;
+    for (size_t k = 0; k < layout->integers; k++) integers[k] = varint(tail + layout->places[k]);
+    if (job->floats) scale(pixels, job->floats + number * layout->image, layout->image);
+}
+
+/* Read records that lie one after the other, `count` from number `first` of the job on. */
+static void read_run(const Job *job, size_t first, size_t count, uint8_t *margins,
+                     uint8_t *scratch, struct iovec *buffers) {
+    const Layout *layout = job->layout;
+    size_t around = layout->head + layout->tail + FOOTER;
+    uint8_t *pixels = job->pixels ? job->pixels + first * layout->image : scratch;
+    for (size_t i = 0; i < count; i++) {
+        uint8_t *margin = margins + i * around;
+        buffers[3 * i] = (struct iovec){margin, layout->head};
+        buffers[3 * i + 1] = (struct iovec){pixels + i * layout->image, layout->image};
+        buffers[3 * i + 2] = (struct iovec){margin + layout->head, layout->tail + FOOTER};
+    }
+    ssize_t got = read_all(job->files[first], buffers, 3 * (int)count, job->offsets[first]);
+    int error = got < 0 ? errno : 0;
+    for (size_t i = 0; i < count; i++, got -= (ssize_t)layout->stride) {
+        if (error || got < (ssize_t)layout->stride) {
+            job->faults[first + i] = error ? -error : CUT + (got > 0 ? got : 0);
+            continue;
+        }
+        const uint8_t *head = margins + i * around, *image = pixels + i * layout->image;
+        uint32_t crc = job->verify ? pixels_crc(layout, image) : 0;
+        finish(job, first + i, head, image, head + layout->head, crc);
+    }
+}
+
+/* ------------------------------------------------------------------ maps */
+
+/* Where this thread is copying from, and where to go on if that faults. */
+static __thread __attribute__((tls_model("initial-exec"))) struct {
+    volatile uintptr_t low, high;
+    volatile sig_atomic_t chained;
+    sigjmp_buf back;
+} guard;
+
+static struct sigaction previous;
+static pthread_mutex_t installing = PTHREAD_MUTEX_INITIALIZER;
+
+/* A fault of ours ends the copy; every other one is for whoever was there before. */
+static void on_fault(int number, siginfo_t *info, void *context) {
+    uintptr_t at = (uintptr_t)info->si_addr;
+    if (at >= guard.low && at < guard.high) siglongjmp(guard.back, 1);
+    if (guard.chained || previous.sa_handler == SIG_DFL || previous.sa_handler == SIG_IGN) {
+        /* The instruction is tried again, and this time the process ends as it would have. */
+        signal(number, SIG_DFL);
+        return;
+    }
+    guard.chained = 1;
+    if (previous.sa_flags & SA_SIGINFO)
+        previous.sa_sigaction(number, info, context);
+    else
+        previous.sa_handler(number);
+    guard.chained = 0;
+}
+
+/* Make sure that faults come to us: another one may have taken the signal since. */
+static int catch_faults(void) {
+    struct sigaction found;
+    if (sigaction(SIGBUS, NULL, &found)) return -1;
+    if (found.sa_flags & SA_SIGINFO && found.sa_sigaction == on_fault) return 0;
+    int failed = 0;
+    pthread_mutex_lock(&installing);
+    if (sigaction(SIGBUS, NULL, &found) == 0 &&
+        !(found.sa_flags & SA_SIGINFO && found.sa_sigaction == on_fault)) {
+        struct sigaction ours;
+        memset(&ours, 0, sizeof ours);
+        ours.sa_sigaction = on_fault;
+        /* Not blocked within itself, since a jump does not come back to unblock it. */
+        ours.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
+        previous = found;
+        failed = sigaction(SIGBUS, &ours, NULL);
+    }
+    pthread_mutex_unlock(&installing);
+    return failed;
+}
+
+/* Copy what a map holds. A record that faults gets UNREAD. */
+static void copy_mapped(const Job *job, size_t count, uint8_t *margin, uint8_t *scratch) {
+    const Layout *layout = job->layout;
+    size_t rest = layout->tail + FOOTER;
+    volatile size_t next = 0;
+    if (sigsetjmp(guard.back, 0)) {
+        guard.low = guard.high = 0;
+        job->faults[next++] = UNREAD;
+    }
+    for (size_t i = next; i < count; i++) {
+        const uint8_t *record = (const uint8_t *)(uintptr_t)job->addresses[i];
+        if (record == NULL) continue;
+        uint8_t *pixels = job->pixels ? job->pixels + i * layout->image : scratch;
+        next = i;
+        guard.low = (uintptr_t)record;
+        guard.high = (uintptr_t)record + layout->stride;
+        atomic_signal_fence(memory_order_seq_cst);
+        uint32_t crc = 0;
+        if (job->verify)
+            crc = copy_pixels(layout, pixels, record + layout->head);
+        else
+            memcpy(pixels, record + layout->head, layout->image);
+        memcpy(margin, record, layout->head);
+        memcpy(margin + layout->head, record + layout->head + layout->image, rest);
+        atomic_signal_fence(memory_order_seq_cst);
+        guard.low = guard.high = 0;
+        /* Within its last page a file that was cut reads as zeros. */
+        if (!job->verify && load32(margin + layout->head + layout->tail) == 0)
+            job->faults[i] = UNREAD;
+        else
+            finish(job, i, margin, pixels, margin + layout->head, crc);
+    }
+}
+
+/* Read all records of a job; returns how many are not fine, or -1 without memory. */
+static Py_ssize_t read_job(const Job *job, size_t count) {
+    const Layout *layout = job->layout;
+    size_t most = RUN_BYTES / layout->stride;
+    if (most > MOST_BUFFERS / 3) most = MOST_BUFFERS / 3;
+    if (most < 1) most = 1;
+    size_t around = layout->head + layout->tail + FOOTER;
+    size_t scratch = job->pixels ? 0 : layout->image;
+    uint8_t *memory = malloc(most * (around + scratch + 3 * sizeof(struct iovec)));
+    if (memory == NULL) return -1;
+    struct iovec *buffers = (struct iovec *)memory;
+    uint8_t *margins = memory + most * 3 * sizeof *buffers;
+    for (size_t i = 0; i < count; i++) job->faults[i] = UNREAD;
+    sigset_t faults, old;
+    sigemptyset(&faults);
+    sigaddset(&faults, SIGBUS);
+    /* A fault while the signal is blocked would end the process. */
+    if (job->addresses && catch_faults() == 0 &&
+        pthread_sigmask(SIG_UNBLOCK, &faults, &old) == 0) {
+        copy_mapped(job, count, margins, margins + around);
+        if (sigismember(&old, SIGBUS)) pthread_sigmask(SIG_SETMASK, &old, NULL);
+    }
+    for (size_t first = 0, run; first < count; first += run) {
+        run = 1;
+        if (job->faults[first] != UNREAD) continue;
+        for (; run < most && first + run < count; run++)
+            if (job->faults[first + run] != UNREAD ||
+                job->files[first + run] != job->files[first] ||
+                job->offsets[first + run] - job->offsets[first] != (int64_t)(run * layout->stride))
+                break;
+        read_run(job, first, run, margins, margins + most * around, buffers);
+    }
+    free(memory);
+    Py_ssize_t wrong = 0;
+    for (size_t i = 0; i < count; i++) wrong += job->faults[i] != FINE;
+    return wrong;
+}
+
+static const char MAP[] = "reader._core.Map";
+
+typedef struct {
+    void *memory;
+    size_t size;
+} Map;
+
+static void free_map(PyObject *capsule) {
+    Map *map = PyCapsule_GetPointer(capsule, MAP);
+    munmap(map->memory, map->size);
+    free(map);
+}
+
+PyDoc_STRVAR(map_doc,
+"map(file, size)\n--\n\n"
+"Map the first `size` bytes of a file, for reading by `read`; returns the map, which is undone\n"
+"when it is forgotten, and its address.");
+
+static PyObject *make_map(PyObject *self, PyObject *arguments) {
+    (void)self;
+    int file;
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(arguments, "in", &file, &size)) return NULL;
+    Map *map = malloc(sizeof *map);
+    if (map == NULL) return PyErr_NoMemory();
+    map->size = size > 0 ? (size_t)size : 0;
+    map->memory = mmap(NULL, map->size, PROT_READ, MAP_SHARED, file, 0);
+    if (map->memory == MAP_FAILED) {
+        free(map);
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    /* Else a record that is not in memory brings its neighbours along, which nobody asked for. */
+    madvise(map->memory, map->size, MADV_RANDOM);
+    PyObject *capsule = PyCapsule_New(map, MAP, free_map);
+    if (capsule == NULL) {
+        munmap(map->memory, map->size);
+        free(map);
+        return NULL;
+    }
+    return Py_BuildValue("NL", capsule, (long long)(uintptr_t)map->memory);
+}
+
+PyDoc_STRVAR(read_doc,
+"read(layout, files, offsets, addresses, images, scaled, integers, faults, verify)\n--\n\n"
+"Read records: of each its file descriptor (int32), the byte at which it starts (int64), and its\n"
+"address in a map (int64), or None for all. `images` is filled with pixels (uint8) or, `scaled`,\n"
+"with pixels / 255 (float32), `integers` (int64) with the integers of each, and `faults` (int64)\n"
+"with 0 for a record that is fine, 1 for one that is damaged, 2 + n where its file ended after n\n"
+"bytes of it, and -errno. Returns how many are not fine.");
+
+static PyObject *read_records(PyObject *self, PyObject *arguments) {
+    (void)self;
+    PyObject *capsule, *mapped, *result = NULL;
+    Py_buffer files, offsets, images, integers, faults, addresses = {0};
+    int scaled, verify;
+    if (!PyArg_ParseTuple(arguments, "Oy*y*Ow*pw*w*p", &capsule, &files, &offsets, &mapped,
+                          &images, &scaled, &integers, &faults, &verify))
+        return NULL;
+    Layout *layout = PyCapsule_GetPointer(capsule, NAME);
+    if (layout == NULL) goto done;
+    if (mapped != Py_None && PyObject_GetBuffer(mapped, &addresses, PyBUF_SIMPLE)) goto done;
+    size_t count = (size_t)files.len / sizeof(int32_t);
+    size_t image = layout->image * (scaled ? sizeof(float) : 1);
+    size_t longs = count * sizeof(int64_t);
+    if ((size_t)files.len != count * sizeof(int32_t) || (size_t)offsets.len != longs ||
+        (size_t)faults.len != longs || (addresses.buf && (size_t)addresses.len != longs) ||
+        (size_t)integers.len != longs * layout->integers ||
+        (size_t)images.len / image < count) {
+        PyErr_SetString(PyExc_ValueError, "the arrays are of different lengths");
+        goto done;
+    }
+    uintptr_t odd = (uintptr_t)files.buf % sizeof(int32_t) | (uintptr_t)offsets.buf % 8 |
+                    (uintptr_t)integers.buf % 8 | (uintptr_t)faults.buf % 8 |
+                    (uintptr_t)addresses.buf % 8 |
+                    (scaled ? (uintptr_t)images.buf % sizeof(float) : 0);
+    if (odd) {
+        PyErr_SetString(PyExc_ValueError, "an array is not aligned");
+        goto done;
+    }
+    Job job = {
+        .layout = layout,
+        .files = files.buf,
+        .offsets = offsets.buf,
+        .addresses = addresses.buf,
+        .pixels = scaled ? NULL : images.buf,
+        .floats = scaled ? images.buf : NULL,
+        .integers = integers.buf,
+        .faults = faults.buf,
+        .verify = verify,
+    };
+    Py_ssize_t wrong;
+    Py_BEGIN_ALLOW_THREADS
+    wrong = read_job(&job, count);
+    Py_END_ALLOW_THREADS
+    result = wrong < 0 ? PyErr_NoMemory() : PyLong_FromSsize_t(wrong);
+done:
+    PyBuffer_Release(&files);
+    PyBuffer_Release(&offsets);
+    PyBuffer_Release(&images);
+    PyBuffer_Release(&integers);
+    PyBuffer_Release(&faults);
+    if (addresses.obj) PyBuffer_Release(&addresses);
+    return result;
+}
+
+static PyMethodDef methods[] = {
+    {"layout", make_layout, METH_VARARGS, layout_doc},
+    {"map", make_map, METH_VARARGS, map_doc},
+    {"read", read_records, METH_VARARGS, read_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, "reader._core", "Reads records of fixed size, compiled.", -1, methods,
+    NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__core(void) {
+    make_table();
+    return PyModule_Create(&module);
+}

@@ -1,0 +1,48 @@
+"""The `window` order from a disk: the kernel is told of each block a window ahead."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reader.source import RecordSource
+
+
+class BlockAdvice:
+    """Lets storage begin to read whole blocks of `block` records, each once.
+
+    The last `remembered` blocks are known as advised.
+    """
+
+    def __init__(self, source: RecordSource, records: int, block: int, remembered: int) -> None:
+        self._source = source
+        self._records = records
+        self._block = block
+        self._remembered = remembered
+        self._advised: OrderedDict[int, None] = OrderedDict()
+
+    def now(self, ids: NDArray[np.int64]) -> None:
+        """Be told of records that are wanted at once."""
+        for block in self._fresh(ids):
+            self._advise(block)
+
+    def later(self, ids: NDArray[np.int64]) -> None:
+        """Be told of a step's records that are wanted later: as many blocks as they fill, and one.
+
+        All blocks of a window are wanted by its first step; so they come one by one.
+        """
+        for block in self._fresh(ids)[: len(ids) // self._block + 1]:
+            self._advise(block)
+
+    def _fresh(self, ids: NDArray[np.int64]) -> list[int]:
+        blocks = set((ids // self._block).tolist())
+        return sorted(block for block in blocks if block not in self._advised)
+
+    def _advise(self, block: int) -> None:
+        self._advised[block] = None
+        if len(self._advised) > self._remembered:
+            self._advised.popitem(last=False)
+        first = block * self._block
+        self._source.advise(np.arange(first, min(first + self._block, self._records)))

@@ -1,0 +1,127 @@
+"""Records of fixed size by number, from files of this machine, read by compiled code."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reader.fetch import Fetcher
+from reader.mapped_files import MappedFiles
+from reader.maps import Maps
+from reader.pool import Room
+from shardio.format.layout import RecordLayout
+
+core: ModuleType | None
+try:
+    from reader import _core as core
+except ImportError:
+    core = None
+
+# A record from memory takes some 2 microseconds, one from a fast disk some 100. From a disk, one
+# read of all that a record needs beats page faults.
+_SLOW = 20e-6
+# After so many calls it is tried again whether the records are in memory.
+_AGAIN = 256
+
+
+def has_core() -> bool:
+    """Whether the compiled code is there; says so once where it is not."""
+    if core is None:
+        warnings.warn(
+            "shardio was installed without its compiled code, since no C compiler was found; "
+            "NumPy reads instead, and takes two to four times as long",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return core is not None
+
+
+def new_maps() -> Maps:
+    """Make maps for a set of shards."""
+    assert core is not None
+    return Maps(core.map)
+
+
+class CoreFetcher:
+    """Reads records as `fetcher` does, from any number of threads.
+
+    Whatever is not as it should be is left to `fetcher`: to read what compiled code could not, to
+    name a damaged record, or to replace it.
+    """
+
+    scales = True
+    in_blocks = False
+
+    def __init__(self, fetcher: Fetcher, layout: RecordLayout, maps: Maps, *, verify: bool) -> None:
+        assert core is not None
+        self._fetcher = fetcher
+        self._layout = layout
+        self._verify = verify
+        self._core_layout = core.layout(
+            layout.head, layout.image_bytes, layout.tail_bytes, layout.integer_offsets, True
+        )
+        self._files = MappedFiles(fetcher.files, layout.stride, maps)
+        self._slow = 0
+
+    def room(self, records: int, dtype: str = "uint8") -> Room:
+        """Make room for `records` records, as pixels or, float32, as pixels / 255."""
+        return Room(records, self._layout.image_bytes, dtype)
+
+    def new_epoch(self) -> None:
+        """Look again whether the shards are still those that were opened."""
+        self._fetcher.new_epoch()
+        self._files.new_epoch()
+
+    def advise(self, ids: NDArray[np.int64]) -> None:
+        """Let the kernel begin to read the records `ids`."""
+        self._fetcher.advise(ids)
+
+    def fetch(self, ids: NDArray[np.int64], room: Room) -> NDArray[np.int64]:
+        """Read the records `ids` into the first rows of `room`; returns their integers."""
+        integers = np.empty((len(ids), len(self._layout.labels) + 1), dtype=np.int64)
+        began = time.perf_counter()
+        for first in range(0, len(ids), self._files.most):
+            part = slice(first, first + self._files.most)
+            if not self._read(ids[part], room.array[part], integers[part]):
+                return self._fetch_slowly(ids, room)
+        if self._slow:
+            self._slow -= 1
+        elif time.perf_counter() - began > _SLOW * len(ids):
+            self._slow = _AGAIN
+        return integers
+
+    def fetch_run(self, first: int, pixels: NDArray[np.uint8], integers: NDArray[np.int64]) -> None:
+        """Fill `pixels` and `integers` with neighbours."""
+        self._fetcher.fetch_run(first, pixels, integers)
+
+    def _read(
+        self, ids: NDArray[np.int64], images: NDArray[np.generic], out: NDArray[np.int64]
+    ) -> bool:
+        """Read records; returns whether all is well."""
+        assert core is not None
+        files = self._files.locate(ids)
+        wrong: int = core.read(
+            self._core_layout,
+            files.descriptors,
+            files.offsets,
+            None if self._slow else files.addresses,
+            images,
+            images.dtype == np.float32,
+            out,
+            np.empty(len(ids), dtype=np.int64),
+            self._verify,
+        )
+        return wrong == 0
+
+    def _fetch_slowly(self, ids: NDArray[np.int64], room: Room) -> NDArray[np.int64]:
+        slot = self._fetcher.room(len(ids))
+        integers = self._fetcher.fetch(ids, slot)
+        if room.array.dtype == np.float32:
+            np.divide(slot.array, np.float32(255), out=room.array[: len(ids)])
+        else:
+            room.array[: len(ids)] = slot.array
+        return integers

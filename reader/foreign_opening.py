@@ -1,0 +1,78 @@
+"""Opening shards that others wrote: features from the first record, places from the indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from reader.decode import image_shape, is_encoded
+from reader.foreign_layout import ForeignLayout, choose_image, choose_labels, image_of
+from reader.set_options import SetOptions
+from reader.shard_index import index_shards
+from reader.shardset import ShardSet
+from shardio.errors import DatasetError, FormatError, OptionError
+from shardio.format.example import Feature, parse_example
+from shardio.format.manifest import Label
+from shardio.storage import FileInfo
+
+
+def open_foreign(files: list[FileInfo], first: bytes, options: SetOptions) -> ShardSet:
+    """Open shards by index; `first` is the first record of the first one, and none is empty.
+
+    What the first record holds is looked at before the shards are read for their indexes.
+    """
+    path = files[0].path
+    try:
+        features = parse_example(first)
+    except FormatError as error:
+        raise DatasetError(f"{path}: record 0 cannot be read: {error}") from error
+    try:
+        image = choose_image(features, options.image)
+        labels = choose_labels(features, options.labels)
+        counts = options.class_counts(len(labels))
+        shape, encoded = _shape(features, image, options.shape)
+    except OptionError as error:
+        raise OptionError(f"{path}: {error}") from error
+    except FormatError as error:
+        raise DatasetError(f"{path}: record 0: {error}") from error
+    shards = index_shards(files)
+    records = sum(shard.records for shard in shards)
+    layout = ForeignLayout(
+        image,
+        labels,
+        shape,
+        encoded,
+        record_bytes=-(-sum(shard.index.end for shard in shards) // records),
+        index_bytes=sum(shard.index.offsets.nbytes for shard in shards),
+    )
+    heads = tuple(map(Label, labels, counts))
+    return ShardSet(shards, layout, shape, heads, None, ())
+
+
+def _shape(
+    features: Mapping[str, Feature], image: str, shape: tuple[int, int, int] | None
+) -> tuple[tuple[int, int, int], bool]:
+    """Return the shape of the images, and whether they are encoded."""
+    data = image_of(features, image)
+    if shape is not None and (shape[2] != 3 or min(shape) < 1):
+        raise OptionError(f"shape must be (height, width, 3), not {shape}")
+    size = None if shape is None else shape[0] * shape[1] * shape[2]
+    # Pixels may begin with any bytes, so that a length that fits says more than they do.
+    if is_encoded(data) and len(data) != size:
+        found = image_shape(data)
+        if shape not in (None, found):
+            raise OptionError(
+                f"the images are {found[0]}x{found[1]} (height x width), not {shape}; without "
+                "shape= that of the first one is taken"
+            )
+        return found, True
+    if shape is None:
+        raise OptionError(
+            f"feature {image!r} has {len(data)} bytes and is no PNG, JPEG or WebP; if these are "
+            "raw pixels, give their shape: shape=(height, width, 3), or --shape HxWx3"
+        )
+    if len(data) != size:
+        raise OptionError(
+            f"images of shape {shape} have {size} bytes, feature {image!r} has {len(data)}, and is "
+            "no PNG, JPEG or WebP"
+        )
+    return shape, False

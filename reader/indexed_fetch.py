@@ -1,0 +1,219 @@
+"""Records of any size by number: found by their index, parsed, and their images decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reader.decode import decode
+from reader.decode_threads import DECODERS, DecodeThreads
+from reader.foreign_layout import ForeignLayout
+from reader.pool import Room
+from reader.shard_files import ShardFiles
+from reader.shard_index import IndexedShard, beside
+from reader.skipped import SKIPPED, Skipped
+from shardio.errors import CorruptRecordError, DatasetError, FormatError
+from shardio.format.example import parse_example
+from shardio.format.framing import FOOTER_BYTES, HEADER_BYTES, masked_crc, parse_header
+from shardio.storage import RangeReader
+
+# Neighbours that are read with one call: what a disk gives in the time of a seek.
+RUN_BYTES = 1 << 20
+# Below this size, some 128x170 pixels, threads get in each other's way: an image is decoded sooner
+# than the interpreter's lock is handed over. Twice that size they gain a third (tried with two
+# processors and JPEG of 32x128 to 640x480).
+_THREADED_BYTES = 1 << 16
+
+# The records that could not be used: the row of each, and why.
+Faults = list[tuple[int, CorruptRecordError]]
+
+
+class IndexedFetcher:
+    """Reads records of a list of shards, from any number of threads.
+
+    With `skipped` a record that cannot be used is counted there, and another one of the same call
+    takes its place.
+    """
+
+    scales = False
+    in_blocks = True
+
+    def __init__(
+        self,
+        shards: Sequence[IndexedShard],
+        layout: ForeignLayout,
+        *,
+        verify: bool,
+        skipped: Skipped | None = None,
+    ) -> None:
+        self._shards = tuple(shards)
+        self._layout = layout
+        self._verify = verify
+        self._skipped = skipped
+        self._files = ShardFiles(shards, self._touch)
+        self._threads = DecodeThreads()
+
+    def room(self, records: int, dtype: str = "uint8") -> Room:
+        """Make room for `records` records."""
+        return Room(records, self._layout.image_bytes, dtype)
+
+    def new_epoch(self) -> None:
+        """Look again whether the shards are still those that were opened."""
+        self._files.new_epoch()
+
+    def advise(self, ids: NDArray[np.int64]) -> None:
+        """Let storage begin to read the records `ids`: a call for each run of neighbours."""
+        for number, place, rows in self._runs(ids, slice(0, len(ids))):
+            start, stop = self._range(number, place, rows.stop - rows.start)
+            self._files.get(number).reader.advise(start, stop - start)
+
+    def fetch(self, ids: NDArray[np.int64], room: Room) -> NDArray[np.int64]:
+        """Read the records `ids` into the first rows of `room`.
+
+        Returns their integers, (records, heads + 1), the last one the row. Raises
+        CorruptRecordError for the first record that cannot be used.
+        """
+        integers = np.empty((len(ids), len(self._layout.labels) + 1), dtype=np.int64)
+        faults = self._read(ids, room.array, integers)
+        if faults:
+            wrong = {row for row, _ in faults}
+            good = next((row for row in range(len(ids)) if row not in wrong), None)
+            for row, fault in faults:
+                self._skip(fault)
+                if good is None:
+                    raise fault
+                room.array[row], integers[row] = room.array[good], integers[good]
+        return integers
+
+    def fetch_run(self, first: int, pixels: NDArray[np.uint8], integers: NDArray[np.int64]) -> None:
+        """Fill `pixels` and `integers` with neighbours; the row of a skipped one is SKIPPED."""
+        for row, fault in self._read(np.arange(first, first + len(pixels)), pixels, integers):
+            self._skip(fault)
+            integers[row] = 0
+            integers[row, -1] = SKIPPED
+
+    def _skip(self, fault: CorruptRecordError) -> None:
+        if self._skipped is None:
+            raise fault
+        self._skipped.add(str(fault))
+
+    def _read(
+        self, ids: NDArray[np.int64], pixels: NDArray[np.uint8], integers: NDArray[np.int64]
+    ) -> Faults:
+        """Fill the rows of `pixels` and `integers`; returns what went wrong, by row."""
+        threaded = self._layout.encoded and self._layout.image_bytes >= _THREADED_BYTES
+        size = -(-len(ids) // (2 * DECODERS)) if threaded else len(ids)
+        rows = [slice(at, min(at + size, len(ids))) for at in range(0, len(ids), max(1, size))]
+        work = partial(self._read_rows, ids, pixels, integers)
+        return [fault for faults in self._threads.map(work, rows) for fault in faults]
+
+    def _read_rows(
+        self,
+        ids: NDArray[np.int64],
+        pixels: NDArray[np.uint8],
+        integers: NDArray[np.int64],
+        part: slice,
+    ) -> Faults:
+        faults: Faults = []
+        for number, place, rows in self._runs(ids, part):
+            shard = self._shards[number]
+            count = rows.stop - rows.start
+            offsets = shard.index.offsets[place : place + count + 1].tolist()
+            start = offsets[0]
+            data = np.empty(offsets[-1] - start, dtype=np.uint8).data
+            got = self._files.get(number).read_into(start, [data], len(data))
+            if got != len(data):
+                raise DatasetError(
+                    f"{shard.path} ends at byte {start + got}: it was cut while it was read"
+                )
+            for row, (at, end) in zip(range(rows.start, rows.stop), pairwise(offsets), strict=True):
+                record = data[at - start : end - start]
+                try:
+                    integers[row] = self._take(record, int(ids[row]), pixels[row])
+                except FormatError as error:
+                    faults.append((row, _fault(shard, place + row - rows.start, at, error)))
+        return faults
+
+    def _take(self, record: memoryview, number: int, pixels: NDArray[np.uint8]) -> list[int]:
+        """Take the pixels and the integers from a whole record."""
+        layout = self._layout
+        data = record[HEADER_BYTES:-FOOTER_BYTES]
+        if parse_header(bytes(record[:HEADER_BYTES])) != len(data):
+            raise FormatError("its length or the CRC of its length is damaged")
+        if self._verify:
+            stored = int.from_bytes(record[-FOOTER_BYTES:], "little")
+            found = masked_crc(data)
+            if stored != found:
+                raise FormatError(f"the CRC of its data is {found:08x}, but {stored:08x} is stored")
+        features = parse_example(data, layout.names)
+        integers = layout.integers_of(features, number)
+        image = layout.image_of(features)
+        if layout.encoded:
+            decode(image, pixels.reshape(layout.shape))
+        elif len(image) != layout.image_bytes:
+            raise FormatError(
+                f"its image has {len(image)} bytes, but those of the set have {layout.image_bytes}"
+            )
+        else:
+            pixels[:] = np.frombuffer(image, dtype=np.uint8)
+        return integers
+
+    def _runs(self, ids: NDArray[np.int64], part: slice) -> Iterator[tuple[int, int, slice]]:
+        """Cut a part of the rows into runs of neighbours: yield shard, first record in it, rows."""
+        numbers, places = self._files.locate(ids[part])
+        edges = np.flatnonzero((np.diff(places) != 1) | (np.diff(numbers) != 0)) + 1
+        for first, last in pairwise([0, *edges.tolist(), len(numbers)]):
+            number, place, row = int(numbers[first]), int(places[first]), part.start + first
+            for count in self._cut(number, place, last - first):
+                yield number, place, slice(row, row + count)
+                place, row = place + count, row + count
+
+    def _cut(self, number: int, place: int, count: int) -> Iterator[int]:
+        """Cut neighbours so that each piece is one record, or at most RUN_BYTES long."""
+        while count:
+            start, stop = self._range(number, place, count)
+            piece = count
+            if stop - start > RUN_BYTES and count > 1:
+                ends = self._shards[number].index.offsets[place + 1 : place + count + 1]
+                piece = max(1, int(np.searchsorted(ends, start + RUN_BYTES, side="right")))
+            yield piece
+            place, count = place + piece, count - piece
+
+    def _range(self, number: int, place: int, count: int) -> tuple[int, int]:
+        offsets = self._shards[number].index.offsets
+        return int(offsets[place]), int(offsets[place + count])
+
+    def _touch(self, number: int, reader: RangeReader) -> None:
+        """Hold the index, and the manifest if there is one, against the ends of a shard."""
+        shard = self._shards[number]
+        crcs = (
+            (None, None) if shard.entry is None else (shard.entry.first_crc, shard.entry.last_crc)
+        )
+        for record, crc in zip((0, shard.records - 1), crcs, strict=True):
+            start, stop = self._range(number, record, 1)
+            header, footer = bytearray(HEADER_BYTES), bytearray(FOOTER_BYTES)
+            reader.read_into(start, [memoryview(header)], HEADER_BYTES)
+            reader.read_into(stop - FOOTER_BYTES, [memoryview(footer)], FOOTER_BYTES)
+            length = parse_header(bytes(header))
+            if length is not None and start + HEADER_BYTES + length + FOOTER_BYTES != stop:
+                raise DatasetError(
+                    f"{shard.path}: record {record} at byte {start} is not as long as its index "
+                    f"says: the index is of another file; remove {beside(shard.path)}"
+                )
+            stored = int.from_bytes(footer, "little")
+            if crc not in (None, stored) and self._skipped is None:
+                raise DatasetError(
+                    f"{shard.path} is not the shard that dataset.json describes: record {record} "
+                    f"at byte {start} has CRC {stored:08x}, not {crc:08x}. It was replaced, or "
+                    "belongs to another conversion"
+                )
+
+
+def _fault(shard: IndexedShard, record: int, at: int, error: FormatError) -> CorruptRecordError:
+    fault = CorruptRecordError(f"{shard.path}: record {record} at byte {at}: {error}")
+    fault.__cause__ = error
+    return fault

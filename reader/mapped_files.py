@@ -1,0 +1,95 @@
+"""The shards of a set as descriptors and memory maps, for compiled code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reader.maps import Maps
+from reader.open_files import OpenFile
+from reader.shard_files import ShardFiles
+from shardio.storage.local import LocalRanges
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where records are: files (int32), bytes in them, and addresses in maps, or None for all.
+
+    As long as this lives the files stay open, and mapped.
+    """
+
+    descriptors: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    addresses: NDArray[np.int64] | None
+    files: Files
+
+
+class Files:
+    """Files that are open together, by the number of the shard."""
+
+    def __init__(self, shards: int) -> None:
+        self.descriptors = np.full(shards, -1, dtype=np.int32)
+        self.addresses = np.zeros(shards, dtype=np.int64)
+        self.held: list[OpenFile] = []
+
+
+class MappedFiles:
+    """Opens the files of `shards` as they are asked for, at most `most` at once.
+
+    With more shards than may be open none is mapped: a map per read would cost more than it saves.
+    """
+
+    def __init__(self, shards: ShardFiles, stride: int, maps: Maps) -> None:
+        self.most = shards.most
+        self._shards = shards
+        self._stride = stride
+        self._maps = maps
+        self._mapped = len(shards.shards) <= shards.most
+        self._files = Files(len(shards.shards))
+        self._checked = np.zeros(len(shards.shards), dtype=bool)
+        self._lock = Lock()
+
+    def new_epoch(self) -> None:
+        """Let every shard be looked at again when it is touched next."""
+        self._checked = np.zeros(len(self._checked), dtype=bool)
+
+    def locate(self, ids: NDArray[np.int64]) -> Places:
+        """Find the places of at most `most` records."""
+        numbers, records = self._shards.locate(ids)
+        files = self._files
+        if not self._checked[numbers].all() or (files.descriptors[numbers] < 0).any():
+            files = self._open(np.unique(numbers).tolist())
+        offsets = records * self._stride
+        addresses = None
+        if self._mapped:
+            bases = files.addresses[numbers]
+            # All or none: one that cannot be mapped is of a file system where none can.
+            addresses = bases + offsets if bases.all() else None
+        return Places(files.descriptors[numbers], offsets, addresses, files)
+
+    def _open(self, numbers: list[int]) -> Files:
+        """Make sure that shards are open and still the same."""
+        with self._lock:
+            files = self._files
+            fresh = [number for number in numbers if files.descriptors[number] < 0]
+            if len(files.held) + len(fresh) > self.most:
+                # Whoever reads from the old ones still holds them.
+                files, fresh = Files(len(self._shards.shards)), numbers
+            for number in numbers:
+                file = self._shards.get(number)
+                self._checked[number] = True
+                if number in fresh:
+                    self._add(files, number, file)
+            self._files = files
+            return files
+
+    def _add(self, files: Files, number: int, file: OpenFile) -> None:
+        descriptor = file.reader.fileno() if isinstance(file.reader, LocalRanges) else -1
+        if self._mapped and descriptor >= 0:
+            size = self._shards.shards[number].records * self._stride
+            files.addresses[number] = self._maps.address(number, descriptor, size)
+        files.descriptors[number] = descriptor
+        files.held.append(file)

@@ -1,0 +1,59 @@
+"""What the user says of shards that no dataset.json describes."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shardio.errors import OptionError
+
+
+@dataclass(frozen=True)
+class SetOptions:
+    """Shape of the images, classes of the heads, and the features that hold both; None is not said.
+
+    `classes` is one number for all heads, or one for each.
+    """
+
+    shape: tuple[int, int, int] | None = None
+    classes: int | Sequence[int] | None = None
+    image: str | None = None
+    labels: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            if self.shape is not None:
+                height, width, channels = map(operator.index, self.shape)
+                object.__setattr__(self, "shape", (height, width, channels))
+            if isinstance(self.classes, Sequence):
+                object.__setattr__(self, "classes", tuple(map(operator.index, self.classes)))
+            elif self.classes is not None:
+                object.__setattr__(self, "classes", operator.index(self.classes))
+        except (TypeError, ValueError) as error:
+            raise OptionError(
+                "shape must be (height, width, 3), and classes one number or one for each head: "
+                f"{self.shape}, {self.classes}"
+            ) from error
+        if isinstance(self.labels, str):
+            object.__setattr__(self, "labels", (self.labels,))
+        elif self.labels is not None:
+            object.__setattr__(self, "labels", tuple(self.labels))
+
+    @property
+    def given(self) -> list[str]:
+        """The names of what was said."""
+        return [name for name, value in vars(self).items() if value is not None]
+
+    @property
+    def of_features(self) -> bool:
+        """Whether features were named, as those of a set of others have to be."""
+        return self.image is not None or self.labels is not None
+
+    def class_counts(self, heads: int) -> list[int]:
+        """Return the number of classes of every head; 0 stands for not known."""
+        classes = self.classes or 0
+        counts = list(classes) if isinstance(classes, Sequence) else [classes] * heads
+        if len(counts) != heads or min(counts, default=0) < 0:
+            raise OptionError(f"classes must be one number, or one for each of {heads} heads")
+        return counts

@@ -1,0 +1,156 @@
+"""The indexes of shards: found beside them or in a cache, or made by reading the shards once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import uuid
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from reader.find import folder_of, name_of
+from reader.index_pass import make_index, unwatched
+from reader.shard_files import ShardFile
+from shardio.errors import FormatError, OutputError, StorageError
+from shardio.format.index import ShardIndex
+from shardio.format.naming import INDEX_SUFFIX
+from shardio.storage import FileInfo, storage_for
+from shardio.storage.chooser import join, scheme_of
+
+_THREADS = 8
+
+_T = TypeVar("_T")
+
+
+class IndexNotKeptWarning(UserWarning):
+    """An index could be written nowhere; it is made anew each time the shards are opened."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexedShard(ShardFile):
+    """A shard whose records are found by an index."""
+
+    index: ShardIndex = field(compare=False, repr=False)
+
+
+def index_shards(
+    files: Sequence[FileInfo],
+    progress: Callable[[int], object] = unwatched,
+    *,
+    trusted: bool = False,
+) -> tuple[IndexedShard, ...]:
+    """Find or make the index of every shard, several at once.
+
+    `progress` is told the bytes of the shards that were done, by any of the threads. With `trusted`
+    an index beside a shard may be older than it. Raises CorruptRecordError for a damaged length and
+    DatasetError for a shard that was cut.
+    """
+
+    def shard(info: FileInfo) -> IndexedShard:
+        index = find_index(info, trusted=trusted)
+        if index is None:
+            index = make_index(info, progress)
+            keep_index(info, index)
+        else:
+            progress(info.size)
+        return IndexedShard(info.path, len(index), None, info.identity, index=index)
+
+    return tuple(in_threads(shard, files))
+
+
+def in_threads(work: Callable[[FileInfo], _T], files: Sequence[FileInfo]) -> list[_T]:
+    """Do some work for every shard, several at once; the first error ends it."""
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="shardio-index") as threads:
+        waiting = [threads.submit(work, info) for info in files]
+        try:
+            return [future.result() for future in waiting]
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)
+
+
+def beside(path: str) -> str:
+    """Return where the index of a shard lies: beside it."""
+    return path + INDEX_SUFFIX
+
+
+def find_index(info: FileInfo, *, trusted: bool = False) -> ShardIndex | None:
+    """Return the index of a shard from beside it or from the cache, None where none fits."""
+    index = read_index(info, beside(info.path), trusted=trusted)
+    # The name of a cached one says of what it is the index.
+    return read_index(info, _cached(info), trusted=True) if index is None else index
+
+
+def read_index(info: FileInfo, path: str, *, trusted: bool = False) -> ShardIndex | None:
+    """Read the index at `path`; None where it is not there, or not that of the shard.
+
+    One that is older than its shard is made anew, unless it is `trusted`.
+    """
+    try:
+        if not trusted and _is_newer(info.path, path):
+            return None
+        with storage_for(path).open_stream(path) as stream:
+            index = ShardIndex.from_text(stream.read(), path)
+    except (StorageError, FormatError):
+        return None
+    return index if index.end == info.size else None
+
+
+def _is_newer(shard: str, index: str) -> bool:
+    """Whether a shard was written to after its index; of remote ones that is not known."""
+    if scheme_of(shard) is not None or scheme_of(index) is not None:
+        return False
+    try:
+        return os.stat(shard).st_mtime_ns > os.stat(index).st_mtime_ns
+    except OSError:
+        return True
+
+
+def keep_index(info: FileInfo, index: ShardIndex) -> None:
+    """Write an index beside its shard or, where that cannot be, into the cache."""
+    try:
+        write_index(beside(info.path), index)
+    except (StorageError, OutputError) as error:
+        try:
+            path = _cached(info)
+            write_index(path, index)
+            _drop_older(path)
+        except (StorageError, OutputError) as second:
+            warnings.warn(
+                f"the index of {info.path} can be kept neither beside it ({error}) nor in the "
+                f"cache ({second}); it is made anew each time",
+                IndexNotKeptWarning,
+                stacklevel=2,
+            )
+
+
+def write_index(path: str, index: ShardIndex) -> None:
+    """Write an index, whole or not at all."""
+    attempt = f"{os.getpid()}-{threading.get_ident()}-{uuid.uuid4().hex[:8]}"
+    with storage_for(path).publish(path, attempt=attempt) as file:
+        file.write(index.to_text())
+
+
+def _cached(info: FileInfo) -> str:
+    """Return where the index of a shard is cached: by its path and its identity."""
+    # An empty or relative XDG_CACHE_HOME counts as none, as the specification says.
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(cache):
+        cache = os.path.join(os.path.expanduser("~"), ".cache")
+    identity = f"{info.identity}:{info.size}"
+    return join(cache, "shardio", "index", f"{_hash(info.path)}-{_hash(identity)}{INDEX_SUFFIX}")
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:24]
+
+
+def _drop_older(path: str) -> None:
+    """Remove the cached indexes of what the shard was before."""
+    start = name_of(path).partition("-")[0]
+    for info in storage_for(path).list(folder_of(path)):
+        if info.path != path and name_of(info.path).startswith(f"{start}-"):
+            storage_for(path).delete(info.path)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shardio.errors import FormatError
+from shardio.format.index import ShardIndex
+
+SIZES = st.lists(st.integers(16, 300) | st.integers(16, 2**40), max_size=20)
+
+
+def of_sizes(sizes: list[int]) -> ShardIndex:
+    return ShardIndex.of_offsets(np.cumsum([0, *sizes], dtype=np.int64))
+
+
+@given(SIZES)
+def test_what_was_written_is_read(sizes: list[int]) -> None:
+    index = of_sizes(sizes)
+    assert len(index) == len(sizes)
+    assert index.end == sum(sizes)
+    for again in (ShardIndex.from_text(index.to_text(), "a"), pickle.loads(pickle.dumps(index))):
+        assert again.offsets.tolist() == index.offsets.tolist()
+        assert again.offsets.dtype == index.offsets.dtype
+
+
+def test_the_bytes_are_those_of_nvidia_dali() -> None:
+    # DALI's tfrecord2idx wrote this for three records of 100, 0 and 7 bytes.
+    assert of_sizes([116, 16, 23]).to_text() == b"0 116\n116 16\n132 23\n"
+    assert of_sizes([]).to_text() == b""
+
+
+@pytest.mark.parametrize(("end", "size"), [(2**32 - 1, 4), (2**32, 8)])
+def test_a_record_takes_four_bytes_where_that_is_enough(end: int, size: int) -> None:
+    assert of_sizes([16, end - 16]).offsets.itemsize == size
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"0 20", "line 1 is not `offset size`"),
+        (b"0 20\n20 2", "line 2 is not"),
+        (b"0 20\n\n", "line 2 is not"),
+        (b"0 20\r\n", "line 1 is not"),
+        (b" 0 20\n", "line 1 is not"),
+        (b"0  20\n", "line 1 is not"),
+        (b"0 20 20\n", "line 1 is not"),
+        (b"-0 20\n", "line 1 is not"),
+        (b"0 1e3\n", "line 1 is not"),
+        (b"0 9999999999999999999\n", "line 1 is not"),
+        (b"\xff\x00", "line 1 is not"),
+        (b"1 20\n", "line 1 says 20 bytes from 1 on, but the record before it ends at 0"),
+        (b"0 20\n21 20\n", "line 2 says 20 bytes from 21 on, but .* ends at 20"),
+        (b"0 20\n0 20\n", "line 2 says 20 bytes from 0 on, but .* ends at 20"),
+        (b"0 20\n20 15\n", "line 2 says 15 bytes, less than the framing takes"),
+    ],
+)
+def test_what_is_no_index_is_refused(text: bytes, words: str) -> None:
+    with pytest.raises(FormatError, match=f"^here.idx: {words}"):
+        ShardIndex.from_text(text, "here.idx")
+
+
+@given(SIZES.filter(bool), st.data())
+def test_a_cut_index_is_refused_or_shorter(sizes: list[int], data: st.DataObject) -> None:
+    text = of_sizes(sizes).to_text()
+    cut = text[: data.draw(st.integers(0, len(text) - 1))]
+    try:
+        assert ShardIndex.from_text(cut, "a").end < sum(sizes)
+    except FormatError:
+        assert not cut.endswith(b"\n")

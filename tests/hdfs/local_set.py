@@ -1,0 +1,97 @@
+"""A set converted on local disk, and what the same conversion must give on HDFS."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from converter import ConvertOptions, Summary, convert
+from converter.run import NoProgress
+from reader import open_shards
+from shardio.format.transform import Transform
+from tests.converter.inputs import write_csv, write_images
+from tests.hdfs.place import HdfsPlace
+
+
+@dataclass(frozen=True)
+class LocalSet:
+    """A table, the options of a conversion, and the folder that it made."""
+
+    table: Path
+    options: ConvertOptions
+    folder: Path
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of every file by its name."""
+        return {path.name: digest(path.read_bytes()) for path in sorted(self.folder.iterdir())}
+
+    def again(self, shards: int, folder: Path) -> LocalSet:
+        """Return the same rows in another number of shards."""
+        options = replace(self.options, shards=shards)
+        convert(str(self.table), str(folder), options, engine="inline")
+        return LocalSet(self.table, options, folder)
+
+    def convert(self, out: str, do: Callable[[], object] | None = None, **options: Any) -> Summary:
+        """Convert to another place; `do` is called once, in the middle of the second half."""
+        progress = NoProgress() if do is None else Once(do)
+        return convert(
+            str(self.table), out, self.options, progress=progress, **{"engine": "inline", **options}
+        )
+
+
+class Once(NoProgress):
+    """Calls a function once, when most images are done."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self._do: Callable[[], object] | None = do
+        self._left = 0
+
+    def begin(self, rows: int, done: int, rejected: int) -> None:
+        self._left = (rows - done) * 5 // 8
+
+    def advance(self, images: int, bytes_read: int, rejected: int) -> None:
+        self._left -= images
+        if self._left <= 0 and self._do is not None:
+            do, self._do = self._do, None
+            do()
+
+
+def make_set(folder: Path, rows: int, shards: int, size: int) -> LocalSet:
+    """Convert a new table of `rows` rows, one of them a reject, to square images of `size`."""
+    names = write_images(folder / "images", 6, (60, 40))
+    lines = [[f"images/{names[row % 6]}", row % 50, row % 7] for row in range(rows)]
+    lines[rows // 2][0] = "images/nowhere.png"
+    table = write_csv(folder / "labels.csv", ["path", "y0", "y1"], lines)
+    options = ConvertOptions(Transform(None, (size, size)), shards=shards)
+    convert(str(table), str(folder / "shards"), options, engine="inline")
+    return LocalSet(table, options, folder / "shards")
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def digests(place: HdfsPlace) -> dict[str, str]:
+    """Return the SHA-256 of all files below a folder, hidden ones too, as Hadoop reads them."""
+    return {name: digest(place.read(name)) for name in place.names()}
+
+
+def stream_digest(batches: Iterable[Any], at: int = -1, do: Callable[[], object] = int) -> str:
+    """Return the SHA-256 of everything in some batches; before batch `at`, `do` is called."""
+    found = hashlib.sha256()
+    for number, (x, ys, rows) in enumerate(batches):
+        if number == at:
+            do()
+        for array in (x, *ys, rows):
+            found.update(array.tobytes())
+    return found.hexdigest()
+
+
+def read(folder: str | Path, **options: Any) -> Iterable[Any]:
+    """Return the batches of a set, with their rows."""
+    shards = open_shards(str(folder), split="train")
+    return shards.batches(**{"batch_size": 16, "rows": True, "dtype": "uint8", **options})
