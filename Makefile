@@ -16,7 +16,7 @@ ARGS ?=
 DATANODES ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help shards train hdfs hdfs-stop test test-slow lint bench clean
+.PHONY: help shards train hdfs hdfs-stop test test-slow test-asan lint bench clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -41,6 +41,9 @@ test: $(VENV)/.dev ## run the tests but for the slow ones
 
 test-slow: $(VENV)/.dev ## run the slow tests
 	$(BIN)/python -m pytest -m slow
+
+test-asan: $(VENV)/.dev ## run the tests of the compiled core with AddressSanitizer
+	bash .ci/asan $(BIN)/python
 
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .

@@ -430,8 +430,8 @@ static void copy_mapped(const Job *job, size_t count, uint8_t *margin, uint8_t *
         memcpy(margin + layout->head, record + layout->head + layout->image, rest);
         atomic_signal_fence(memory_order_seq_cst);
         guard.low = guard.high = 0;
-        /* Within its last page a file that was cut reads as zeros. */
-        if (!job->verify && load32(margin + layout->head + layout->tail) == 0)
+        /* Within its last page a file that was cut reads as zeros, up to the record's last byte. */
+        if (!job->verify && margin[layout->head + rest - 1] == 0)
             job->faults[i] = UNREAD;
         else
             finish(job, i, margin, pixels, margin + layout->head, crc);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from array import array
 from collections.abc import Callable
 
@@ -33,7 +34,8 @@ def make_index(info: FileInfo, progress: Callable[[int], object] = unwatched) ->
     reader = storage_for(info.path).open_ranges(info.path)
     try:
         block, start = memoryview(b""), 0
-        buffer = memoryview(bytearray(min(_READ_BYTES, info.size)))
+        # A map of its own: what an allocator gets back it keeps, for each of the threads.
+        buffer = memoryview(mmap.mmap(-1, max(1, min(_READ_BYTES, info.size))))
         while (at := offsets[-1]) < info.size:
             if at + HEADER_BYTES > start + len(block):
                 progress(at - start)

@@ -155,6 +155,19 @@ def test_it_reads_what_was_written_and_finds_any_damage(
     assert read.wrong == scaled.wrong == sum(bad)
 
 
+@pytest.mark.parametrize("image_bytes", [1, 700, 90_000])
+@pytest.mark.parametrize("scaled", [True, False])
+def test_runs_longer_than_one_call_takes(tmp_path: Path, image_bytes: int, scaled: bool) -> None:
+    layout = RecordLayout(image_bytes, ("y0", "y1"))
+    path = tmp_path / "shard"
+    path.write_bytes(records_of(layout, 25 if image_bytes > 1000 else 1100, 1))
+    whole = np.fromfile(path, dtype=np.uint8).reshape(-1, layout.stride)
+    read = Read(layout, str(path), range(len(whole)), scaled=scaled)
+    assert read.wrong == 0
+    pixels = whole[:, layout.image_offset :][:, :image_bytes]
+    assert (read.images == (pixels / np.float32(255) if scaled else pixels)).all()
+
+
 @LAW
 @given(
     layout=LAYOUTS,
