@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from converter.patience import patiently
 from shardio.errors import ManifestError, MissingFileError, OutputError
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.manifest import Manifest
@@ -55,9 +56,14 @@ class OutputFolder:
 
     def write(self, name: str, data: bytes, *, overwrite: bool = True) -> None:
         """Publish a small file."""
-        attempt = secrets.token_hex(6)
-        with self._storage.publish(self._path(name), attempt=attempt, overwrite=overwrite) as file:
-            file.write(data)
+
+        def publish() -> None:
+            attempt = secrets.token_hex(6)
+            path = self._path(name)
+            with self._storage.publish(path, attempt=attempt, overwrite=overwrite) as file:
+                file.write(data)
+
+        patiently(publish)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

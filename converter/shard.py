@@ -13,6 +13,7 @@ import crc32c
 import numpy as np
 from numpy.typing import NDArray
 
+from converter.patience import patiently
 from shardio.errors import (
     MissingFileError,
     ShardioError,
@@ -87,12 +88,35 @@ class ShardResult:
 ImageDone = Callable[[int, bool], None]
 
 
-def convert_shard(job: ShardJob, image_done: ImageDone) -> ShardResult:
+def convert_shard(
+    job: ShardJob, image_done: ImageDone, pause: Callable[[float], None] = time.sleep
+) -> ShardResult:
     """Make one shard and its done-record, and publish both.
 
-    Images that are missing, broken or too small are rejects. Storage errors are tried again, then
-    raised.
+    Images that are missing, broken or too small are rejects. A shard is begun anew while the
+    storage that it goes to is unavailable, after a `pause` of some seconds, which may raise to
+    stop as well. Other storage errors are tried again a few times, then raised.
     """
+    counted = 0
+
+    def attempt() -> ShardResult:
+        images = 0
+
+        def once(size: int, rejected: bool) -> None:
+            nonlocal images, counted
+            images += 1
+            if images > counted:
+                counted = images
+                image_done(size, rejected)
+            else:
+                pause(0)
+
+        return _make_shard(job, once)
+
+    return patiently(attempt, pause)
+
+
+def _make_shard(job: ShardJob, image_done: ImageDone) -> ShardResult:
     # A name that no other attempt at this shard has: engines may run the same job twice.
     attempt = secrets.token_hex(6)
     times = Times()

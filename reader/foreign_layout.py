@@ -113,14 +113,15 @@ def choose_image(features: Mapping[str, Feature], name: str | None) -> str:
     if name is not None:
         if name not in candidates:
             raise OptionError(
-                f"image={name!r} must name a bytes feature with one value; {found(features)}"
+                f"image={name!r} must name a bytes feature with one value; "
+                f"{list_features(features)}"
             )
         return name
     known = [key for key in candidates if key.lower() in _IMAGES]
     if len(known) != 1:
         raise OptionError(
             f"say which feature holds the image, {_example('image', known or candidates)}; "
-            f"{found(features)}"
+            f"{list_features(features)}"
         )
     return known[0]
 
@@ -133,7 +134,7 @@ def choose_labels(features: Mapping[str, Feature], names: Sequence[str] | None) 
         if wrong or len(set(names)) != len(names):
             raise OptionError(
                 "labels must name int64 features with one value, each once: "
-                f"{', '.join(map(str, wrong or names))}; {found(features)}"
+                f"{', '.join(map(str, wrong or names))}; {list_features(features)}"
             )
         return tuple(names)
     known = [key for key in candidates if key.lower() in _LABELS]
@@ -143,8 +144,8 @@ def choose_labels(features: Mapping[str, Feature], names: Sequence[str] | None) 
     if len(features) == 1:
         return ()
     raise OptionError(
-        f"say which features are the labels, {_example('labels', known or candidates)}, or labels=[] for "
-        f"none; {found(features)}"
+        f"say which features are the labels, {_example('labels', known or candidates)}, or "
+        f"labels=[] for none; {list_features(features)}"
     )
 
 
@@ -157,7 +158,7 @@ def _example(option: str, candidates: Sequence[str]) -> str:
     return f"e.g. {option}={name!r}" if option == "image" else f"e.g. {option}={[name]!r}"
 
 
-def found(features: Mapping[str, Feature]) -> str:
+def list_features(features: Mapping[str, Feature]) -> str:
     """List features with their kinds, for an error."""
     listed = [f"{name!r} ({describe(features[name])})" for name in sorted(features)[:_SHOWN]]
     if len(features) > _SHOWN:

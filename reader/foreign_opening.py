@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from reader.decode import image_shape, is_encoded
 from reader.foreign_layout import ForeignLayout, choose_image, choose_labels, image_of
 from reader.set_options import SetOptions
-from reader.shard_index import index_shards
+from reader.shard_index import IndexedShard, index_shards
 from reader.shardset import ShardSet
 from shardio.errors import DatasetError, FormatError, OptionError
 from shardio.format.example import Feature, parse_example
@@ -35,17 +36,16 @@ def open_foreign(files: list[FileInfo], first: bytes, options: SetOptions) -> Sh
     except FormatError as error:
         raise DatasetError(f"{path}: record 0: {error}") from error
     shards = index_shards(files)
+    layout = measured(ForeignLayout(image, labels, shape, encoded), shards)
+    return ShardSet(shards, layout, shape, tuple(map(Label, labels, counts)), None, ())
+
+
+def measured(layout: ForeignLayout, shards: Sequence[IndexedShard]) -> ForeignLayout:
+    """Return the layout with the sizes that the indexes of its shards tell."""
     records = sum(shard.records for shard in shards)
-    layout = ForeignLayout(
-        image,
-        labels,
-        shape,
-        encoded,
-        record_bytes=-(-sum(shard.index.end for shard in shards) // records),
-        index_bytes=sum(shard.index.offsets.nbytes for shard in shards),
-    )
-    heads = tuple(map(Label, labels, counts))
-    return ShardSet(shards, layout, shape, heads, None, ())
+    size = sum(shard.index.end for shard in shards)
+    index_bytes = sum(shard.index.offsets.nbytes for shard in shards)
+    return replace(layout, record_bytes=-(-size // max(1, records)), index_bytes=index_bytes)
 
 
 def _shape(
@@ -56,8 +56,8 @@ def _shape(
     if shape is not None and (shape[2] != 3 or min(shape) < 1):
         raise OptionError(f"shape must be (height, width, 3), not {shape}")
     size = None if shape is None else shape[0] * shape[1] * shape[2]
-    # Pixels may begin with any bytes, so that a length that fits says more than they do.
-    if is_encoded(data) and len(data) != size:
+    # Pixels may begin as a file does; then their number is that of the shape.
+    if is_encoded(data) and (len(data) != size or _is_of(data, shape)):
         found = image_shape(data)
         if shape not in (None, found):
             raise OptionError(
@@ -76,3 +76,11 @@ def _shape(
             "no PNG, JPEG or WebP"
         )
     return shape, False
+
+
+def _is_of(data: memoryview, shape: tuple[int, int, int] | None) -> bool:
+    """Whether data are an encoded image of `shape`."""
+    try:
+        return image_shape(data) == shape
+    except FormatError:
+        return False

@@ -20,11 +20,11 @@ _READ_BYTES = 1 << 22
 _COMPRESSED = {b"\x1f\x8b": "GZIP", b"\x78\x01": "ZLIB", b"\x78\x9c": "ZLIB", b"\x78\xda": "ZLIB"}
 
 
-def unwatched(size: int) -> None:
-    """Take no notice of the progress."""
+# Is told how many bytes more were done.
+Progress = Callable[[int], object]
 
 
-def make_index(info: FileInfo, progress: Callable[[int], object] = unwatched) -> ShardIndex:
+def make_index(info: FileInfo, progress: Progress) -> ShardIndex:
     """Read a shard from its start to its end and note where each record begins.
 
     The CRCs of the lengths are compared; those of the data are when records are read. What is

@@ -18,7 +18,13 @@ from reader.shard_index import IndexedShard, beside
 from reader.skipped import SKIPPED, Skipped
 from shardio.errors import CorruptRecordError, DatasetError, FormatError
 from shardio.format.example import parse_example
-from shardio.format.framing import FOOTER_BYTES, HEADER_BYTES, masked_crc, parse_header
+from shardio.format.framing import (
+    FOOTER_BYTES,
+    FRAMING_BYTES,
+    HEADER_BYTES,
+    masked_crc,
+    parse_header,
+)
 from shardio.storage import RangeReader
 
 # Neighbours that are read with one call: what a disk gives in the time of a seek.
@@ -188,24 +194,23 @@ class IndexedFetcher:
         return int(offsets[place]), int(offsets[place + count])
 
     def _touch(self, number: int, reader: RangeReader) -> None:
-        """Hold the index, and the manifest if there is one, against the ends of a shard."""
+        """Hold the first and the last record of a shard against its index and the manifest."""
         shard = self._shards[number]
-        crcs = (
-            (None, None) if shard.entry is None else (shard.entry.first_crc, shard.entry.last_crc)
-        )
+        entry = shard.entry
+        crcs = (None, None) if entry is None else (entry.first_crc, entry.last_crc)
         for record, crc in zip((0, shard.records - 1), crcs, strict=True):
             start, stop = self._range(number, record, 1)
-            header, footer = bytearray(HEADER_BYTES), bytearray(FOOTER_BYTES)
-            reader.read_into(start, [memoryview(header)], HEADER_BYTES)
-            reader.read_into(stop - FOOTER_BYTES, [memoryview(footer)], FOOTER_BYTES)
-            length = parse_header(bytes(header))
-            if length is not None and start + HEADER_BYTES + length + FOOTER_BYTES != stop:
+            data = np.zeros(stop - start, dtype=np.uint8).data
+            reader.read_into(start, [data], len(data))
+            length = parse_header(bytes(data[:HEADER_BYTES]))
+            if length is not None and length != len(data) - FRAMING_BYTES:
                 raise DatasetError(
                     f"{shard.path}: record {record} at byte {start} is not as long as its index "
                     f"says: the index is of another file; remove {beside(shard.path)}"
                 )
-            stored = int.from_bytes(footer, "little")
-            if crc not in (None, stored) and self._skipped is None:
+            stored = int.from_bytes(data[-FOOTER_BYTES:], "little")
+            # A damaged one is named, or skipped, when it is read.
+            if crc not in (None, stored) and masked_crc(data[HEADER_BYTES:-FOOTER_BYTES]) == stored:
                 raise DatasetError(
                     f"{shard.path} is not the shard that dataset.json describes: record {record} "
                     f"at byte {start} has CRC {stored:08x}, not {crc:08x}. It was replaced, or "

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 import uuid
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Event, Lock, get_ident
 from typing import TypeVar
 
 from reader.find import folder_of, name_of
-from reader.index_pass import make_index, unwatched
+from reader.index_pass import Progress, make_index
 from reader.shard_files import ShardFile
-from shardio.errors import FormatError, OutputError, StorageError
+from shardio.errors import FormatError, MissingFileError, OutputError, StorageError
 from shardio.format.index import ShardIndex
 from shardio.format.naming import INDEX_SUFFIX
 from shardio.storage import FileInfo, storage_for
@@ -37,38 +37,44 @@ class IndexedShard(ShardFile):
     index: ShardIndex = field(compare=False, repr=False)
 
 
-def index_shards(
-    files: Sequence[FileInfo],
-    progress: Callable[[int], object] = unwatched,
-    *,
-    trusted: bool = False,
-) -> tuple[IndexedShard, ...]:
+def index_shards(files: Sequence[FileInfo], *, trusted: bool = False) -> tuple[IndexedShard, ...]:
     """Find or make the index of every shard, several at once.
 
-    `progress` is told the bytes of the shards that were done, by any of the threads. With `trusted`
-    an index beside a shard may be older than it. Raises CorruptRecordError for a damaged length and
-    DatasetError for a shard that was cut.
+    With `trusted` an index beside a shard may be older than it. Raises CorruptRecordError for a
+    damaged length and DatasetError for a shard that was cut.
     """
 
-    def shard(info: FileInfo) -> IndexedShard:
+    def shard(info: FileInfo, progress: Progress) -> IndexedShard:
         index = find_index(info, trusted=trusted)
         if index is None:
             index = make_index(info, progress)
             keep_index(info, index)
-        else:
-            progress(info.size)
         return IndexedShard(info.path, len(index), None, info.identity, index=index)
 
-    return tuple(in_threads(shard, files))
+    return tuple(in_threads(shard, files, lambda size: None))
 
 
-def in_threads(work: Callable[[FileInfo], _T], files: Sequence[FileInfo]) -> list[_T]:
-    """Do some work for every shard, several at once; the first error ends it."""
+def in_threads(
+    work: Callable[[FileInfo, Progress], _T], files: Sequence[FileInfo], progress: Progress
+) -> list[_T]:
+    """Do some work for every shard, several at once; after the first error all of it ends.
+
+    The work tells the bytes that it has done, and `progress` is told them, one call at a time.
+    """
+    turn, ended = Lock(), Event()
+
+    def tell(size: int) -> None:
+        if ended.is_set():
+            raise CancelledError
+        with turn:
+            progress(size)
+
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="shardio-index") as threads:
-        waiting = [threads.submit(work, info) for info in files]
+        waiting = [threads.submit(work, info, tell) for info in files]
         try:
             return [future.result() for future in waiting]
         finally:
+            ended.set()
             threads.shutdown(wait=True, cancel_futures=True)
 
 
@@ -128,8 +134,15 @@ def keep_index(info: FileInfo, index: ShardIndex) -> None:
 
 
 def write_index(path: str, index: ShardIndex) -> None:
-    """Write an index, whole or not at all."""
-    attempt = f"{os.getpid()}-{threading.get_ident()}-{uuid.uuid4().hex[:8]}"
+    """Write an index, whole or not at all, but over nothing that is none."""
+    try:
+        with storage_for(path).open_stream(path) as stream:
+            ShardIndex.from_text(stream.read(), path)
+    except MissingFileError:
+        pass
+    except FormatError as error:
+        raise OutputError(f"{error}: it is no index of shards, and is left alone") from error
+    attempt = f"{os.getpid()}-{get_ident()}-{uuid.uuid4().hex[:8]}"
     with storage_for(path).publish(path, attempt=attempt) as file:
         file.write(index.to_text())
 

@@ -13,7 +13,8 @@ ShardioError
 ├── MissingExtraError (ImportError)     an optional package is not installed
 └── StorageError (OSError)              the storage failed
     ├── MissingFileError (FileNotFoundError)
-    └── UnusableFileError (PermissionError)  there, but not to be read: no permission, no file
+    ├── UnusableFileError (PermissionError)  there, but not to be read: no permission, no file
+    └── UnavailableError (ConnectionError)   a server is down or does not answer; it may come back
 
 Each also is the built-in that a caller would catch.
 """
@@ -73,3 +74,7 @@ class MissingFileError(StorageError, FileNotFoundError):
 
 class UnusableFileError(StorageError, PermissionError):
     """The path is there, but it may not be read, or it is no regular file."""
+
+
+class UnavailableError(StorageError, ConnectionError):
+    """A server of the storage is down or does not answer; another try may go well."""

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -123,6 +124,16 @@ class _Shared:
         self._counts[self._first + 1] += size
         self._counts[self._first + 2] += rejected
 
+    def pause(self, seconds: float) -> None:
+        """Sleep; raises StoppedError when the run is being stopped."""
+        end = time.monotonic() + seconds
+        while not self._stop.value:
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, _POLL_SECONDS))
+        raise StoppedError
+
     def take(self) -> tuple[int, int, int]:
         """Return images, bytes and rejects since the last call."""
         now = [sum(self._counts[kind::3]) for kind in range(3)]
@@ -156,4 +167,4 @@ def _die_with_parent() -> None:
 
 
 def _run_job(job: ShardJob) -> ShardResult:
-    return convert_shard(job, _shared.image_done)
+    return convert_shard(job, _shared.image_done, _shared.pause)

@@ -165,6 +165,19 @@ class Cluster:
         """Wait until all NameNodes that run are out of safe mode and know so many DataNodes."""
         self._wait(self.namenodes[0], self.is_live, count)
 
+    def wait_until_joined(self, server: Server) -> None:
+        """Wait until a DataNode that was started has told the NameNodes which blocks it has."""
+        self._wait(server, self._has_joined, server.name)
+
+    def _has_joined(self, name: str) -> bool:
+        found = self._bean(name, "DataNodeInfo", service="DataNode").get("BPServiceActorInfo")
+        actors: list[dict[str, str]] = json.loads(found or "[]")
+        # Until the first one it counts from 1970.
+        return bool(actors) and all(
+            actor["ActorState"] == "RUNNING" and int(actor["LastBlockReport"]) < 10**6
+            for actor in actors
+        )
+
     def _wait(self, server: Server, ready: Any, argument: Any, seconds: float = 90) -> None:
         end = time.monotonic() + seconds
         while not ready(argument):
@@ -174,8 +187,8 @@ class Cluster:
                 )
             time.sleep(0.1)
 
-    def _bean(self, name: str, bean: str) -> dict[str, Any]:
-        url = f"http://{self.web_address(name)}/jmx?qry=Hadoop:service=NameNode,name={bean}"
+    def _bean(self, name: str, bean: str, service: str = "NameNode") -> dict[str, Any]:
+        url = f"http://{self.web_address(name)}/jmx?qry=Hadoop:service={service},name={bean}"
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 beans: list[dict[str, Any]] = json.load(answer)["beans"]

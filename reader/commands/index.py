@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from threading import Lock
 
 from tqdm import tqdm
 
 from reader.find import ALL_SPLITS, find_shards, name_of
-from reader.index_pass import make_index
+from reader.index_pass import Progress, make_index
 from reader.shard_index import beside, in_threads, read_index, write_index
 from shardio.errors import OptionError
 from shardio.storage import FileInfo
@@ -37,14 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
     files = find_shards(sources, ALL_SPLITS)
     paths = _paths(files, arguments.out)
     total = sum(info.size for info in files)
-    turn = Lock()
     with tqdm(total=total, unit="B", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
 
-        def progress(size: int) -> None:
-            with turn:
-                bar.update(size)
-
-        def work(info: FileInfo) -> tuple[bool, int]:
+        def work(info: FileInfo, progress: Progress) -> tuple[bool, int]:
             index = read_index(info, paths[info.path])
             if index is not None:
                 progress(info.size)
@@ -53,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
             write_index(paths[info.path], index)
             return True, len(index)
 
-        done = in_threads(work, files)
+        done = in_threads(work, files, bar.update)
     written = sum(fresh for fresh, _ in done)
     records = sum(count for _, count in done)
     where = f"to {arguments.out}" if arguments.out else "beside the shards"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, cast
 
-from shardio.errors import MissingFileError, StorageError
+from shardio.errors import MissingFileError, OutputError, StorageError
 from shardio.storage.hdfs_client import client_for
 from shardio.storage.hdfs_files import HdfsRanges, HdfsStream, HdfsWriter, identity
 from shardio.storage.protocol import FileInfo, RangeReader
@@ -93,7 +93,7 @@ class HdfsStorage:
         client = client_for(self._root)
         try:
             client.ask(path, lambda raw: raw.rename(temporary, inner, overwrite))
-        except MissingFileError:
+        except (MissingFileError, OutputError):
             # The answer to a first try may have been lost when the NameNode went down.
             if self.stat(path).identity != identity_:
                 raise

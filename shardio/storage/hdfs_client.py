@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 from xml.etree import ElementTree
 
-from shardio.errors import MissingExtraError, StorageError, UnusableFileError
+from shardio.errors import MissingExtraError, UnavailableError, UnusableFileError
 from shardio.storage.hdfs_errors import is_foreign, is_passing, translate
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ _WRITE_SECONDS = 90.0
 # The client keeps idle connections to DataNodes for 3 seconds.
 _KEPT_SECONDS = 3.5
 # Hadoop waits 60 seconds for a DataNode, and takes another replica only then.
-_READING = {"dfs.client.socket-timeout": "10000"}
+_READING = {"dfs.client.socket-timeout": "5000"}
 # By default the client tries for three minutes. We try again ourselves, where it makes sense.
 _DEFAULTS = {
     "dfs.client.failover.max.attempts": "3",
@@ -124,7 +124,7 @@ class HdfsClient:
         try:
             result = Call(action, self._raw).result(left)
         except NoAnswerError as error:
-            raise StorageError(
+            raise UnavailableError(
                 f"{path}: no answer from {self._root} within {seconds:.0f} seconds"
             ) from error
         except BaseException as error:

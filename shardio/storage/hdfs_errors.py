@@ -9,6 +9,7 @@ from shardio.errors import (
     OutputError,
     ShardioError,
     StorageError,
+    UnavailableError,
     UnusableFileError,
 )
 
@@ -26,9 +27,11 @@ _UNUSABLE = (
 )
 # Java exceptions that go away by themselves, soon.
 _PASSING = ("RetriableException", "StandbyException", "ObserverRetryOnActiveException")
+# Another try may get other DataNodes, or the NameNode may have noticed by then which are down.
+_OF_DATANODES = ("DataTransferError", "could only be written to", "Failed to complete file")
 _HINTS = {
-    "SafeModeException": "the NameNode is starting, or an administrator has set its safe mode,"
-    " in which nothing can be written: `hdfs dfsadmin -safemode get`",
+    "SafeModeException": "nothing can be written until the NameNode leaves its safe mode:"
+    " `hdfs dfsadmin -safemode get`",
     "QuotaExceededException": "free some space or have the quota raised; what is finished is kept",
     "could only be written to": "no DataNode takes new blocks: they are down or full",
     "lookup address": "is it a name service? then HADOOP_CONF_DIR must name the folder that"
@@ -49,7 +52,10 @@ def is_passing(error: BaseException) -> bool:
     """Whether a NameNode is down, starting or not the active one: another try may help."""
     if isinstance(error, RuntimeError):
         java = _JAVA.search(str(error))
-        return java is not None and (java[1] in _PASSING or "is in safe mode" in java[2])
+        # A safe mode that an administrator has set stays until he ends it.
+        return java is not None and (
+            java[1] in _PASSING or "Safe mode will be turned off automatically" in java[2]
+        )
     known = (ShardioError, FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError)
     return isinstance(error, OSError) and not isinstance(error, known)
 
@@ -73,7 +79,15 @@ def translate(error: BaseException, path: str) -> ShardioError:
     if not java and isinstance(error, RuntimeError):
         reason = _of_rust(reason)
     hints = [hint for word, hint in _HINTS.items() if word in kind or word in reason]
-    return StorageError(f"{path}: {'; '.join([reason, *hints])}")
+    known = UnavailableError if _may_come_back(error, text) else StorageError
+    return known(f"{path}: {'; '.join([reason, *hints])}")
+
+
+def _may_come_back(error: BaseException, text: str) -> bool:
+    """Whether servers were at fault, and not what was asked of them."""
+    if is_passing(error):
+        return True
+    return isinstance(error, RuntimeError) and any(word in text for word in _OF_DATANODES)
 
 
 def _of_rust(text: str) -> str:

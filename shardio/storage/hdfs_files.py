@@ -18,7 +18,7 @@ from shardio.storage.hdfs_errors import is_foreign, translate
 _PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 _READ_SECONDS = 60.0
 # A read that took so long had to do with a DataNode that is down or hangs.
-_SLOW_SECONDS = 5.0
+_SLOW_SECONDS = 4.0
 # A larger read is two requests at once, each of half the size.
 _SPLIT_BYTES = 2 << 20
 _WRITE_BYTES = 1 << 20

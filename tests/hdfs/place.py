@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
@@ -26,6 +27,12 @@ class HdfsPlace:
         request.add_header("Content-Type", "application/octet-stream")
         with urlopen(request, timeout=30):
             pass
+
+    def write_folder(self, folder: Path) -> None:
+        """Write the files of a local folder."""
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                self.write(str(path.relative_to(folder)), path.read_bytes())
 
     def read(self, name: str) -> bytes:
         return self._request("GET", name, "OPEN")

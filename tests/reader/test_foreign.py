@@ -248,6 +248,13 @@ def test_pixels_that_begin_like_a_jpeg_are_pixels(tmp_path: Path) -> None:
     assert (open_shards(tmp_path / "a", shape=SHAPE)[0][0] == image).all()
 
 
+def test_a_file_that_is_as_long_as_its_pixels_is_a_file(tmp_path: Path) -> None:
+    image = np.zeros(SHAPE, dtype=np.uint8)
+    file = encode(image + 7, "PNG")
+    write_records(tmp_path / "a", [example(image=file + bytes(image.size - len(file)))])
+    assert (open_shards(tmp_path / "a", shape=SHAPE)[0][0] == 7).all()
+
+
 def test_our_own_shards_can_be_read_by_their_features(tmp_path: Path) -> None:
     from tests.reader.datasets import write_dataset
 
@@ -342,7 +349,7 @@ class TestWhatDoesNotFit:
         shards = opened(jpegs)
         at = jpegs.offsets[20]
         data = bytearray(jpegs.shard(4).read_bytes())
-        data[at + 300] ^= 1
+        data[at + 12 + len(jpegs.records[20])] ^= 1  # of the stored CRC
         status = os.stat(jpegs.shard(4))
         with open(jpegs.shard(4), "r+b") as file:
             file.write(data)
@@ -354,7 +361,6 @@ class TestWhatDoesNotFit:
         with pytest.warns(match=named):
             list(batches)
         assert batches.skipped == 1
-        # What the bit changes is nothing that JPEG would miss.
         list(shards.batches(8, shuffle=shuffle, verify=False, drop_remainder=False))
 
     def test_a_shard_that_is_replaced_or_cut_between_epochs_is_noticed(

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reader import open_shards
-from reader.index_pass import make_index
-from reader.shard_index import IndexNotKeptWarning, index_shards
+from reader.cli import main
+from reader.index_pass import Progress, make_index
+from reader.shard_index import IndexNotKeptWarning, in_threads, index_shards
 from shardio.errors import CorruptRecordError, DatasetError, OptionError, ShardioError
 from shardio.format.framing import frame_footer, frame_header, masked_crc
+from shardio.format.manifest import ShardEntry
 from shardio.storage import FileInfo, storage_for
 from tests.reader.foreign import Foreign, encode, example, photos, write_records
 
@@ -102,13 +105,42 @@ def test_a_shard_that_is_newer_than_its_index_gets_another(jpegs: Foreign, same_
     assert (shards[14][0] == jpegs.images[36 if same_size else 14]).all()
 
 
-@pytest.mark.parametrize("text", [b"", b"garbage", b"0 30\n", b"0 16\n16 16\n"])
+@pytest.mark.parametrize("text", [b"", b"0 30\n", b"0 16\n16 16\n"])
 def test_an_index_that_does_not_fit_is_made_anew(jpegs: Foreign, text: bytes) -> None:
     open_shards(jpegs.glob)
     whole = idx(jpegs.shard(4)).read_bytes()
     idx(jpegs.shard(4)).write_bytes(text)
     assert len(open_shards(jpegs.glob)) == 37
     assert idx(jpegs.shard(4)).read_bytes() == whole
+
+
+def test_a_file_that_is_no_index_is_left_alone(
+    jpegs: Foreign, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    idx(jpegs.shard(4)).write_bytes(b"notes of my own")
+    for _ in range(2):
+        assert (open_shards(jpegs.glob)[20][0] == jpegs.images[20]).all()
+    assert len(list((tmp_path / "cache" / "shardio" / "index").iterdir())) == 1
+    assert main(["index", jpegs.glob]) == 1
+    assert (
+        f"{idx(jpegs.shard(4))}: line 1 is not `offset size`: it is no" in capsys.readouterr().err
+    )
+    assert idx(jpegs.shard(4)).read_bytes() == b"notes of my own"
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_a_shard_that_is_not_that_of_the_manifest_is_noticed(jpegs: Foreign, on_error: str) -> None:
+    shards = open_shards(jpegs.shard(4))
+    crcs = [int.from_bytes(frame_footer(jpegs.records[n]), "little") for n in (14, 36)]
+    for first, last, fits in ((crcs[0], crcs[1], True), (crcs[0], 1, False), (1, crcs[1], False)):
+        entry = ShardEntry("", "", 23, 0, "", first, last)
+        described = replace(shards, shards=(replace(shards.shards[0], entry=entry),))
+        batches = described.batches(5, on_error=on_error)
+        if fits:
+            list(batches)
+        else:
+            with pytest.raises(DatasetError, match=r"not the shard that dataset\.json describes"):
+                list(batches)
 
 
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
@@ -149,6 +181,32 @@ def test_records_of_any_size_are_found_with_reads_of_any_size(
         index = make_index(info(path), told.append)
     assert np.diff(index.offsets.astype(np.int64)).tolist() == [n + 16 for n in sizes]
     assert sum(told) == path.stat().st_size
+
+
+def test_a_shard_of_more_than_four_gigabytes(tmp_path: Path) -> None:
+    size = 2**30 + 16
+    with (tmp_path / "a").open("wb") as file:
+        for number in range(5):
+            file.seek(number * size)
+            file.write(frame_header(2**30))
+        file.truncate(5 * size)
+    index = make_index(info(tmp_path / "a"), lambda size: None)
+    assert index.offsets.tolist() == [number * size for number in range(6)]
+
+
+def test_an_error_ends_the_other_shards_early(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"no record at all")
+    (tmp_path / "b").write_bytes(b"")
+    blocks: list[int] = []
+
+    def work(file: FileInfo, progress: Progress) -> None:
+        if file.path.endswith("b"):
+            while True:  # as long as reading a shard can be
+                progress(1)
+        make_index(file, progress)
+
+    with pytest.raises(CorruptRecordError, match="no TFRecord"):
+        in_threads(work, [info(tmp_path / "a"), info(tmp_path / "b")], blocks.append)
 
 
 class TestDamage:
