@@ -281,8 +281,34 @@ static int64_t varint(const uint8_t *at) {
 }
 
 /* A division, so that the result is NumPy's to the last bit. */
-static void scale(const uint8_t *restrict pixels, float *restrict out, size_t size) {
+static void scale_plainly(const uint8_t *restrict pixels, float *restrict out, size_t size) {
     for (size_t i = 0; i < size; i++) out[i] = (float)pixels[i] / 255.0f;
+}
+
+#if defined(__x86_64__)
+/* Four times the bytes of the pixels, and the processor's cache is not where they are wanted: they
+ * go past it. */
+__attribute__((target("avx2"))) static void scale_past_cache(const uint8_t *restrict pixels,
+                                                             float *restrict out, size_t size) {
+    const __m256 most = _mm256_set1_ps(255.0f);
+    size_t i = 0;
+    for (; i + 8 <= size; i += 8) {
+        __m256i wide = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(pixels + i)));
+        _mm256_stream_ps(out + i, _mm256_div_ps(_mm256_cvtepi32_ps(wide), most));
+    }
+    _mm_sfence();
+    scale_plainly(pixels + i, out + i, size - i);
+}
+#endif
+
+static void scale(const uint8_t *pixels, float *out, size_t size) {
+#if defined(__x86_64__)
+    if ((uintptr_t)out % 32 == 0 && __builtin_cpu_supports("avx2")) {
+        scale_past_cache(pixels, out, size);
+        return;
+    }
+#endif
+    scale_plainly(pixels, out, size);
 }
 
 /* Read as much as there is room for in `buffers`; returns the bytes, or -1 with errno set. */

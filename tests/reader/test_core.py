@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from reader import ShardSet, core_fetch, open_shards
 from reader.core_fetch import CoreFetcher, core, new_maps
 from reader.fetch import Fetcher
+from reader.pool import Room
 from reader.record_check import RecordCheck
 from reader.skipped import Skipped, SkippedRecordWarning
 from shardio.errors import CorruptRecordError, DatasetError
@@ -75,8 +76,8 @@ class Read:
         parts = layout.head, layout.image_bytes, layout.tail_bytes, layout.integer_offsets
         count = len(ids)
         offsets = np.array(ids, dtype=np.int64) * layout.stride
-        dtype = np.float32 if scaled else np.uint8
-        self.images: NDArray[Any] = np.empty((count, layout.image_bytes), dtype=dtype)
+        dtype = "float32" if scaled else "uint8"
+        self.images: NDArray[Any] = Room(count, layout.image_bytes, dtype).array
         self.integers = np.empty((count, len(layout.integer_offsets)), dtype=np.int64)
         self.faults = np.empty(count, dtype=np.int64)
         file = os.open(path, os.O_RDONLY)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from typing import Any
 
 import numpy as np
@@ -78,3 +79,19 @@ def test_a_set_that_was_read_can_be_sent_to_another_process(made: Made) -> None:
 def test_a_batch_that_no_set_fills_is_refused_at_once(made: Made) -> None:
     with pytest.raises(OptionError, match="not one batch of 38"):
         open_shards(made.glob).to_torch(38)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_pinned_memory(made: Made, workers: int) -> None:
+    """Where there is no accelerator PyTorch says so, and gives the batch as it is."""
+    shards = open_shards(made.glob)
+    pinned = torch.cuda.is_available()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'pin_memory' argument is set as true")
+        found = list(loader(shards.to_torch(5, dtype="uint8"), workers, pin_memory=True))
+    expected = list(shards.batches(5, dtype="uint8"))
+    assert len(found) == len(expected)
+    for (x, ys), (image, labels) in zip(found, expected, strict=True):
+        assert np.array_equal(x.numpy(), image)
+        assert all(np.array_equal(y.numpy(), label) for y, label in zip(ys, labels, strict=True))
+        assert x.is_pinned() == pinned
