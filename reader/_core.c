@@ -17,6 +17,8 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -430,16 +432,17 @@ static int catch_faults(void) {
     return failed;
 }
 
-/* Copy what a map holds. A record that faults gets UNREAD. */
-static void copy_mapped(const Job *job, size_t count, uint8_t *margin, uint8_t *scratch) {
+/* Copy those records `first` to `stop` that a map holds. One that faults stays UNREAD. */
+static void copy_mapped(const Job *job, size_t first, size_t stop, uint8_t *margin,
+                        uint8_t *scratch) {
     const Layout *layout = job->layout;
     size_t rest = layout->tail + FOOTER;
-    volatile size_t next = 0;
+    volatile size_t next = first;
     if (sigsetjmp(guard.back, 0)) {
         guard.low = guard.high = 0;
-        job->faults[next++] = UNREAD;
+        next++;
     }
-    for (size_t i = next; i < count; i++) {
+    for (size_t i = next; i < stop; i++) {
         const uint8_t *record = (const uint8_t *)(uintptr_t)job->addresses[i];
         if (record == NULL) continue;
         uint8_t *pixels = job->pixels ? job->pixels + i * layout->image : scratch;
@@ -457,18 +460,17 @@ static void copy_mapped(const Job *job, size_t count, uint8_t *margin, uint8_t *
         atomic_signal_fence(memory_order_seq_cst);
         guard.low = guard.high = 0;
         /* Within its last page a file that was cut reads as zeros, up to the record's last byte. */
-        if (!job->verify && margin[layout->head + rest - 1] == 0)
-            job->faults[i] = UNREAD;
-        else
+        if (job->verify || margin[layout->head + rest - 1] != 0)
             finish(job, i, margin, pixels, margin + layout->head, crc);
     }
 }
 
-/* Read all records of a job; returns how many are not fine, or -1 without memory. */
-static Py_ssize_t read_job(const Job *job, size_t count) {
+/* Read records `first` to `stop`; returns -1 without memory. */
+static int read_part(const Job *job, size_t first, size_t stop) {
     const Layout *layout = job->layout;
     size_t most = RUN_BYTES / layout->stride;
     if (most > MOST_BUFFERS / 3) most = MOST_BUFFERS / 3;
+    if (most > stop - first) most = stop - first;
     if (most < 1) most = 1;
     size_t around = layout->head + layout->tail + FOOTER;
     size_t scratch = job->pixels ? 0 : layout->image;
@@ -476,20 +478,19 @@ static Py_ssize_t read_job(const Job *job, size_t count) {
     if (memory == NULL) return -1;
     struct iovec *buffers = (struct iovec *)memory;
     uint8_t *margins = memory + most * 3 * sizeof *buffers;
-    for (size_t i = 0; i < count; i++) job->faults[i] = UNREAD;
+    for (size_t i = first; i < stop; i++) job->faults[i] = UNREAD;
     sigset_t faults, old;
     sigemptyset(&faults);
     sigaddset(&faults, SIGBUS);
     /* A fault while the signal is blocked would end the process. */
-    if (job->addresses && catch_faults() == 0 &&
-        pthread_sigmask(SIG_UNBLOCK, &faults, &old) == 0) {
-        copy_mapped(job, count, margins, margins + around);
+    if (job->addresses && pthread_sigmask(SIG_UNBLOCK, &faults, &old) == 0) {
+        copy_mapped(job, first, stop, margins, margins + around);
         if (sigismember(&old, SIGBUS)) pthread_sigmask(SIG_SETMASK, &old, NULL);
     }
-    for (size_t first = 0, run; first < count; first += run) {
+    for (size_t run; first < stop; first += run) {
         run = 1;
         if (job->faults[first] != UNREAD) continue;
-        for (; run < most && first + run < count; run++)
+        for (; run < most && first + run < stop; run++)
             if (job->faults[first + run] != UNREAD ||
                 job->files[first + run] != job->files[first] ||
                 job->offsets[first + run] - job->offsets[first] != (int64_t)(run * layout->stride))
@@ -497,10 +498,113 @@ static Py_ssize_t read_job(const Job *job, size_t count) {
         read_run(job, first, run, margins, margins + most * around, buffers);
     }
     free(memory);
+    return 0;
+}
+
+/* ------------------------------------------------------------------ threads */
+
+/* A job is cut into parts, which the caller and a crew of threads take one after the other. The
+ * crew serves one caller at a time; another one does its job alone, and so does a child process
+ * until it has a crew of its own. */
+enum { MOST_HANDS = 3, PART_BYTES = 1 << 18 };
+enum { IDLE, OFFERED, TAKEN };
+
+typedef struct {
+    const Job *job;
+    size_t count, part;
+    atomic_size_t next;
+    atomic_int failed;
+} Work;
+
+typedef struct {
+    sem_t wake;
+    atomic_int state;
+} Hand;
+
+static Hand hands[MOST_HANDS];
+static int crew = -1; /* how many hands there are; -1 before the first job of a process */
+static Work *crew_work;
+static pthread_mutex_t crew_free = PTHREAD_MUTEX_INITIALIZER;
+
+static void work_on(Work *work) {
+    for (;;) {
+        size_t first = atomic_fetch_add(&work->next, work->part);
+        if (first >= work->count) return;
+        size_t stop = work->count - first > work->part ? first + work->part : work->count;
+        if (read_part(work->job, first, stop)) atomic_store(&work->failed, 1);
+    }
+}
+
+static void *serve(void *argument) {
+    Hand *hand = argument;
+    for (;;) {
+        while (sem_wait(&hand->wake)) continue;
+        int offered = OFFERED;
+        /* The job may be done before this thread was awake. */
+        if (!atomic_compare_exchange_strong(&hand->state, &offered, TAKEN)) continue;
+        work_on(crew_work);
+        atomic_store(&hand->state, IDLE);
+    }
+    return NULL;
+}
+
+static void make_crew(void) {
+    cpu_set_t cpus;
+    int wanted = sched_getaffinity(0, sizeof cpus, &cpus) ? 0 : CPU_COUNT(&cpus) - 1;
+    if (wanted > MOST_HANDS) wanted = MOST_HANDS;
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_attr_t detached;
+    crew = 0;
+    if (pthread_attr_init(&detached)) return;
+    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are for the threads of others */
+    for (; crew < wanted; crew++) {
+        pthread_t thread;
+        atomic_store(&hands[crew].state, IDLE);
+        if (sem_init(&hands[crew].wake, 0, 0)) break;
+        if (pthread_create(&thread, &detached, serve, &hands[crew])) break;
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&detached);
+}
+
+/* In a child process there is none of the threads. */
+static void forget_crew(void) {
+    crew = -1;
+    pthread_mutex_init(&crew_free, NULL);
+    pthread_mutex_init(&installing, NULL);
+}
+
+/* Read all records of a job; returns how many are not fine, or -1 without memory. */
+static Py_ssize_t read_job(Job *job, size_t count) {
+    size_t part = PART_BYTES / job->layout->stride + 1;
+    Work work = {.job = job, .count = count, .part = part, .next = 0, .failed = 0};
+    if (job->addresses && catch_faults()) job->addresses = NULL;
+    if (count > part && pthread_mutex_trylock(&crew_free) == 0) {
+        if (crew < 0) make_crew();
+        crew_work = &work;
+        for (int i = 0; i < crew; i++) {
+            atomic_store(&hands[i].state, OFFERED);
+            sem_post(&hands[i].wake);
+        }
+        work_on(&work);
+        for (int i = 0; i < crew; i++) {
+            int offered = OFFERED;
+            if (!atomic_compare_exchange_strong(&hands[i].state, &offered, IDLE))
+                while (atomic_load(&hands[i].state) != IDLE) sched_yield();
+        }
+        pthread_mutex_unlock(&crew_free);
+    } else {
+        work_on(&work);
+    }
+    if (atomic_load(&work.failed)) return -1;
     Py_ssize_t wrong = 0;
     for (size_t i = 0; i < count; i++) wrong += job->faults[i] != FINE;
     return wrong;
 }
+
+/* ------------------------------------------------------------------ Python */
 
 static const char MAP[] = "reader._core.Map";
 
@@ -621,5 +725,6 @@ static struct PyModuleDef module = {
 
 PyMODINIT_FUNC PyInit__core(void) {
     make_table();
+    pthread_atfork(NULL, NULL, forget_crew);
     return PyModule_Create(&module);
 }

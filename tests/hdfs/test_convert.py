@@ -117,7 +117,7 @@ def test_too_many_rejects_leave_a_list_and_no_dataset(
     place: HdfsPlace, small: LocalSet, tmp_path: Path
 ) -> None:
     table = write_csv(tmp_path / "t.csv", ["path", "y0"], [[f"{place.folder}/no.png", 1]] * 3)
-    with pytest.raises(RejectsError, match=r"3 x no such file .* hdfs://.*/rejects\.csv"):
+    with pytest.raises(RejectsError, match=r"(?s)3 x no such file .* hdfs://.*/rejects\.csv"):
         convert(str(table), place.folder, ConvertOptions(shards=1), engine="inline")
     assert place.read("rejects.csv").count(b"no such file") == 3
     assert "dataset.json" not in place.names()
