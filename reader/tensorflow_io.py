@@ -124,8 +124,8 @@ def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
     settings = tf.data.Options()
     # The files are no files to TensorFlow, and each replica would start a pass of its own.
     settings.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    # There is nothing to tune, and at the end of each pass TensorFlow would wait for the thread that
-    # does, up to a second and more.
+    # There is nothing to tune, and at the end of each pass TensorFlow would wait for the thread
+    # that does, up to a second and more.
     settings.autotune.enabled = False
     dataset = dataset.with_options(settings)
     dataset._shardio_maker = maker

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 
 from reader import open_shards
+from tests.reader.foreign import encode, example, tf
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -59,11 +61,22 @@ def test_the_code_runs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model.compile("sgd", loss=["categorical_crossentropy"] * 4)
     names: dict[str, Any] = {"model": model}
     code = [block.replace("/ssd/", "ssd/") for block in blocks("python")]
-    assert len(code) == 5
+    assert len(code) == 7
+    write_foreign(place / "foreign-0.tfrecord")
     for block in code:
-        if "torch" not in block or find_spec("torch"):
+        if all(name not in block or find_spec(name) for name in ("torch", "jax")):
             exec(block, names)
+        if "foreign" in block:
+            assert (names["shards"].classes, len(names["shards"])) == ((1000,), 3)
     assert names["x"].shape[1:] == (32, 128, 3)
+
+
+def write_foreign(path: Path) -> None:
+    pixels = np.zeros((32, 128, 3), dtype=np.uint8)
+    image = encode(pixels, "PNG")
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for label in range(3):
+            writer.write(example(image__encoded=image, image__class__label=label))
 
 
 def test_every_option_is_in_the_table() -> None:

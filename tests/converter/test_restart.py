@@ -80,7 +80,8 @@ def assert_goes_on(work: Path, out: Path, undisturbed: dict[str, bytes], least: 
     if kept:
         # Workers that outlive their parent may have finished one more by then.
         found = re.search(r"(\d+) shards? (?:was|were) finished before", result.stdout)
-        assert found and int(found[1]) >= len(kept)
+        assert found is not None
+        assert int(found[1]) >= len(kept)
     assert all((out / name).stat().st_ino == inode for name, inode in kept.items())
 
 
