@@ -10,6 +10,7 @@ from shardio.errors import DatasetError, MissingFileError, OptionError
 from shardio.format.naming import INDEX_SUFFIX, MANIFEST, PLAN, REJECTS, SPLIT_PATTERN, ShardName
 from shardio.storage import FileInfo, search, storage_for
 from shardio.storage.chooser import join, scheme_of
+from shardio.storage.search import is_glob
 
 ALL_SPLITS = "*"
 
@@ -29,6 +30,8 @@ def find_shards(source: Source | Sequence[Source], split: str | None) -> list[Fi
     if len(texts) == 1 and (folder := _as_folder(texts[0])) is not None:
         return _find_in_folder(folder, split)
     if split not in (None, ALL_SPLITS):
+        if len(texts) == 1 and not is_glob(texts[0]):
+            raise MissingFileError(f"there is no folder {texts[0]}")
         raise OptionError("split goes with the folder of a dataset; a glob names its files itself")
     files: dict[str, FileInfo] = {}
     for text in texts:

@@ -81,9 +81,23 @@ def info(shards: ShardSet, memory: int | str | None = None) -> list[str]:
 def _streams(shards: ShardSet, memory: int | str | None) -> list[str]:
     """Say what streams of batches own, and how well the window order shuffles."""
     lines = []
+    source = shards.source(verify=True)
+    if not shards.is_local:
+        lines.append(
+            "order     window, unless you choose: with exact each record is a request of its own, "
+            "some 1 to 10 ms"
+        )
     for shuffle in ("exact", "window"):
         options = BatchOptions(shuffle=shuffle, memory=memory, worker=(0, 1))
-        plan = plan_memory(shards.layout, shards.labels, len(shards), options, PIPELINE)
+        plan = plan_memory(
+            shards.layout,
+            shards.labels,
+            len(shards),
+            options,
+            PIPELINE,
+            scales=source.scales,
+            in_blocks=source.in_blocks,
+        )
         lines.append(
             f"memory    {shuffle}, batches of {options.batch_size} {options.dtype}: {plan}"
         )

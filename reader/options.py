@@ -20,7 +20,8 @@ class BatchOptions:
     """What batches look like and in which order they come.
 
     `shuffle` is `exact`, a new permutation of all records in every epoch, `window`, which reads
-    whole blocks in random order and shuffles within a window of them, or `none`, as stored.
+    whole blocks in random order and shuffles within a window of them (the default of a set that
+    is opened from a URL), or `none`, as stored.
     `epochs` is the number of epochs, None for no end; the first one is `start_epoch`. `dtype` is
     that of the images: `float32` in [0, 1] or `uint8`. `one_hot` gives labels as float32 (batch,
     classes) in place of integers. `drop_remainder` leaves out a last batch that is not full; `pad`

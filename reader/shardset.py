@@ -74,6 +74,11 @@ class ShardSet:
     def _records(self) -> int:
         return sum(shard.records for shard in self.shards)
 
+    @cached_property
+    def is_local(self) -> bool:
+        """Whether all shards are files of this machine, or of a mount."""
+        return all(is_local(shard.path) for shard in self.shards)
+
     @property
     def classes(self) -> tuple[int, ...]:
         """The number of classes of every head."""
@@ -93,7 +98,7 @@ class ShardSet:
             shards = [shard for shard in self.shards if isinstance(shard, IndexedShard)]
             return IndexedFetcher(shards, self.layout, verify=verify, skipped=skipped)
         fetcher = Fetcher(self.shards, self.layout, verify=verify, skipped=skipped)
-        if all(is_local(shard.path) for shard in self.shards) and has_core():
+        if self.is_local and has_core():
             return CoreFetcher(fetcher, self.layout, self._maps, verify=verify)
         return fetcher
 
@@ -114,6 +119,16 @@ class ShardSet:
         integers = self._records_source.fetch(np.array([number % len(self)]), room)
         return room.array[0].reshape(self.shape), integers[0, :-1].tolist()
 
+    def options(self, batch_size: int = 128, **options: Any) -> BatchOptions:
+        """Complete the options of a stream of batches.
+
+        From HDFS or another URL the default order is `window`: there each record of an `exact`
+        order is a request of its own.
+        """
+        if not self.is_local:
+            options = {"shuffle": "window", **options}
+        return BatchOptions(batch_size=batch_size, **options)
+
     def batches(self, batch_size: int = 128, **options: Any) -> Batches:
         """Iterate over batches in NumPy.
 
@@ -122,7 +137,7 @@ class ShardSet:
         `rows` the third element holds the rows of the input table, int64 (batch,). A batch is the
         caller's to keep and to change. The keyword arguments are those of `BatchOptions`.
         """
-        return Batches(self, BatchOptions(batch_size=batch_size, **options))
+        return Batches(self, self.options(batch_size, **options))
 
     def to_tf_dataset(self, batch_size: int = 128, **options: Any) -> tf.data.Dataset:
         """Make a `tf.data.Dataset` of batches; each pass over it is the next epoch.
@@ -132,7 +147,7 @@ class ShardSet:
         """
         from reader.tensorflow_io import to_tf_dataset
 
-        return to_tf_dataset(self, BatchOptions(batch_size=batch_size, **options))
+        return to_tf_dataset(self, self.options(batch_size, **options))
 
     def to_torch(
         self, batch_size: int = 128, *, channels_first: bool = False, **options: Any
@@ -146,8 +161,9 @@ class ShardSet:
         """
         from reader.torch_io import TorchBatches
 
-        options_ = BatchOptions(batch_size=batch_size, **options)
-        return TorchBatches(self, options_, channels_first=channels_first)
+        return TorchBatches(
+            self, self.options(batch_size, **options), channels_first=channels_first
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs: not the files that are open here."""
@@ -162,4 +178,4 @@ class ShardSet:
         """
         from reader.keras_io import KerasBatches
 
-        return KerasBatches(self, BatchOptions(batch_size=batch_size, **options))
+        return KerasBatches(self, self.options(batch_size, **options))

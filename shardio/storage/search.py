@@ -11,6 +11,11 @@ from shardio.storage.protocol import FileInfo
 _MAGIC = re.compile(r"[*?\[]")
 
 
+def is_glob(path: str) -> bool:
+    """Whether a path holds a wildcard."""
+    return _MAGIC.search(path) is not None
+
+
 def search(pattern: str) -> list[FileInfo]:
     """Return the files that match `pattern`, sorted by path; hidden ones only if asked for."""
     # What is left of the last slash before the first wildcard needs no search.
