@@ -16,7 +16,7 @@ ARGS ?=
 DATANODES ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help shards train hdfs hdfs-stop test test-slow test-asan lint bench clean
+.PHONY: help shards train hdfs hdfs-stop test test-slow test-hdfs test-asan lint bench clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -41,6 +41,10 @@ test: $(VENV)/.dev ## run the tests but for the slow ones
 
 test-slow: $(VENV)/.dev ## run the slow tests
 	$(BIN)/python -m pytest -m slow
+
+test-hdfs: $(VENV)/.dev ## run all tests of HDFS, against real servers that die, hang and restart
+	@bash .ci/hadoop
+	$(BIN)/python -m pytest tests/hdfs tests/storage/test_conformance.py
 
 test-asan: $(VENV)/.dev ## run the tests of the compiled core with AddressSanitizer
 	bash .ci/asan $(BIN)/python

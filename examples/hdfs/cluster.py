@@ -149,6 +149,10 @@ class Cluster:
         """Whether a NameNode answers."""
         return bool(self._bean(name, "FSNamesystemState"))
 
+    def state(self, name: str) -> str:
+        """Return "active" or "standby", or nothing where a NameNode does not answer."""
+        return str(self._bean(name, "NameNodeStatus").get("State", ""))
+
     def is_live(self, count: int) -> bool:
         """Whether all NameNodes that run are out of safe mode and know so many DataNodes."""
         states = [

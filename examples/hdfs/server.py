@@ -7,12 +7,16 @@ import os
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 from examples.hdfs import hadoop
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
+# For the kernel, the parent of a process is the thread that made it: this one lives to the end.
+_PARENT = ThreadPoolExecutor(1, thread_name_prefix="servers")
 
 
 def java_command(conf: Path, main: str, *arguments: str, options: tuple[str, ...]) -> list[str]:
@@ -66,16 +70,9 @@ class Server:
         )
         self.log.parent.mkdir(exist_ok=True)
         with open(self.log, "ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment(),
-                start_new_session=True,  # a Ctrl-C in the terminal is not for the server
-                preexec_fn=None if self._detached else _die_with_parent,
-            )
-        self._pid_file.write_text(str(self._process.pid))
+            process = _PARENT.submit(_begin, command, log, self._detached).result()
+        self._process = process
+        self._pid_file.write_text(str(process.pid))
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process, if it runs."""
@@ -119,6 +116,18 @@ class Server:
             time.sleep(0.05)
         self._process = None
         return True
+
+
+def _begin(command: list[str], log: BinaryIO, detached: bool) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env=environment(),
+        start_new_session=True,  # a Ctrl-C in the terminal is not for the server
+        preexec_fn=None if detached else _die_with_parent,
+    )
 
 
 def _die_with_parent() -> None:

@@ -34,6 +34,7 @@ _HINTS = {
     " `hdfs dfsadmin -safemode get`",
     "QuotaExceededException": "free some space or have the quota raised; what is finished is kept",
     "could only be written to": "no DataNode takes new blocks: they are down or full",
+    "no DataNode gave": "they are down, or the block is damaged on all of them: `hdfs fsck`",
     "lookup address": "is it a name service? then HADOOP_CONF_DIR must name the folder that"
     " configures it",
     "fs.defaultFS": "name the host, or let HADOOP_CONF_DIR name the folder of Hadoop's"
@@ -92,8 +93,8 @@ def _may_come_back(error: BaseException, text: str) -> bool:
 
 def _of_rust(text: str) -> str:
     """Return what a Rust error says in fewer words."""
-    datanodes = [f"{host}:{port}" for host, port in _DATANODE.findall(text)]
-    if datanodes:
-        return f"no DataNode gave the block, of {', '.join(datanodes)}"
+    if "All DataNodes failed" in text:
+        datanodes = [f"{host}:{port}" for host, port in _DATANODE.findall(text)]
+        return f"no DataNode gave the block{', of ' * bool(datanodes)}{', '.join(datanodes)}"
     found = _RUST.fullmatch(text)
     return text if found is None else found[2] or found[1]

@@ -14,12 +14,12 @@ from examples.hdfs.cluster import Cluster
 
 
 class HdfsPlace:
-    """The folder `path` of a cluster."""
+    """The folder `path` of a cluster, asked of one of its NameNodes."""
 
-    def __init__(self, cluster: Cluster, path: str) -> None:
+    def __init__(self, cluster: Cluster, path: str, namenode: str = "nn0") -> None:
         self.folder = f"{cluster.url}{path}"
         self.path = path
-        self._web = f"http://{cluster.web_address()}/webhdfs/v1"
+        self._web = f"http://{cluster.web_address(namenode)}/webhdfs/v1"
 
     def write(self, name: str, data: bytes) -> None:
         answer = self._request("PUT", name, "CREATE", overwrite="true", noredirect="true")
@@ -60,6 +60,10 @@ class HdfsPlace:
     def _request(self, method: str, name: str, action: str, **options: str) -> bytes:
         query = urlencode({"op": action, "user.name": getpass.getuser(), **options})
         path = quote(f"{self.path}/{name}".rstrip("/"))
-        with urlopen(Request(f"{self._web}{path}?{query}", method=method), timeout=30) as answer:
-            data: bytes = answer.read()
+        try:
+            with urlopen(Request(f"{self._web}{path}?{query}", method=method), timeout=30) as found:
+                data: bytes = found.read()
+        except HTTPError as error:
+            error.msg = f"{error.msg}: {error.read().decode(errors='replace')}"
+            raise
         return data

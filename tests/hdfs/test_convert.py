@@ -132,12 +132,12 @@ def started(place: HdfsPlace, large: LocalSet) -> Iterator[subprocess.Popen[str]
 
 def wait_for(place: HdfsPlace, process: subprocess.Popen[str], moment: str) -> None:
     """Wait until the files show that a moment of the run has come."""
-    moments = {
-        "plan": lambda names: ".shardio/plan.json" in names,
-        "half-written": lambda names: any(re.match(r"\.train-.*\.tmp", name) for name in names),
-        "2 shards": lambda names: sum(name.startswith("train") for name in names) >= 2,
-    }
-    wait_until(lambda: moments[moment](place.names()))
+    pattern, count = {
+        "plan": (r"\.shardio/plan\.json", 1),
+        "half-written": (r"\.train-.*\.tmp", 1),
+        "2 shards": ("train-", 2),
+    }[moment]
+    wait_until(lambda: sum(bool(re.match(pattern, name)) for name in place.names()) >= count)
     assert process.poll() is None, "it ended too soon for this test"
 
 
