@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from reader.block_advice import BlockAdvice
 from reader.blocks import BlockFetcher
 from reader.label_arrays import LabelArrays
-from reader.memory import Pipeline, plan_memory
+from reader.memory import BLOCKS_AHEAD, Pipeline, plan_memory
 from reader.options import BatchOptions
 from reader.order import Order
 from reader.pool import Pool, Room
@@ -90,6 +90,9 @@ class BatchMaker:
         else:
             self._order = Order(len(shards), options.shuffle, options.seed)
             self._source = source
+            if source.in_blocks and options.shuffle == "none":
+                blocks = self.memory.block, self.memory.blocks_held
+                self._source = BlockFetcher(source, layout, len(shards), *blocks)
         self._read_ahead = ReadAhead()
         self._epoch = -1
         alive, size = self.memory.alive, options.batch_size
@@ -151,6 +154,12 @@ class BatchMaker:
     def _look_ahead(self, epoch: int, start: int, ids: NDArray[np.int64], seconds: float) -> None:
         """Prepare what comes later, after a step that took `seconds` to read `ids`."""
         source = self._source
+        if isinstance(source, BlockFetcher) and self.options.shuffle == "none":
+            places = (start + ahead * self.memory.block for ahead in range(1, BLOCKS_AHEAD + 1))
+            parts = [part for at in places if (part := self._later(epoch, at)) is not None]
+            if parts:
+                source.prepare(np.concatenate(parts))
+            return
         if isinstance(source, BlockFetcher) or self._block_advice is not None:
             # The same place in the next window: the steps of this one bring in its blocks.
             lanes = self.options.lanes or 1

@@ -10,21 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reader.block_memory import block_memory
 from reader.foreign_layout import Layout
-from reader.pool import aligned
-from reader.skipped import SKIPPED
 from reader.source import RecordSource
-from shardio.errors import CorruptRecordError
+
+# Blocks that are read at once: while one is copied or waits, others come.
+THREADS = 3
 
 
 class BlockFetcher:
-    """Keeps the last `held` blocks that were read, checked, in one piece of memory.
+    """Keeps the last `held` blocks that were read in one piece of memory.
 
     A block is `block` neighbouring records, read with few calls by one of `threads` threads. A
     batch is gathered from them with one copy.
     """
-
-    scales = False
 
     def __init__(
         self,
@@ -33,16 +32,15 @@ class BlockFetcher:
         records: int,
         block: int,
         held: int,
-        threads: int = 1,
+        threads: int = THREADS,
     ) -> None:
         self._source = source
         self._records = records
         self._block = min(block, records)
         self._size = block
         self._held = min(held, -(-records // block))
-        rows = self._held * self._block
-        self._pixels = aligned(rows * layout.image_bytes).reshape(rows, layout.image_bytes)
-        self._integers = np.empty((rows, len(layout.labels) + 1), dtype=np.int64)
+        self._heads = len(layout.labels)
+        self._memory = block_memory(source, layout, self._held * self._block)
         # Of each block its place in the memory and the future that fills it, the one that was used
         # last at the end.
         self._blocks: OrderedDict[int, tuple[int, Future[None]]] = OrderedDict()
@@ -57,7 +55,7 @@ class BlockFetcher:
 
     def room(self, records: int, dtype: str = "uint8") -> Any:
         """Make room for `records` records."""
-        return self._source.room(records)
+        return self._source.room(records, dtype)
 
     def new_epoch(self) -> None:
         """Look again whether the shards are still those that were opened."""
@@ -65,7 +63,7 @@ class BlockFetcher:
 
     def fetch(self, ids: NDArray[np.int64], room: Any) -> NDArray[np.int64]:
         """Read the records `ids` into the first rows of `room`; returns their integers."""
-        out = np.empty((len(ids), self._integers.shape[1]), dtype=np.int64)
+        out = np.empty((len(ids), self._heads + 1), dtype=np.int64)
         blocks = ids // self._size
         start = 0
         with self._turn:
@@ -75,16 +73,8 @@ class BlockFetcher:
                 places = self._load(wanted)
                 rows = ids[part] - blocks[part] * self._size
                 rows += np.array([places[block] for block in blocks[part].tolist()]) * self._block
-                # With mode="raise" NumPy would fill a buffer first and copy that.
-                np.take(self._pixels, rows, axis=0, out=room.array[part], mode="clip")
-                out[part] = self._integers[rows]
+                out[part] = self._memory.gather(rows, ids[part], room.array[part])
                 start = stop
-        skipped = out[:, -1] == SKIPPED
-        if skipped.any():
-            good = np.flatnonzero(~skipped)
-            if not len(good):
-                raise CorruptRecordError("all records of a batch are damaged; none can be used")
-            room.array[np.flatnonzero(skipped)], out[skipped] = room.array[good[0]], out[good[0]]
         return out
 
     def prepare(self, ids: NDArray[np.int64]) -> None:
@@ -94,7 +84,12 @@ class BlockFetcher:
         """
         blocks = np.unique(ids // self._size).tolist()
         with self._lock:
-            missing = [block for block in blocks if block not in self._blocks]
+            missing = []
+            for block in blocks:
+                if block in self._blocks:
+                    self._blocks.move_to_end(block)  # the others make room
+                else:
+                    missing.append(block)
             fresh = [block for block in missing if block not in self._advised]
             if fresh:
                 self._advised = set(missing)
@@ -103,7 +98,9 @@ class BlockFetcher:
                 room = len(self._free) or any(b not in self._pinned for b in self._blocks)
                 if loading < self._depth and room:
                     self._begin(block)
-        for block in fresh:
+            # Not those that are being read now, or they would come twice.
+            later = [block for block in fresh if block not in self._blocks]
+        for block in later:
             self._source.advise(self._ids(block))
 
     def _span(self, blocks: NDArray[np.int64], start: int) -> tuple[int, list[int]]:
@@ -158,8 +155,7 @@ class BlockFetcher:
 
     def _read(self, block: int, place: int) -> None:
         ids = self._ids(block)
-        rows = slice(place * self._block, place * self._block + len(ids))
-        self._source.fetch_run(int(ids[0]), self._pixels[rows], self._integers[rows])
+        self._memory.fill(place * self._block, int(ids[0]), len(ids))
 
     def _ids(self, block: int) -> NDArray[np.int64]:
         """Return the records of a block."""

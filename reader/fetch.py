@@ -144,6 +144,17 @@ class Fetcher:
                 integers[done : done + n] = values
                 done += n
 
+    def read_run(self, first: int, memory: memoryview) -> None:
+        """Fill `memory` with neighbours as they are stored; nothing of them is checked."""
+        stride, done = self._layout.stride, 0
+        for number, place, count in self.files.parts(first, len(memory) // stride):
+            size = count * stride
+            buffer = memory[done : done + size]
+            got = self.files.get(number).read_into(place * stride, [buffer], size)
+            if got != size:
+                self._was_cut(number, place * stride + got)
+            done += size
+
     def _wrong(self, margins: _Margins, count: int, crcs: list[int]) -> NDArray[np.bool_]:
         """Return which of the first `count` records are damaged; `crcs` are those computed."""
         wrong = (margins.heads[:count] != self._head).any(axis=1)

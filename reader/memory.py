@@ -3,8 +3,8 @@
     rooms       a batch of pixels with the framing and labels of its records, as it is read
     images      a float32 batch, where it is not read in its final form
     labels      the labels and weights of a batch; one-hot ones are most of it
-    blocks      `window` from storage that is slow to begin a read: two windows of blocks for each
-                lane, this one and the next
+    blocks      from storage that is slow to begin a read: `window` holds two windows of blocks for
+                each lane, this one and the next, and `none` a few blocks
     order       positions that were computed at once
     files       buffers for runs of records, open files, what allocators keep
     index       shards of others only: where each record begins, for the whole set
@@ -35,6 +35,8 @@ _VIEWS = 1_600
 _EXACT_ORDER = 1_500_000
 # A window's positions are kept for this and the next window, and computed with temporaries.
 _WINDOW_ORDER = 8 * 10
+# Blocks of the order as stored: the one in use, and those that are read ahead.
+BLOCKS_AHEAD = 3
 _FILES = 4_000_000
 
 
@@ -138,6 +140,8 @@ def _plan(
     # This window of a lane, the next one, and the first block of the one after.
     held = min((2 * window + 1) * rank_lanes, -(-records // block))
     in_window = options.shuffle == "window"
+    if options.shuffle == "none":
+        held = min(BLOCKS_AHEAD + 2, -(-records // block))
     numbers = 8 * (len(labels) + 1)
     pixels = size * layout.image_bytes
     record = layout.stride - layout.image_bytes + _VIEWS + 2 * numbers
@@ -150,7 +154,9 @@ def _plan(
         "rooms": (alive if scales or not floats else pipeline.threads) * room,
         "images": alive * 4 * pixels if floats and not scales else 0,
         "labels": alive * size * (label + 12),
-        "blocks": rows * (layout.image_bytes + numbers) if in_window and in_blocks else 0,
+        "blocks": rows * (layout.stride + numbers)
+        if in_blocks and options.shuffle != "exact"
+        else 0,
         "order": rows * _WINDOW_ORDER if in_window else _EXACT_ORDER,
         "files": _FILES,
     }

@@ -18,6 +18,7 @@ from reader.foreign_layout import ForeignLayout, Layout
 from reader.indexed_fetch import IndexedFetcher
 from reader.maps import Maps
 from reader.options import BatchOptions
+from reader.raw_fetch import RawFetcher
 from reader.shard_files import ShardFile
 from reader.shard_index import IndexedShard
 from reader.skipped import Skipped
@@ -98,9 +99,11 @@ class ShardSet:
             shards = [shard for shard in self.shards if isinstance(shard, IndexedShard)]
             return IndexedFetcher(shards, self.layout, verify=verify, skipped=skipped)
         fetcher = Fetcher(self.shards, self.layout, verify=verify, skipped=skipped)
-        if self.is_local and has_core():
+        if not has_core():
+            return fetcher
+        if self.is_local:
             return CoreFetcher(fetcher, self.layout, self._maps, verify=verify)
-        return fetcher
+        return RawFetcher(fetcher, self.layout, verify=verify)
 
     @cached_property
     def _maps(self) -> Maps:

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reader import open_shards
+from reader import ShardSet, open_shards
 from reader.blocks import BlockFetcher
 from reader.fetch import Fetcher
+from reader.raw_fetch import RawFetcher
 from reader.window import WindowOrder
 from shardio.errors import CorruptRecordError, OptionError
+from shardio.format.layout import RecordLayout
 from tests.reader.datasets import Made
 
 LAWS = settings(deadline=None, max_examples=80)
@@ -117,15 +119,32 @@ def test_the_order_is_pinned() -> None:
     assert ids.tolist() == [13, 0, 12, 10, 5, 9, 3, 2, 4, 11, 7, 1, 8, 6]
 
 
+def of_kind(kind: str, shards: ShardSet) -> Fetcher | RawFetcher:
+    """Return a source whose blocks are kept as decoded arrays, or as they are stored."""
+    assert isinstance(shards.layout, RecordLayout)
+    fetcher = Fetcher(list(shards.shards), shards.layout, verify=True)
+    return fetcher if kind == "arrays" else RawFetcher(fetcher, shards.layout, verify=True)
+
+
+def test_floats_are_made_from_raw_blocks(made: Made) -> None:
+    source = of_kind("raw", open_shards(made.glob))
+    blocks = BlockFetcher(source, made.layout, 37, 5, 4)
+    room = source.room(37, "float32")
+    blocks.fetch(np.arange(37), room)
+    wanted = made.images.reshape(37, -1) / np.float32(255)
+    assert room.array.tobytes() == wanted.tobytes()
+
+
 @FIXTURE
 @given(st.lists(st.integers(0, 36), min_size=1, max_size=60), st.integers(1, 40), st.integers(1, 5))
+@pytest.mark.parametrize("kind", ["arrays", "raw"])
 def test_blocks_give_any_records_in_any_order(
-    made: Made, ids: list[int], block: int, held: int
+    made: Made, kind: str, ids: list[int], block: int, held: int
 ) -> None:
     shards = open_shards(made.glob)
-    fetcher = Fetcher(list(shards.shards), made.layout, verify=True)
-    blocks = BlockFetcher(fetcher, shards.layout, len(shards), block, held)
-    slot = fetcher.room(len(ids))
+    source = of_kind(kind, shards)
+    blocks = BlockFetcher(source, shards.layout, len(shards), block, held)
+    slot = source.room(len(ids))
     for _ in range(2):
         integers = blocks.fetch(np.array(ids), slot)
         assert (slot.array.reshape(-1, 2, 3, 3) == made.images[ids]).all()
@@ -133,15 +152,16 @@ def test_blocks_give_any_records_in_any_order(
         assert (integers[:, -1] == made.rows[ids]).all()
 
 
-def test_a_damaged_block_is_named_again_and_harms_no_other(made: Made) -> None:
+@pytest.mark.parametrize("kind", ["arrays", "raw"])
+def test_a_damaged_block_is_named_again_and_harms_no_other(made: Made, kind: str) -> None:
     path = made.shard(4)
     damaged = bytearray(path.read_bytes())
     damaged[5 * made.layout.stride + 40] ^= 1
     path.write_bytes(damaged)
     shards = open_shards(made.glob)
-    fetcher = Fetcher(list(shards.shards), made.layout, verify=True)
-    blocks = BlockFetcher(fetcher, shards.layout, len(shards), 4, 3)
-    slot = fetcher.room(37)
+    source = of_kind(kind, shards)
+    blocks = BlockFetcher(source, shards.layout, len(shards), 4, 3)
+    slot = source.room(37)
     for _ in range(5):
         with pytest.raises(CorruptRecordError, match=f"{path}: record 5 at byte"):
             blocks.fetch(np.arange(37), slot)
