@@ -16,7 +16,7 @@ ARGS ?=
 DATANODES ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help shards train hdfs hdfs-stop test test-slow test-hdfs test-asan lint bench clean
+.PHONY: help shards train hdfs hdfs-stop mount test test-slow test-hdfs test-asan lint bench clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -35,6 +35,11 @@ hdfs: $(VENV)/.dev ## start a real HDFS on this machine, to try things out [DATA
 
 hdfs-stop: $(VENV)/.dev ## stop the HDFS that `make hdfs` started
 	$(BIN)/python -m examples.hdfs.cluster stop data/hdfs
+
+mount: $(VENV)/.mount ## mount a folder of shards, read-only, until Ctrl-C [HDFS=hdfs://host:8020/shards MNT=/mnt/shards]
+	$(if $(and $(HDFS),$(MNT)),,$(error which folder, and where? make mount HDFS=hdfs://host:8020/shards MNT=/mnt/shards))
+	@bash .ci/fuse
+	$(BIN)/python -m reader mount '$(HDFS)' '$(MNT)' $(ARGS)
 
 test: $(VENV)/.dev ## run the tests but for the slow ones
 	$(BIN)/python -m pytest -m 'not slow'
@@ -76,6 +81,10 @@ $(VENV)/.train: pyproject.toml setup.py reader/_core.c .ci/install .ci/headers
 	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow
 	@touch $@
 
+$(VENV)/.mount: pyproject.toml setup.py reader/_core.c .ci/install .ci/headers
+	PYTHON=$(PYTHON) bash .ci/install $(VENV) hdfs,mount
+	@touch $@
+
 $(VENV)/.dev: pyproject.toml setup.py reader/_core.c .ci/install .ci/headers
-	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow,hdfs,dev
+	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow,hdfs,mount,dev
 	@touch $@

@@ -7,13 +7,15 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from reader.commands import index, info, verify
+from reader.commands import index, info, mount, unmount, verify
 from shardio import __version__
 from shardio.errors import OptionError, ShardioError
 
 _COMMANDS: dict[str, ModuleType] = {
     "index": index,
     "info": info,
+    "mount": mount,
+    "unmount": unmount,
     "verify": verify,
 }
 

@@ -10,6 +10,7 @@ ShardioError
 ├── OutputError (FileExistsError)       the output folder holds something else
 ├── RejectsError (RuntimeError)         more images were rejected than allowed
 ├── WorkerError (RuntimeError)          a worker process died
+├── MountError (OSError)                a folder cannot be mounted or unmounted
 ├── MissingExtraError (ImportError)     an optional package is not installed
 └── StorageError (OSError)              the storage failed
     ├── MissingFileError (FileNotFoundError)
@@ -58,6 +59,10 @@ class RejectsError(ShardioError, RuntimeError):
 
 class WorkerError(ShardioError, RuntimeError):
     """A worker process died."""
+
+
+class MountError(ShardioError, OSError):
+    """A folder cannot be mounted or unmounted; the message says what else can be done."""
 
 
 class MissingExtraError(ShardioError, ImportError):

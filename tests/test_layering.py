@@ -34,12 +34,23 @@ HEAVY = {
     "torch": ("reader/torch_io.py",),
     "pyspark": ("converter/engines/spark.py",),
     "PIL": ("converter/imaging.py", "reader/decode.py"),
+    "mfusepy": ("reader/fuse_server.py",),
     "hdfs": ("shardio/storage/hdfs.py",),
     "hdfs_native": ("shardio/storage/hdfs_client.py",),
     "pyarrow.fs": ("shardio/storage/hdfs.py",),
     "fsspec": ("shardio/storage/remote.py",),
 }
-LAZY = ("tensorflow", "keras", "torch", "pyspark", "PIL", "pyarrow", "fsspec", "hdfs_native")
+LAZY = (
+    "tensorflow",
+    "keras",
+    "torch",
+    "pyspark",
+    "PIL",
+    "pyarrow",
+    "fsspec",
+    "hdfs_native",
+    "mfusepy",
+)
 
 
 def imports(source: str, file: str = "a.py") -> Iterator[str]:

@@ -106,4 +106,10 @@ class HdfsStorage:
 
 
 def _info(path: str, status: Any) -> FileInfo:
-    return FileInfo(path, int(status.length), identity(status), bool(status.isdir))
+    return FileInfo(
+        path,
+        int(status.length),
+        identity(status),
+        bool(status.isdir),
+        status.modification_time / 1000,
+    )

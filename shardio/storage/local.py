@@ -211,7 +211,8 @@ def translate(error: OSError | ValueError, path: str) -> Exception:
 
 def _info(path: str, status: os.stat_result) -> FileInfo:
     identity = f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
-    return FileInfo(path, status.st_size, identity, stat.S_ISDIR(status.st_mode))
+    is_folder = stat.S_ISDIR(status.st_mode)
+    return FileInfo(path, status.st_size, identity, is_folder, status.st_mtime)
 
 
 def _open_regular(path: str) -> int:

@@ -17,13 +17,14 @@ class FileInfo:
     """What a storage says of a path.
 
     `size` is in bytes. `identity` changes when the file is replaced or written to, as far as the
-    storage can tell.
+    storage can tell. `modified` is when that was, in seconds since 1970, 0 where it is not known.
     """
 
     path: str
     size: int
     identity: str
     is_folder: bool = False
+    modified: float = 0.0
 
 
 class RangeReader(Protocol):

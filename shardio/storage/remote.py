@@ -21,6 +21,8 @@ from shardio.storage.remote_files import FsspecRanges, FsspecStream, translate
 from shardio.storage.temporary import temporary_name
 
 # What tells one version of a file from another, in the words of the various file systems.
+# Where file systems say when a file was written.
+_TIME_KEYS = ("mtime", "modified", "LastModified", "last_modified", "updated", "created")
 _IDENTITY_KEYS = (
     *("ETag", "etag", "md5Hash", "generation"),
     *("ino", "mtime", "LastModified", "last_modified", "created"),
@@ -186,4 +188,13 @@ def _info(path: str, entry: dict[str, Any]) -> FileInfo:
         for key in _IDENTITY_KEYS
         if (mark := entry.get(key)) is not None
     ]
-    return FileInfo(path, size, ":".join([str(size), *marks]), entry.get("type") == "directory")
+    times = [entry.get(key) for key in _TIME_KEYS]
+    modified = next((at for time in times if (at := _seconds(time)) is not None), 0.0)
+    identity = ":".join([str(size), *marks])
+    return FileInfo(path, size, identity, entry.get("type") == "directory", modified)
+
+
+def _seconds(time: object) -> float | None:
+    if isinstance(time, datetime):
+        return time.timestamp()
+    return float(time) if isinstance(time, int | float) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from dataclasses import replace
 
 from shardio.storage.chooser import storage_for
 from shardio.storage.protocol import FileInfo
@@ -35,7 +36,7 @@ def _descend(folder: str, parts: list[str]) -> list[FileInfo]:
         path = folder + name
         if len(parts) == 1:
             if not info.is_folder:
-                found.append(FileInfo(path, info.size, info.identity))
+                found.append(replace(info, path=path))
         elif info.is_folder:
             found.extend(_descend(f"{path}/", parts[1:]))
     return found

@@ -17,7 +17,7 @@ from tests.converter.inputs import write_csv, write_images
 from tests.hdfs.place import HdfsPlace
 
 # Batches of the large set in so little memory that nothing of an epoch is left for the next.
-LITTLE: dict[str, Any] = {"epochs": 2, "batch_size": 4, "memory": "24MB"}
+LITTLE: dict[str, Any] = {"epochs": 2, "batch_size": 4, "memory": "32MB"}
 
 
 @dataclass(frozen=True)
