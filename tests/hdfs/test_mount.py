@@ -91,7 +91,8 @@ def test_a_stock_dataset_trains_from_the_mounted_glob(mounted: Mount, small: Loc
         ]
     )
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    found = model.fit(dataset.map(parse).batch(16), epochs=2, shuffle=False, verbose=0)
+    batches = dataset.map(parse).batch(16).repeat()
+    found = model.fit(batches, epochs=2, steps_per_epoch=8, shuffle=False, verbose=0)
     assert found.history["loss"][-1] > 0
     stored = {digest(record.numpy()) for record in dataset}
     local = tf.data.TFRecordDataset(sorted(map(str, small.folder.glob("train-*.tfrecord"))))
