@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import os
 import secrets
@@ -26,6 +25,7 @@ from shardio.format.naming import (
 from shardio.format.plan import ConversionPlan
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.chooser import join, scheme_of
+from shardio.storage.folder_lock import lock_file
 from shardio.storage.local import translate
 from shardio.storage.temporary import final_name
 
@@ -92,30 +92,8 @@ class OutputFolder:
             os.close(lock)
 
     def _lock(self) -> int:
-        path = self._path(LOCK)
-        while True:
-            os.makedirs(self._path(WORK_FOLDER), exist_ok=True)
-            try:
-                lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            except FileNotFoundError:
-                continue  # the one that has just finished took the folder away
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # The one that had the lock before may have removed the file: then this is a lock
-                # of nothing, and a third one could have the new file's.
-                if os.path.samestat(os.fstat(lock), os.stat(path)):
-                    return lock
-            except BlockingIOError as error:
-                os.close(lock)
-                raise OutputError(
-                    f"another conversion is writing to {self.folder}; wait until it ends"
-                ) from error
-            except FileNotFoundError:
-                pass
-            except BaseException:
-                os.close(lock)
-                raise
-            os.close(lock)
+        busy = f"another conversion is writing to {self.folder}; wait until it ends"
+        return lock_file(self._path(LOCK), busy)
 
     @property
     def _is_remote(self) -> bool:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from reader.commands import index, info, mount, unmount, verify
+from reader.commands import index, info, mount, stage, unmount, verify
 from shardio import __version__
 from shardio.errors import OptionError, ShardioError
 
@@ -15,6 +15,7 @@ _COMMANDS: dict[str, ModuleType] = {
     "index": index,
     "info": info,
     "mount": mount,
+    "stage": stage,
     "unmount": unmount,
     "verify": verify,
 }

@@ -7,7 +7,15 @@ import re
 from collections.abc import Sequence
 
 from shardio.errors import DatasetError, MissingFileError, OptionError
-from shardio.format.naming import INDEX_SUFFIX, MANIFEST, PLAN, REJECTS, SPLIT_PATTERN, ShardName
+from shardio.format.naming import (
+    INDEX_SUFFIX,
+    MANIFEST,
+    PLAN,
+    REJECTS,
+    SPLIT_PATTERN,
+    STAGE,
+    ShardName,
+)
 from shardio.storage import FileInfo, search, storage_for
 from shardio.storage.chooser import join, scheme_of
 from shardio.storage.search import is_glob
@@ -115,13 +123,15 @@ def absent_by_name(files: list[FileInfo]) -> list[str]:
 
 
 def unfinished_hint(pattern: str) -> str:
-    """Say if an unfinished conversion is why shards are missing."""
-    plan = join(folder_of(pattern), PLAN)
-    try:
-        storage_for(plan).stat(plan)
-    except MissingFileError:
-        return ""
-    return ": a conversion into it is not finished; run its command again"
+    """Say if an unfinished conversion or copy is why shards are missing."""
+    for name, what in ((PLAN, "conversion into it"), (STAGE, "copy to it by `shardio-read stage`")):
+        path = join(folder_of(pattern), name)
+        try:
+            storage_for(path).stat(path)
+        except MissingFileError:
+            continue
+        return f": a {what} is not finished; run its command again"
+    return ""
 
 
 def folder_of(path: str) -> str:

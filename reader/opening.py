@@ -56,7 +56,7 @@ def open_shards(
     options = SetOptions(shape, classes, image, labels)
     files = find_shards(source, split)
     folders = sorted({folder_of(info.path) for info in files})
-    manifests = {folder: _manifest(folder) for folder in folders}
+    manifests = {folder: read_manifest(folder) for folder in folders}
     manifest = manifests[folders[0]]
     fingerprints = {
         folder: None if found is None else found.fingerprint for folder, found in manifests.items()
@@ -166,14 +166,17 @@ def _disagreeing(files: list[FileInfo]) -> list[str]:
     return problems
 
 
-def _manifest(folder: str) -> Manifest | None:
-    """Return the manifest of a folder, None where there is none."""
+def read_manifest(folder: str, *, unfinished: bool = False) -> Manifest | None:
+    """Return the manifest of a folder, None where there is none.
+
+    Raises DatasetError where one is still to come, unless `unfinished` folders are looked at too.
+    """
     path = join(folder, MANIFEST)
     try:
         with storage_for(folder).open_stream(path) as stream:
             return Manifest.from_json(stream.read(), path)
     except MissingFileError:
-        if hint := unfinished_hint(f"{folder}/"):
+        if not unfinished and (hint := unfinished_hint(f"{folder}/")):
             raise DatasetError(f"{folder} is not a dataset yet{hint}") from None
         return None
 

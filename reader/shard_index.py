@@ -55,7 +55,11 @@ def index_shards(files: Sequence[FileInfo], *, trusted: bool = False) -> tuple[I
 
 
 def in_threads(
-    work: Callable[[FileInfo, Progress], _T], files: Sequence[FileInfo], progress: Progress
+    work: Callable[[FileInfo, Progress], _T],
+    files: Sequence[FileInfo],
+    progress: Progress,
+    *,
+    threads: int = _THREADS,
 ) -> list[_T]:
     """Do some work for every shard, several at once; after the first error all of it ends.
 
@@ -69,13 +73,13 @@ def in_threads(
         with turn:
             progress(size)
 
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="shardio-index") as threads:
-        waiting = [threads.submit(work, info, tell) for info in files]
+    with ThreadPoolExecutor(threads, thread_name_prefix="shardio-index") as pool:
+        waiting = [pool.submit(work, info, tell) for info in files]
         try:
             return [future.result() for future in waiting]
         finally:
             ended.set()
-            threads.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def beside(path: str) -> str:

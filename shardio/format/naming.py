@@ -14,6 +14,8 @@ WORK_FOLDER = ".shardio"
 PLAN = f"{WORK_FOLDER}/plan.json"
 DONE_FOLDER = f"{WORK_FOLDER}/done"
 LOCK = f"{WORK_FOLDER}/lock"
+# What is being copied into a folder.
+STAGE = f"{WORK_FOLDER}/stage.json"
 # The index of a shard, after the whole name of the shard.
 INDEX_SUFFIX = ".idx"
 

@@ -1,0 +1,54 @@
+"""copy shards to a disk of this machine, checked; the same command goes on after a stop"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from tqdm import tqdm
+
+from reader.memory_size import parse_memory
+from reader.stage import JOBS, Staging
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("source", metavar="URL", help="the folder, such as hdfs://host:8020/shards")
+    parser.add_argument("folder", metavar="FOLDER", help="where the shards go; made where missing")
+    parser.add_argument("--split", help="one split of the folder (default: all)")
+    parser.add_argument(
+        "--jobs", type=_positive, default=JOBS, metavar="N", help=f"files at once (default: {JOBS})"
+    )
+    parser.add_argument(
+        "--limit", metavar="SIZE", help="copy nothing if the set has more, such as 200GB"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Copy, and say how much."""
+    limit = parse_memory(arguments.limit)
+    staging = Staging(arguments.source, arguments.folder, arguments.split)
+    start = time.monotonic()
+    with tqdm(
+        total=staging.size, unit="B", unit_scale=True, disable=not sys.stderr.isatty()
+    ) as bar:
+        try:
+            done = staging.run(bar.update, jobs=arguments.jobs, limit=limit)
+        except KeyboardInterrupt:
+            print("stopped; the same command goes on from here", file=sys.stderr)
+            raise
+    seconds = max(time.monotonic() - start, 1e-9)
+    kept = f"; {done.kept} were there already" if done.kept else ""
+    print(
+        f"{done.copied} files copied to {staging.folder}: {done.bytes / 1e6:,.1f} MB in "
+        f"{seconds:.1f} s ({done.bytes / 1e6 / seconds:,.0f} MB/s){kept}"
+    )
+    return 0
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return number
