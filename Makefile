@@ -74,11 +74,11 @@ $(DEMO)/labels.csv: | $(VENV)/.convert
 
 # Stamps, one for each set of extras: what a target does not need is not installed for it.
 $(VENV)/.convert: pyproject.toml setup.py reader/_core.c .ci/install .ci/headers
-	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert
+	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,hdfs
 	@touch $@
 
 $(VENV)/.train: pyproject.toml setup.py reader/_core.c .ci/install .ci/headers
-	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow
+	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow,hdfs
 	@touch $@
 
 $(VENV)/.mount: pyproject.toml setup.py reader/_core.c .ci/install .ci/headers

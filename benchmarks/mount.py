@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,17 +29,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # For the examples.
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
-import made_shards
+from bare_hdfs import MIB, bare_reads, shards_on_hdfs, timed
 from rounds import Way, measure, table
 
-from examples.hdfs.cluster import Cluster
-from examples.hdfs.configuration import ClusterOptions
-from shardio.storage import FileInfo, storage_for
-from shardio.storage.chooser import join
+from shardio.storage import storage_for
 
 ROOT = Path(__file__).resolve().parents[1]
-MIB = 1 << 20
-PIECE = 4 * MIB
 RECORD = 12 << 10
 # Enough for a second or two.
 READS = (4000, 400)
@@ -91,32 +86,6 @@ def show_memory(url: str) -> None:
             print(f"memory of the mount: {int(peak[1]) >> 10 if peak else 0} MiB", file=sys.stderr)
 
 
-def timed(count: Callable[[], float]) -> float:
-    """Return items a second."""
-    start = time.perf_counter()
-    return count() / (time.perf_counter() - start)
-
-
-def bare(url: str, infos: list[FileInfo], threads: int) -> float:
-    """Read with hdfs-native alone, some pieces at once; returns MiB."""
-    from hdfs_native import Client
-
-    parts = urlsplit(url)
-    client = Client(f"hdfs://{parts.netloc}")
-    with ThreadPoolExecutor(threads) as pool:
-        for info in infos:
-            file = client.read(urlsplit(info.path).path)
-            waiting = []
-            for start in range(0, info.size, PIECE):
-                size = min(PIECE, info.size - start)
-                waiting.append(pool.submit(file.read_range, start, size))
-                if len(waiting) == threads:
-                    waiting.pop(0).result()
-            for piece in waiting:
-                piece.result()
-    return sum(info.size for info in infos) / MIB
-
-
 def cat(point: Path) -> float:
     """Read all shards with a program that knows nothing of this; returns MiB."""
     paths = sorted(point.glob("*.tfrecord"))
@@ -166,15 +135,6 @@ def through(mount: Mount, url: str, work: Callable[[Path], float]) -> Callable[[
     return run
 
 
-def upload(folder: Path, count: int, url: str) -> None:
-    """Write a set of shards to HDFS."""
-    manifest = made_shards.make(folder, count)
-    for shard in manifest.shards:
-        path = join(url, shard.file)
-        with storage_for(path).publish(path, attempt="bench") as file:
-            file.write((folder / shard.file).read_bytes())
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -183,23 +143,14 @@ def main() -> None:
     parser.add_argument("--url", help="a folder with shards, on an HDFS that runs")
     parser.add_argument("--folder", type=Path, default=Path("data/bench"))
     arguments = parser.parse_args()
-    with ExitStack() as stack:
-        url = arguments.url
-        if url is None:
-            scratch = stack.enter_context(tempfile.TemporaryDirectory(dir=arguments.folder.parent))
-            cluster = stack.enter_context(Cluster(Path(scratch), ClusterOptions()))
-            url = f"{cluster.url}/shards"
-            upload(arguments.folder, arguments.records, url)
+    with shards_on_hdfs(arguments.url, arguments.folder, arguments.records) as url:
         compare(url, arguments.rounds)
 
 
 def compare(url: str, rounds: int) -> None:
     """Measure all ways to read a folder."""
     infos = [info for info in storage_for(url).list(url) if info.path.endswith(".tfrecord")]
-    bare_ways = [
-        Way(f"hdfs-native, {n} x 4 MiB", partial(timed, partial(bare, url, infos, n)))
-        for n in (2, 4)
-    ]
+    bare_ways = bare_reads(url, infos)
     mounts: dict[str, Mount] = {"our mount": ours, "rclone mount": rclone}
     ways = [Way(f"cat, {name}", through(mount, url, cat)) for name, mount in mounts.items()]
     ways += [

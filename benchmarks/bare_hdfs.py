@@ -1,0 +1,78 @@
+"""A real HDFS with shards on it, and its client's own loops: what the benchmarks compare with."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import made_shards
+from rounds import Way
+
+from examples.hdfs.cluster import Cluster
+from examples.hdfs.configuration import ClusterOptions
+from shardio.storage import FileInfo, storage_for
+from shardio.storage.chooser import join
+
+MIB = 1 << 20
+PIECE = 4 * MIB
+
+
+def timed(count: Callable[[], float]) -> float:
+    """Return items a second."""
+    start = time.perf_counter()
+    return count() / (time.perf_counter() - start)
+
+
+def bare(url: str, infos: list[FileInfo], threads: int) -> float:
+    """Read with hdfs-native alone, some pieces at once; returns MiB."""
+    from hdfs_native import Client
+
+    parts = urlsplit(url)
+    client = Client(f"hdfs://{parts.netloc}")
+    with ThreadPoolExecutor(threads) as pool:
+        for info in infos:
+            file = client.read(urlsplit(info.path).path)
+            waiting = []
+            for start in range(0, info.size, PIECE):
+                size = min(PIECE, info.size - start)
+                waiting.append(pool.submit(file.read_range, start, size))
+                if len(waiting) == threads:
+                    waiting.pop(0).result()
+            for piece in waiting:
+                piece.result()
+    return sum(info.size for info in infos) / MIB
+
+
+def bare_reads(url: str, infos: list[FileInfo]) -> list[Way]:
+    """Return the ways to read with hdfs-native alone; which is fastest depends on the machine."""
+    return [
+        Way(f"hdfs-native, {n} x 4 MiB", partial(timed, partial(bare, url, infos, n)))
+        for n in (2, 4)
+    ]
+
+
+def upload(folder: Path, count: int, url: str) -> None:
+    """Write a set of shards to HDFS."""
+    manifest = made_shards.make(folder, count)
+    for shard in manifest.shards:
+        path = join(url, shard.file)
+        with storage_for(path).publish(path, attempt="bench") as file:
+            file.write((folder / shard.file).read_bytes())
+
+
+@contextmanager
+def shards_on_hdfs(url: str | None, folder: Path, records: int) -> Iterator[str]:
+    """Give a folder of shards on HDFS: `url`, or one of a real HDFS that is started for it."""
+    with ExitStack() as stack:
+        if url is None:
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(dir=folder.parent))
+            cluster = stack.enter_context(Cluster(Path(scratch), ClusterOptions()))
+            url = f"{cluster.url}/shards"
+            upload(folder, records, url)
+        yield url

@@ -1,0 +1,136 @@
+"""How fast shards are read from HDFS, written to it and staged, against its client's own loops.
+
+    python benchmarks/hdfs.py [--records 131072] [--rounds 5] [--url hdfs://host:8020/shards]
+
+Without --url a real HDFS of one DataNode is started here, and its files are in the page cache. The
+digests that `stage` compares and the CRCs that the reader compares are part of the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+# For the examples.
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
+
+from bare_hdfs import MIB, PIECE, bare_reads, shards_on_hdfs, timed
+from rounds import Way, measure, table
+
+from reader import open_shards
+from reader.stage import Staging
+from shardio.storage import FileInfo, storage_for
+from shardio.storage.chooser import join
+
+
+def batches(url: str, shuffle: str, verify: bool) -> float:
+    """Read an epoch of batches; returns MiB of shards."""
+    shards = open_shards(url)
+    count = 0
+    for x, _ in shards.batches(128, shuffle=shuffle, dtype="uint8", verify=verify):
+        count += len(x)
+    return count * shards.layout.stride / MIB
+
+
+def staged(url: str, folder: Path) -> float:
+    """Stage to a new folder; returns MiB."""
+    with tempfile.TemporaryDirectory(dir=folder) as to:
+        staging = Staging(url, to, None)
+        staging.run(lambda size: None)
+    return staging.size / MIB
+
+
+def written_to_disk(files: list[bytes], folder: Path) -> float:
+    """Write the shards to local files, durably; returns MiB."""
+    with tempfile.TemporaryDirectory(dir=folder) as to:
+        for number, data in enumerate(files):
+            with open(f"{to}/{number}", "wb", buffering=0) as file:
+                for start in range(0, len(data), PIECE):
+                    file.write(data[start : start + PIECE])
+                os.fsync(file.fileno())
+    return sum(map(len, files)) / MIB
+
+
+def written_bare(files: list[bytes], url: str) -> float:
+    """Write the shards with hdfs-native alone; returns MiB."""
+    from hdfs_native import Client, WriteOptions
+
+    parts = urlsplit(url)
+    client = Client(f"hdfs://{parts.netloc}")
+    for number, data in enumerate(files):
+        path = f"{parts.path}/bare-{number}"
+        with client.create(path, WriteOptions(overwrite=True)) as file:
+            for start in range(0, len(data), PIECE):
+                file.write(data[start : start + PIECE])
+    client.delete(parts.path, True)
+    return sum(map(len, files)) / MIB
+
+
+def published(files: list[bytes], url: str, piece: int) -> float:
+    """Write the shards as the converter does, whole or not at all; returns MiB."""
+    for number, data in enumerate(files):
+        path = join(url, f"ours-{number}")
+        with storage_for(path).publish(path, attempt="bench") as file:
+            for start in range(0, len(data), piece):
+                file.write(data[start : start + piece])
+    storage_for(url).delete(url)
+    return sum(map(len, files)) / MIB
+
+
+def way(name: str, work: Callable[[], float]) -> Way:
+    """Return a timed way."""
+    return Way(name, partial(timed, work))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=131_072)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--url", help="a folder with shards, on an HDFS that runs")
+    parser.add_argument("--folder", type=Path, default=Path("data/bench"))
+    arguments = parser.parse_args()
+    with shards_on_hdfs(arguments.url, arguments.folder, arguments.records) as url:
+        compare(url, arguments.folder, arguments.rounds)
+
+
+def compare(url: str, folder: Path, rounds: int) -> None:
+    """Measure reading, staging, and writing."""
+    infos = [info for info in storage_for(url).list(url) if info.path.endswith(".tfrecord")]
+    bare = bare_reads(url, infos)
+    ways = [way(f"batches, {order}", partial(batches, url, order, True)) for order in ORDERS]
+    files = [_whole(info) for info in infos[:4]]
+    ways.append(way("stage", partial(staged, url, folder)))
+    ways.append(way("the disk, written and synced", partial(written_to_disk, files, folder)))
+    rates = measure(bare + ways, rounds)
+    best = max((one.name for one in bare), key=lambda name: statistics.median(rates[name]))
+    print(table(rates, best, "MiB/s"))
+    there = f"{url}-written"
+    ways = [
+        way("written, hdfs-native", partial(written_bare, files, there)),
+        way("written, 4 MiB at a time", partial(published, files, there, PIECE)),
+        way("written, 12 KiB at a time", partial(published, files, there, 12_412)),
+    ]
+    print("\n" + table(measure(ways, rounds), ways[0].name, "MiB/s"))
+
+
+ORDERS = ("window", "none")
+
+
+def _whole(info: FileInfo) -> bytes:
+    with storage_for(info.path).open_stream(info.path) as stream:
+        data = bytearray()
+        while piece := stream.read(PIECE):
+            data += piece
+    return bytes(data)
+
+
+if __name__ == "__main__":
+    main()
