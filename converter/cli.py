@@ -81,6 +81,12 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="fill with black where the box reaches outside an image, instead of rejecting it",
     )
+    image.add_argument(
+        "--strict-decode",
+        action="store_true",
+        help="decode every image whole, so that damage below the box is seen; the pixels of whole "
+        "files are the same",
+    )
 
     table = parser.add_argument_group("table")
     table.add_argument(
@@ -163,6 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.shards,
             arguments.shard_size,
             arguments.seed,
+            arguments.strict_decode,
         )
         RejectLimit.parse(arguments.max_rejects)
     except OptionError as error:

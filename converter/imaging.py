@@ -17,6 +17,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, NoReturn
 
 from converter.options import MAX_PIXELS
+from converter.partial_decode import keep_upper_rows
 from shardio.errors import MissingExtraError
 from shardio.format.manifest import Versions
 from shardio.format.transform import Transform
@@ -71,7 +72,9 @@ def is_simd() -> bool:
 class ImageTransformer:
     """Turns the bytes of image files into pixels, and keeps the time that it took."""
 
-    def __init__(self, transform: Transform) -> None:
+    def __init__(self, transform: Transform, *, strict: bool = False) -> None:
+        """Damage below the crop box is seen only with `strict`, which decodes every row."""
+        self._strict = strict
         self.times = ImageTimes()
         self._transform = transform
         self._resample = Image.Resampling[transform.resample.upper()]
@@ -102,8 +105,10 @@ class ImageTransformer:
         return packed
 
     def _decode(self, data: bytes) -> PillowImage:
-        image: PillowImage = Image.open(BytesIO(data), formats=self._formats)
+        image = Image.open(BytesIO(data), formats=self._formats)
         self._check(image)
+        if self._transform.crop is not None and not self._strict:
+            keep_upper_rows(image, data, self._transform.crop[3])
         image.load()
         return _to_colour(image)
 

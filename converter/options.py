@@ -27,7 +27,8 @@ class ConvertOptions:
     `classes` is the number of classes of every head, None takes the largest label + 1 of each.
     `shards` is the number of shards of the whole table, `shard_size` their size in bytes; at most
     one is given, and with neither shards get some 256 MB each, but small tables are cut finer, so
-    that workers can share them.
+    that workers can share them. With `strict_decode` images are decoded whole, so that damage
+    below the crop box is seen too.
     """
 
     transform: Transform = field(default_factory=Transform)
@@ -36,6 +37,7 @@ class ConvertOptions:
     shards: int | None = None
     shard_size: int | None = None
     seed: int = 0
+    strict_decode: bool = False
 
     def __post_init__(self) -> None:
         left, top, right, bottom = self.transform.crop or (0, 0, 1, 1)

@@ -58,6 +58,7 @@ class _Jobs:
             labels=self.table.labels[rows],
             paths=paths,
             locations=[self.table.location(path) for path in paths],
+            strict_decode=self.options.strict_decode,
         )
 
 
@@ -114,6 +115,7 @@ def convert(
         shards.splits,
         options.seed,
         imaging.versions(),
+        strict_decode=options.strict_decode,
     )
     summary = Summary(out, len(names), rows=len(source), versions=plan.versions)
     if dry_run:

@@ -51,6 +51,7 @@ class ShardJob:
     labels: NDArray[np.int64]
     paths: list[str]
     locations: list[str]
+    strict_decode: bool = False
 
     @property
     def layout(self) -> RecordLayout:
@@ -137,7 +138,7 @@ def _write_records(
     from converter.imaging import BadImageError, ImageTransformer  # PIL, only when it is needed
 
     layout = job.layout
-    transformer = ImageTransformer(job.transform)
+    transformer = ImageTransformer(job.transform, strict=job.strict_decode)
     tails = layout.tails(job.labels, job.rows)
     digest = hashlib.sha256()
     head = layout.head

@@ -40,7 +40,7 @@ class ConversionPlan:
     seed: int
     versions: Versions
     encoding: str = "raw"
-    strict_decode: bool = True
+    strict_decode: bool = False
 
     @cached_property
     def sha256(self) -> str:

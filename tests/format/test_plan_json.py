@@ -70,7 +70,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "pillow": ({"versions": Versions("9.5", "libjpeg-turbo 2.1.5")}, "versions.pillow"),
     "libjpeg": ({"versions": Versions("9.5.0.post2", "9")}, "versions.libjpeg"),
     "encoding": ({"encoding": "png"}, "encoding"),
-    "strictness": ({"strict_decode": False}, "strict_decode"),
+    "strictness": ({"strict_decode": True}, "strict_decode"),
 }
 
 
