@@ -13,14 +13,9 @@ import crc32c
 import numpy as np
 from numpy.typing import NDArray
 
+from converter.image_files import ImageFiles
 from converter.patience import patiently
-from shardio.errors import (
-    MissingFileError,
-    ShardioError,
-    StorageError,
-    UnusableFileError,
-    WorkerError,
-)
+from shardio.errors import MissingFileError, UnusableFileError, WorkerError
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.framing import mask_crc
 from shardio.format.layout import RecordLayout
@@ -28,12 +23,6 @@ from shardio.format.naming import ShardName
 from shardio.format.transform import Transform
 from shardio.storage import storage_for
 from shardio.storage.chooser import join
-
-# A larger file is no image of this kind of work; reading it would only fill the memory.
-MAX_FILE_BYTES = 256_000_000
-_READ_BYTES = 1 << 20
-# A storage error is tried again after these seconds.
-_RETRY_SECONDS = (0.1, 0.5, 2.0)
 
 
 @dataclass(frozen=True)
@@ -145,28 +134,30 @@ def _write_records(
     prefix_crc = crc32c.crc32c(layout.prefix)
     crcs: list[int] = []
     rejects: list[Reject] = []
-    for index, location in enumerate(job.locations):
-        start = time.perf_counter()
-        data = b""
-        try:
-            data = _read_image(location)
-            times.reading += time.perf_counter() - start
-            pixels = transformer.pixels(data)
-        except (MissingFileError, UnusableFileError, BadImageError) as error:
-            reason = _reason(error, location)
-            rejects.append(Reject(int(job.rows[index]), job.paths[index], reason))
-            image_done(len(data), True)
-            continue
-        except MemoryError as error:
-            raise WorkerError(f"{location}: not enough memory to decode it") from error
-        start = time.perf_counter()
-        tail = tails[index].tobytes()
-        crcs.append(mask_crc(crc32c.crc32c(tail, crc32c.crc32c(pixels, prefix_crc))))
-        record = b"".join((head, pixels, tail, crcs[-1].to_bytes(4, "little")))
-        digest.update(record)
-        file.write(record)
-        times.writing += time.perf_counter() - start
-        image_done(len(data), False)
+    with ImageFiles(job.locations) as files:
+        for index, read in enumerate(files):
+            data = b""
+            try:
+                data = read()
+                pixels = transformer.pixels(data)
+            except (MissingFileError, UnusableFileError, BadImageError) as error:
+                reason = _reason(error, job.locations[index])
+                rejects.append(Reject(int(job.rows[index]), job.paths[index], reason))
+                image_done(len(data), True)
+                continue
+            except MemoryError as error:
+                raise WorkerError(
+                    f"{job.locations[index]}: not enough memory to decode it"
+                ) from error
+            start = time.perf_counter()
+            tail = tails[index].tobytes()
+            crcs.append(mask_crc(crc32c.crc32c(tail, crc32c.crc32c(pixels, prefix_crc))))
+            record = b"".join((head, pixels, tail, crcs[-1].to_bytes(4, "little")))
+            digest.update(record)
+            file.write(record)
+            times.writing += time.perf_counter() - start
+            image_done(len(data), False)
+    times.reading += files.seconds
     times.decoding += transformer.times.decoding
     times.resizing += transformer.times.resizing
     return DoneRecord(
@@ -178,42 +169,6 @@ def _write_records(
         last_crc=crcs[-1] if crcs else None,
         rejects=tuple(rejects),
     )
-
-
-def _read_image(location: str) -> bytes:
-    """Read a whole file; StorageError after some tries, where the storage is at fault."""
-    for pause in (*_RETRY_SECONDS, None):
-        try:
-            return _read_once(location)
-        except (MissingFileError, UnusableFileError):
-            raise
-        except (StorageError, TimeoutError, ConnectionError) as error:
-            if pause is None:
-                raise StorageError(
-                    f"reading failed {len(_RETRY_SECONDS) + 1} times: {error}"
-                ) from error
-            time.sleep(pause)
-    raise AssertionError("unreachable")
-
-
-def _read_once(location: str) -> bytes:
-    blocks = []
-    size = 0
-    with storage_for(location).open_stream(location) as stream:
-        try:
-            while block := stream.read(_READ_BYTES):
-                blocks.append(block)
-                size += len(block)
-                if size > MAX_FILE_BYTES:
-                    raise UnusableFileError(
-                        f"{location}: the file is larger than {MAX_FILE_BYTES:,} bytes"
-                    )
-        except ShardioError:
-            raise
-        # Clients of remote storages have errors of their own that are no OSError.
-        except Exception as error:
-            raise StorageError(f"{location}: {str(error) or type(error).__name__}") from error
-    return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
 
 def _reason(error: Exception, location: str) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converter import shard as shard_module
-from converter.shard import MAX_FILE_BYTES, ShardJob, convert_shard
+from converter import image_files
+from converter.image_files import MAX_FILE_BYTES
+from converter.shard import ShardJob, convert_shard
 from shardio.errors import MissingExtraError, StorageError
 from shardio.format.done import DoneRecord
 from shardio.format.naming import ShardName
@@ -149,7 +150,7 @@ def test_stopping_leaves_nothing(tmp_path: Path) -> None:
 def test_an_image_on_a_storage_that_cannot_be_reached_fails_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shard_module, "_RETRY_SECONDS", (0.0,))
+    monkeypatch.setattr(image_files, "_RETRY_SECONDS", (0.0,))
     with pytest.raises((MissingExtraError, StorageError)):
         make(job(tmp_path / "out", ["nosuchscheme://a/b.png"]))
     assert contents(tmp_path / "out") == {}
@@ -165,7 +166,7 @@ def test_an_io_error_is_tried_again_and_is_no_reject(
         pytest.raises(OSError, match="Input/output error"),
     ):
         file.read(1)
-    monkeypatch.setattr(shard_module, "_RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(image_files, "_RETRY_SECONDS", (0.0, 0.0))
     with pytest.raises(StorageError, match="failed 3 times: /proc/self/mem"):
         make(job(tmp_path / "out", ["/proc/self/mem"]))
     assert contents(tmp_path / "out") == {}
