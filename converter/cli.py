@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -152,6 +153,9 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--dry-run", action="store_true", help="check the table and the options, write nothing"
     )
+    run.add_argument(
+        "--json", action="store_true", help="print the summary as JSON, for other programs"
+    )
     return parser
 
 
@@ -203,6 +207,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A name that the terminal's encoding lacks must not fail what has succeeded.
     encoding = sys.stdout.encoding or "utf-8"
     text = "\n".join(summary.lines())
+    if arguments.json:
+        text = json.dumps(summary.to_json(), indent=1)
     print(text.encode(encoding, "backslashreplace").decode(encoding))
     return 0
 

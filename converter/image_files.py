@@ -15,9 +15,9 @@ MAX_FILE_BYTES = 256_000_000
 _READ_BYTES = 1 << 20
 # A storage error is tried again after these seconds.
 _RETRY_SECONDS = (0.1, 0.5, 2.0)
-_THREADS = 8
+_THREADS = 24
 # Files that are read, or wait for their turn: so many, and about so many bytes.
-_AHEAD_FILES = 32
+_AHEAD_FILES = 48
 AHEAD_BYTES = 32 << 20
 # Storage that takes longer than this for a file is slow: less than handing it to a thread costs.
 _SLOW_SECONDS = 0.0005

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from converter.shard import Times
 from shardio.format.done import Reject
 from shardio.format.manifest import Versions
+
+# Of a shorter run nobody asks how it could be quicker.
+_LONG_SECONDS = 60.0
+HINTS = {
+    "reading": "most time went into waiting for files: more --workers, or files on a faster disk",
+    "decoding": "most time went into decoding: more --workers on more cores; of JPEG and PNG that"
+    " are not progressive or interlaced only what the crop needs is decoded",
+    "resizing": "most time went into resizing: more --workers on more cores, a smaller --size, or"
+    " --resample bilinear",
+    "writing": "most time went into writing: OUT on a faster disk, or fewer and larger shards",
+}
 
 
 @dataclass
@@ -56,9 +68,32 @@ class Summary:
             rate = self.images / self.seconds
             lines.append(f"speed     {rate:,.0f} images/s, {self.seconds:.1f} s")
             lines.append(f"time      {self._shares()}")
+            lines += [hint] if self.seconds > _LONG_SECONDS and (hint := self._hint()) else []
         if self.versions is not None:
             lines.append(f"decoders  Pillow {self.versions.pillow}, {self.versions.libjpeg}")
         return lines
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary for programs."""
+        return {
+            "folder": self.folder,
+            "state": "planned" if self.dry_run else "complete",
+            "rows": {"read": self.rows, "written": self.records, "rejected": self.rejected},
+            "shards": {"all": self.shards, "made": self.shards_made, "kept": self.shards_kept},
+            "bytes": self.bytes,
+            "images": self.images,
+            "seconds": round(self.seconds, 3),
+            "work_seconds": {name: round(spent, 3) for name, spent in vars(self.times).items()},
+            "versions": None if self.versions is None else asdict(self.versions),
+        }
+
+    def _hint(self) -> str:
+        """Return what would help most, where one part of the work stands out."""
+        times = vars(self.times)
+        name = max(times, key=lambda part: times[part])
+        if times[name] < 0.5 * sum(times.values()):
+            return ""
+        return f"hint      {HINTS[name]}"
 
     def _shares(self) -> str:
         times = vars(self.times)

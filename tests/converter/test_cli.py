@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,8 @@ OPTIONS = {
     "--pad": "",
     "--overwrite": "",
     "--dry-run": "",
+    "--strict-decode": "",
+    "--json": "",
     "--version": "",
 }
 
@@ -57,6 +60,22 @@ def test_version_names_the_decoders(capsys: Captured) -> None:
     text = capsys.readouterr().out
     assert f"Pillow {PIL.__version__}" in text
     assert "libjpeg" in text
+
+
+def test_the_summary_for_programs_is_json(table: Path, tmp_path: Path, capsys: Captured) -> None:
+    arguments = (table, tmp_path / "out", "--engine", "inline", "--json")
+    assert outcome(*arguments, "--dry-run") == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "planned"
+    assert outcome(*arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = found["rows"]
+    assert rows["read"] == rows["written"] + rows["rejected"] == found["images"] > 0
+    assert found["state"] == "complete"
+    assert found["bytes"] == sum(path.stat().st_size for path in tmp_path.glob("out/*.tfrecord"))
+    assert found["shards"]["made"] == found["shards"]["all"]
+    assert outcome(*arguments) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert (again["rows"], again["shards"]["made"]) == (rows, 0)
 
 
 BAD_ARGUMENTS = [
