@@ -3,8 +3,8 @@
     python benchmarks/slow_storage.py [--images 3000] [--rounds 5] [--latency 0.005]
 
 One worker, JPEG files of 344x384 pixels in the page cache; the slow ones are the same, behind an
-fsspec file system that waits before it opens a file, as a server or a disk would. The same file system
-without a wait shows what fsspec itself costs.
+fsspec file system that waits before it opens a file, as a server or a disk would. The same file
+system without a wait shows what fsspec itself costs.
 """
 
 from __future__ import annotations

@@ -1,0 +1,178 @@
+"""The arguments of the converter's command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from converter.engines import ENGINES
+from converter.options import parse_box, parse_bytes, parse_names, parse_size
+from shardio import __version__
+from shardio.errors import MissingExtraError, OptionError
+from shardio.format.transform import RESAMPLINGS
+
+_T = TypeVar("_T")
+
+_EXAMPLES = """\
+examples:
+  python -m converter labels.csv shards
+      crop, resize and store every image that labels.csv names
+  python -m converter labels.csv shards --dry-run
+      check the table and say what would be made
+  python -m converter flowers.parquet shards --crop none --size 224x224 --labels species
+      whole images, one label
+
+TABLE is a .csv, .tsv, .jsonl or .parquet file with a column `path`, one column for each label (y0,
+y1, ... unless --labels says otherwise) and, if wanted, a column `split` (train, val, ...). Paths
+are relative to the table's folder. An interrupted run goes on when the same command is given again.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser."""
+    parser = argparse.ArgumentParser(
+        prog="shardio-convert",
+        description="Crop and resize every image of a table, once, into TFRecord shards.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("table", metavar="TABLE", help="the input table, a file or a URL")
+    parser.add_argument("out", metavar="OUT", help="the folder or URL that gets the shards")
+    parser.add_argument("--version", action=_ShowVersions, nargs=0, help="show versions and exit")
+
+    image = parser.add_argument_group("images")
+    image.add_argument(
+        "--crop",
+        type=_kind(parse_box),
+        default="186,0,300,30",
+        metavar="L,T,R,B",
+        help="the box to cut out, in pixels; right and bottom are excluded; `none` keeps the "
+        "whole image; a box that starts with a minus is written --crop=-9,0,... (default: "
+        "%(default)s)",
+    )
+    image.add_argument(
+        "--size",
+        type=_kind(parse_size),
+        default="128x32",
+        metavar="WxH",
+        help="the size of the stored images (default: %(default)s)",
+    )
+    image.add_argument(
+        "--resample",
+        choices=RESAMPLINGS,
+        default="bicubic",
+        metavar="NAME",
+        help=f"how to resize: {', '.join(RESAMPLINGS)} (default: %(default)s)",
+    )
+    image.add_argument(
+        "--pad",
+        action="store_true",
+        help="fill with black where the box reaches outside an image, instead of rejecting it",
+    )
+    image.add_argument(
+        "--strict-decode",
+        action="store_true",
+        help="decode every image whole, so that damage below the box is seen; the pixels of whole "
+        "files are the same",
+    )
+
+    table = parser.add_argument_group("table")
+    table.add_argument(
+        "--labels",
+        type=_kind(parse_names),
+        metavar="y0,y1,..",
+        help="the label columns in order; '' for none (default: all columns called y and a number)",
+    )
+    table.add_argument(
+        "--classes",
+        type=int,
+        metavar="N",
+        help="number of classes of every label; labels are 0 to N-1 (default: the largest label "
+        "of each column + 1)",
+    )
+    table.add_argument(
+        "--root", metavar="FOLDER", help="what paths are relative to (default: TABLE's folder)"
+    )
+
+    shards = parser.add_argument_group("shards")
+    amount = shards.add_mutually_exclusive_group()
+    amount.add_argument(
+        "--shards",
+        type=int,
+        metavar="N",
+        help="how many shards to make in all; a split gets at least one",
+    )
+    amount.add_argument(
+        "--shard-size",
+        type=_kind(parse_bytes),
+        metavar="256MB",
+        help="how large to make them (default: some 256MB, smaller where the table is small)",
+    )
+    shards.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed of the shuffle that deals rows to shards (default: %(default)s)",
+    )
+
+    run = parser.add_argument_group("run")
+    run.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="processes",
+        metavar="NAME",
+        help=f"what does the work: {', '.join(ENGINES)} (default: %(default)s); the bytes of the "
+        "shards do not depend on it",
+    )
+    run.add_argument(
+        "--workers", type=int, metavar="N", help="number of worker processes (default: one a core)"
+    )
+    run.add_argument(
+        "--max-rejects",
+        default="1%",
+        metavar="1%|N",
+        help="fail if more images than this cannot be used (default: 1%%)",
+    )
+    run.add_argument(
+        "--overwrite", action="store_true", help="remove the shards that are in OUT and start anew"
+    )
+    run.add_argument(
+        "--dry-run", action="store_true", help="check the table and the options, write nothing"
+    )
+    run.add_argument(
+        "--json", action="store_true", help="print the summary as JSON, for other programs"
+    )
+    return parser
+
+
+class _ShowVersions(argparse.Action):
+    """Prints versions and exits; they are looked up only then, since that needs PIL."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        sys.stdout.write(f"{_versions()}\n")
+        parser.exit()
+
+
+def _versions() -> str:
+    try:
+        from converter import imaging
+    except MissingExtraError as error:
+        return f"shardio {__version__} ({error})"
+    found = imaging.versions()
+    kind = "" if imaging.is_simd() else " (not pillow-simd: slower)"
+    return f"shardio {__version__}, Pillow {found.pillow}{kind}, {found.libjpeg}"
+
+
+def _kind(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+    """Turn a parser of ours into one for argparse, which shows the message of this error only."""
+
+    def wrapped(text: str) -> _T:
+        try:
+            return parse(text)
+        except OptionError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return wrapped
