@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from converter.archives import SEPARATOR, read_member
 from shardio.errors import MissingFileError, ShardioError, StorageError, UnusableFileError
 from shardio.storage import storage_for
 
@@ -107,6 +108,8 @@ def read_image(location: str) -> bytes:
 
 
 def _read_once(location: str) -> bytes:
+    if SEPARATOR in location:
+        return read_member(location, MAX_FILE_BYTES)
     blocks = []
     size = 0
     with storage_for(location).open_stream(location) as stream:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter import columns
+from converter.archives import SEPARATOR
 from shardio.errors import MissingExtraError, ShardioError, TableError
 from shardio.format.naming import SPLIT_PATTERN
 from shardio.storage import storage_for
@@ -21,6 +22,7 @@ PATH = "path"
 SPLIT = "split"
 DEFAULT_SPLIT = "train"
 
+_ARCHIVES = ("tar", "zip")
 _LABEL = re.compile(r"y(\d+)")
 _READ_BYTES = 1 << 22
 _SHOWN = 20
@@ -53,7 +55,13 @@ class Table:
         return found
 
     def location(self, path: str) -> str:
-        """Return where the image of a row's `path` is: absolute, or below the root."""
+        """Return where the image of a row's `path` is: absolute, or below the root.
+
+        A member of an archive is `archive.tar::name`, or as fsspec writes it, `tar://name::archive`.
+        """
+        if scheme_of(path) in _ARCHIVES and SEPARATOR in path:
+            name, _, archive = path.partition("://")[2].partition(SEPARATOR)
+            return self.location(archive) + SEPARATOR + name
         if path.startswith("/") or scheme_of(path):
             return path
         return join(self.root, path)
