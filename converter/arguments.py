@@ -140,6 +140,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--overwrite", action="store_true", help="remove the shards that are in OUT and start anew"
     )
     run.add_argument(
+        "--repair",
+        action="store_true",
+        help="of a finished set, make again the shards that are missing or damaged, and those "
+        "whose rejected images have been mended",
+    )
+    run.add_argument(
         "--dry-run", action="store_true", help="check the table and the options, write nothing"
     )
     run.add_argument(

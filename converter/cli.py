@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 workers=arguments.workers,
                 max_rejects=arguments.max_rejects,
                 overwrite=arguments.overwrite,
+                repair=arguments.repair,
                 dry_run=arguments.dry_run,
                 progress=bar,
             )

@@ -109,6 +109,20 @@ class OutputFolder:
 
         Raises OutputError if the folder holds another dataset, or one that has lost a shard.
         """
+        manifest = self.manifest(plan)
+        if manifest is None:
+            return None
+        sizes = {name: info.size for name, info in self._names().items()}
+        lost = [shard.file for shard in manifest.shards if sizes.get(shard.file) != shard.bytes]
+        if lost:
+            raise OutputError(
+                f"{self.folder} holds this dataset, but {len(lost)} of its shards are missing or "
+                f"of another size ({_listed(lost)}); --repair makes them again"
+            )
+        return manifest
+
+    def manifest(self, plan: ConversionPlan) -> Manifest | None:
+        """Return the manifest of this very conversion, whatever has become of its shards."""
         text = self.read(MANIFEST)
         if text is None:
             return None
@@ -118,14 +132,19 @@ class OutputFolder:
                 f"{self.folder} holds a complete dataset of another table or other options "
                 "(see its dataset.json); choose another folder, or --overwrite it"
             )
-        sizes = {name: info.size for name, info in self._names().items()}
-        lost = [shard.file for shard in manifest.shards if sizes.get(shard.file) != shard.bytes]
-        if lost:
-            raise OutputError(
-                f"{self.folder} holds this dataset, but {len(lost)} of its shards are missing or "
-                f"of another size ({_listed(lost)}); --overwrite makes it again"
-            )
         return manifest
+
+    def reopen(self, plan: ConversionPlan, done: list[DoneRecord], bad: list[str]) -> None:
+        """Make a finished set an unfinished one, of which the shards in `bad` are to be made.
+
+        The manifest goes when all else is written: until then the set is as it was.
+        """
+        self.write(PLAN, plan.to_json())
+        for record in done:
+            self.write(f"{DONE_FOLDER}/{record.file}.json", record.to_json())
+        self._storage.delete(self._path(MANIFEST))
+        for name in bad:
+            self._storage.delete(self._path(name))
 
     def begin(self, plan: ConversionPlan) -> None:
         """Leave the plan, or make sure that the plan that is there is the same."""

@@ -14,6 +14,7 @@ from converter.engines import Engine, Progress, engine_for
 from converter.options import ConvertOptions, RejectLimit
 from converter.output import OutputFolder
 from converter.plan import ShardPlan, plan_shards
+from converter.repair import reopen
 from converter.shard import ShardJob
 from converter.source import Table, read_table
 from converter.summary import Summary, reasons
@@ -72,6 +73,7 @@ def convert(
     workers: int | None = None,
     max_rejects: str = "1%",
     overwrite: bool = False,
+    repair: bool = False,
     dry_run: bool = False,
     progress: NoProgress | None = None,
 ) -> Summary:
@@ -80,7 +82,9 @@ def convert(
     `table` is a CSV, TSV, JSON Lines or Parquet file with a column `path`, label columns and, if
     wanted, a column `split`. `out` is a folder or a URL. The bytes of the shards depend on the
     table, the images and `options` alone. An interrupted conversion goes on when it is called
-    again; `overwrite` starts anew. `max_rejects` is a number of rows or a percentage.
+    again; `overwrite` starts anew; `repair` makes those shards of a finished set again that are
+    missing or damaged, or that lack an image which can be used by now. `max_rejects` is a number of
+    rows or a percentage.
 
     Raises TableError, OutputError, RejectsError, WorkerError or StorageError; whatever happens,
     `out` holds dataset.json only once every shard is complete.
@@ -124,11 +128,23 @@ def convert(
         return summary
 
     folder = OutputFolder(out)
-    if not overwrite and not folder.has_leftovers and _was_complete(folder, plan, summary):
+    if repair and overwrite:
+        raise OptionError("--overwrite makes everything again, --repair only what is bad")
+    if (
+        not overwrite
+        and not repair
+        and not folder.has_leftovers
+        and _was_complete(folder, plan, summary)
+    ):
         return summary
     with folder.locked():
         if overwrite:
             folder.clear()
+        elif repair and (manifest := folder.manifest(plan)) is not None:
+            if not reopen(folder, plan, manifest, shards, source):
+                _was_complete(folder, plan, summary)
+                folder.tidy()
+                return summary
         elif _was_complete(folder, plan, summary):
             folder.tidy()
             return summary

@@ -1,0 +1,115 @@
+"""Opening a finished set again: for shards that are damaged, and for rejects that were mended."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections import defaultdict
+
+from converter.image_files import read_image
+from converter.output import OutputFolder
+from converter.plan import ShardPlan
+from converter.source import Table
+from shardio.errors import MissingFileError, OutputError, UnusableFileError
+from shardio.format.done import DoneRecord, Reject
+from shardio.format.manifest import Manifest, ShardEntry
+from shardio.format.naming import REJECTS, ShardName
+from shardio.format.plan import ConversionPlan
+from shardio.storage import storage_for
+from shardio.storage.chooser import join
+
+_READ_BYTES = 1 << 22
+
+
+def reopen(
+    folder: OutputFolder,
+    plan: ConversionPlan,
+    manifest: Manifest,
+    shards: ShardPlan,
+    table: Table,
+) -> list[str]:
+    """Turn a finished set into an unfinished one that lacks the shards to be made again.
+
+    These are the ones that are missing, whose SHA-256 is not that of `manifest`, or that lack an
+    image which can be used by now. Returns their names; with none nothing is changed. A run that
+    is killed after this goes on like any other.
+    """
+    rejects = _rejects(folder, manifest)
+    by_shard: dict[str, list[Reject]] = defaultdict(list)
+    if rejects:
+        for name in shards.names():
+            for row in {*shards.rows_of(name).tolist()} & rejects.keys():
+                by_shard[str(name)].append(rejects[row])
+    bad = [
+        entry.file
+        for entry in manifest.shards
+        if not _is_whole(folder.folder, entry)
+        or any(_is_mended(reject, plan, table) for reject in by_shard[entry.file])
+    ]
+    if not bad:
+        return []
+    done = [
+        DoneRecord(
+            file=entry.file,
+            records=entry.records,
+            bytes=entry.bytes,
+            sha256=entry.sha256,
+            first_crc=entry.first_crc,
+            last_crc=entry.last_crc,
+            rejects=tuple(_in_order(by_shard[entry.file], entry.file, shards)),
+        )
+        for entry in manifest.shards
+        if entry.file not in bad
+    ]
+    folder.reopen(plan, done, bad)
+    return bad
+
+
+def _in_order(rejects: list[Reject], file: str, shards: ShardPlan) -> list[Reject]:
+    """Sort the rejects of a shard as its conversion does: in the order of its rows."""
+    if not rejects:
+        return []
+    name = ShardName.parse(file)
+    assert name is not None
+    place = {row: at for at, row in enumerate(shards.rows_of(name).tolist())}
+    return sorted(rejects, key=lambda reject: place[reject.row])
+
+
+def _rejects(folder: OutputFolder, manifest: Manifest) -> dict[int, Reject]:
+    text = (folder.read(REJECTS) or b"").decode()
+    rows = list(csv.reader(io.StringIO(text, newline="")))[1:]
+    try:
+        rejects = {int(row): Reject(int(row), path, reason) for row, path, reason in rows}
+    except ValueError:
+        rejects = {}
+    if len(rejects) != manifest.rows_rejected:
+        raise OutputError(
+            f"{folder.folder}/{REJECTS} does not list the {manifest.rows_rejected} rows that "
+            "dataset.json counts; --overwrite makes the set again"
+        )
+    return rejects
+
+
+def _is_whole(folder: str, entry: ShardEntry) -> bool:
+    path = join(folder, entry.file)
+    digest = hashlib.sha256()
+    try:
+        with storage_for(path).open_stream(path) as stream:
+            while block := stream.read(_READ_BYTES):
+                digest.update(block)
+    except (MissingFileError, UnusableFileError):
+        return False
+    return digest.hexdigest() == entry.sha256
+
+
+def _is_mended(reject: Reject, plan: ConversionPlan, table: Table) -> bool:
+    """Whether an image that was rejected can be used now."""
+    from converter.imaging import BadImageError, ImageTransformer
+
+    try:
+        data = read_image(table.location(reject.path))
+        ImageTransformer(plan.transform, strict=plan.strict_decode).pixels(data)
+    except (MissingFileError, UnusableFileError, BadImageError):
+        return False
+    return True
