@@ -11,6 +11,7 @@ from converter.engines import ENGINES
 from converter.options import parse_box, parse_bytes, parse_names, parse_size
 from shardio import __version__
 from shardio.errors import MissingExtraError, OptionError
+from shardio.format.encoding import Encoding
 from shardio.format.transform import RESAMPLINGS
 
 _T = TypeVar("_T")
@@ -70,6 +71,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--pad",
         action="store_true",
         help="fill with black where the box reaches outside an image, instead of rejecting it",
+    )
+    image.add_argument(
+        "--encode",
+        type=_kind(Encoding),
+        default="raw",
+        metavar="KIND",
+        help="store pixels (raw, quickest to read), or files: png, jpeg:95, webp:90, webp:lossless "
+        "(default: %(default)s)",
     )
     image.add_argument(
         "--strict-decode",

@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.shard_size,
             arguments.seed,
             arguments.strict_decode,
+            arguments.encode,
         )
         RejectLimit.parse(arguments.max_rejects)
     except OptionError as error:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from converter.options import MAX_PIXELS
 from converter.partial_decode import keep_upper_rows
-from shardio.errors import MissingExtraError
+from shardio.errors import MissingExtraError, OptionError
+from shardio.format.encoding import Encoding
 from shardio.format.manifest import Versions
 from shardio.format.transform import Transform
 
@@ -55,6 +56,7 @@ class ImageTimes:
 
     decoding: float = 0.0
     resizing: float = 0.0
+    encoding: float = 0.0
 
 
 def versions() -> Versions:
@@ -62,6 +64,15 @@ def versions() -> Versions:
     turbo = features.version("libjpeg_turbo")
     libjpeg = f"libjpeg-turbo {turbo}" if turbo else f"libjpeg {features.version('jpg')}"
     return Versions(PIL.__version__, libjpeg)
+
+
+def check_encoding(encoding: Encoding) -> None:
+    """Raise OptionError where this build of Pillow cannot write an encoding."""
+    if encoding.kind == "WEBP" and not features.check("webp"):
+        raise OptionError(
+            f"{encoding.name} needs Pillow with WebP: install libwebp's headers (Debian's package "
+            "libwebp-dev) and then pillow-simd again; png and jpeg:95 need nothing"
+        )
 
 
 def is_simd() -> bool:
@@ -103,6 +114,21 @@ class ImageTransformer:
             except Exception as error:
                 _reject(error)
         return packed
+
+    def encode(self, pixels: bytes, encoding: Encoding) -> bytes:
+        """Return an image file of the pixels, in the way in which Pillow writes one by default."""
+        start = time.perf_counter()
+        image = Image.frombytes("RGB", self._transform.size, pixels)
+        data = BytesIO()
+        if encoding.kind == "WEBP":
+            lossless = encoding.quality is None
+            image.save(data, "WEBP", lossless=lossless, quality=encoding.quality or 80)
+        elif encoding.quality is not None:
+            image.save(data, encoding.kind, quality=encoding.quality)
+        else:
+            image.save(data, encoding.kind)
+        self.times.encoding += time.perf_counter() - start
+        return data.getvalue()
 
     def _decode(self, data: bytes) -> PillowImage:
         image = Image.open(BytesIO(data), formats=self._formats)

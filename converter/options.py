@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from converter.source import PATH, SPLIT
 from shardio.errors import OptionError
+from shardio.format.encoding import Encoding
 from shardio.format.layout import MAX_LABEL, RecordLayout
 from shardio.format.naming import MAX_SHARDS
 from shardio.format.transform import Transform
@@ -28,7 +29,8 @@ class ConvertOptions:
     `shards` is the number of shards of the whole table, `shard_size` their size in bytes; at most
     one is given, and with neither shards get some 256 MB each, but small tables are cut finer, so
     that workers can share them. With `strict_decode` images are decoded whole, so that damage
-    below the crop box is seen too.
+    below the crop box is seen too. `encoding` is how the stored images are; their sizes as pixels
+    decide how many shards there are.
     """
 
     transform: Transform = field(default_factory=Transform)
@@ -38,6 +40,7 @@ class ConvertOptions:
     shard_size: int | None = None
     seed: int = 0
     strict_decode: bool = False
+    encoding: Encoding = field(default_factory=Encoding)
 
     def __post_init__(self) -> None:
         left, top, right, bottom = self.transform.crop or (0, 0, 1, 1)

@@ -12,9 +12,10 @@ from contextlib import contextmanager, suppress
 from converter.patience import patiently
 from shardio.errors import ManifestError, MissingFileError, OutputError
 from shardio.format.done import DoneRecord, Reject
-from shardio.format.manifest import Manifest
+from shardio.format.manifest import Manifest, ShardEntry
 from shardio.format.naming import (
     DONE_FOLDER,
+    INDEX_SUFFIX,
     LOCK,
     MANIFEST,
     PLAN,
@@ -145,6 +146,7 @@ class OutputFolder:
         self._storage.delete(self._path(MANIFEST))
         for name in bad:
             self._storage.delete(self._path(name))
+            self._storage.delete(self._path(name + INDEX_SUFFIX))
 
     def begin(self, plan: ConversionPlan) -> None:
         """Leave the plan, or make sure that the plan that is there is the same."""
@@ -167,10 +169,13 @@ class OutputFolder:
                 "--overwrite it"
             )
 
-    def finished(self, names: list[ShardName]) -> dict[ShardName, DoneRecord]:
+    def finished(
+        self, names: list[ShardName], *, indexed: bool = False
+    ) -> dict[ShardName, DoneRecord]:
         """Return the done-records of the shards that need not be made again.
 
-        Files that a killed run left half-written are removed.
+        Files that a killed run left half-written are removed. With `indexed` each shard has an
+        index beside it.
         """
         for folder in ("", DONE_FOLDER):
             for name, info in self._names(folder).items():
@@ -182,6 +187,8 @@ class OutputFolder:
         for shard in names:
             record = shard.done_path.rsplit("/", 1)[-1]
             if str(shard) not in sizes or record not in records:
+                continue
+            if indexed and f"{shard}{INDEX_SUFFIX}" not in sizes:
                 continue
             text = self.read(shard.done_path)
             try:
@@ -222,7 +229,8 @@ class OutputFolder:
         for name in (MANIFEST, PLAN, DONE_FOLDER, REJECTS):
             self._storage.delete(self._path(name))
         for name, info in self._names().items():
-            if ShardName.parse(name) or self._is_ours(final_name(name)):
+            shard = ShardName.parse(name.removesuffix(INDEX_SUFFIX))
+            if shard or self._is_ours(final_name(name)):
                 self._storage.delete(info.path)
 
     @staticmethod
@@ -230,7 +238,22 @@ class OutputFolder:
         """Whether a temporary file would have become one of our files."""
         if final is None:
             return False
-        return final in (MANIFEST, REJECTS) or bool(ShardName.parse(final.removesuffix(".json")))
+        return final in (MANIFEST, REJECTS) or bool(
+            ShardName.parse(final.removesuffix(".json").removesuffix(INDEX_SUFFIX))
+        )
+
+
+def entry_of(name: ShardName, done: DoneRecord) -> ShardEntry:
+    """Return what the manifest says of a finished shard."""
+    return ShardEntry(
+        done.file,
+        name.split,
+        done.records,
+        done.bytes,
+        done.sha256,
+        done.first_crc,
+        done.last_crc,
+    )
 
 
 def _listed(names: list[str]) -> str:

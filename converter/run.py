@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from converter.engines import Engine, Progress, engine_for
 from converter.options import ConvertOptions, RejectLimit
-from converter.output import OutputFolder
+from converter.output import OutputFolder, entry_of
 from converter.plan import ShardPlan, plan_shards
 from converter.repair import reopen
 from converter.shard import ShardJob
@@ -21,7 +21,7 @@ from converter.summary import Summary, reasons
 from shardio.errors import FormatError, OptionError, RejectsError
 from shardio.format.done import DoneRecord
 from shardio.format.layout import MAX_ROW, RecordLayout
-from shardio.format.manifest import Label, Manifest, ShardEntry
+from shardio.format.manifest import Label, Manifest
 from shardio.format.naming import ShardName
 from shardio.format.plan import ConversionPlan
 from shardio.storage.chooser import scheme_of
@@ -60,6 +60,7 @@ class _Jobs:
             paths=paths,
             locations=[self.table.location(path) for path in paths],
             strict_decode=self.options.strict_decode,
+            encoding=self.options.encoding,
         )
 
 
@@ -96,6 +97,7 @@ def convert(
     out = _folder(out)
     options = options or ConvertOptions()
     limit = RejectLimit.parse(max_rejects)
+    imaging.check_encoding(options.encoding)
     runner = engine_for(engine, workers)
     progress = progress or NoProgress()
     source = read_table(table, labels=options.labels, classes=options.classes, root=root)
@@ -119,7 +121,8 @@ def convert(
         shards.splits,
         options.seed,
         imaging.versions(),
-        strict_decode=options.strict_decode,
+        options.encoding.name,
+        options.strict_decode,
     )
     summary = Summary(out, len(names), rows=len(source), versions=plan.versions)
     if dry_run:
@@ -149,7 +152,7 @@ def convert(
             folder.tidy()
             return summary
         folder.begin(plan)
-        finished = folder.finished(names)
+        finished = folder.finished(names, indexed=not options.encoding.is_raw)
         summary.shards_kept = len(finished)
         rejected = sum(len(done.rejects) for done in finished.values())
         progress.begin(
@@ -260,18 +263,7 @@ def _close(
             rows_read=summary.rows,
             rows_written=summary.records,
             rows_rejected=summary.rejected,
-            shards=tuple(_entry(name, finished[name]) for name in names),
+            shards=tuple(entry_of(name, finished[name]) for name in names),
+            encoding=plan.encoding,
         )
-    )
-
-
-def _entry(name: ShardName, done: DoneRecord) -> ShardEntry:
-    return ShardEntry(
-        done.file,
-        name.split,
-        done.records,
-        done.bytes,
-        done.sha256,
-        done.first_crc,
-        done.last_crc,
     )

@@ -17,9 +17,11 @@ from converter.image_files import ImageFiles
 from converter.patience import patiently
 from shardio.errors import MissingFileError, UnusableFileError, WorkerError
 from shardio.format.done import DoneRecord, Reject
+from shardio.format.encoding import Encoding
 from shardio.format.framing import mask_crc
+from shardio.format.index import ShardIndex
 from shardio.format.layout import RecordLayout
-from shardio.format.naming import ShardName
+from shardio.format.naming import INDEX_SUFFIX, ShardName
 from shardio.format.transform import Transform
 from shardio.storage import storage_for
 from shardio.storage.chooser import join
@@ -41,6 +43,7 @@ class ShardJob:
     paths: list[str]
     locations: list[str]
     strict_decode: bool = False
+    encoding: Encoding = field(default_factory=Encoding)
 
     @property
     def layout(self) -> RecordLayout:
@@ -56,6 +59,7 @@ class Times:
     reading: float = 0.0
     decoding: float = 0.0
     resizing: float = 0.0
+    encoding: float = 0.0
     writing: float = 0.0
 
     def add(self, other: Times) -> None:
@@ -63,6 +67,7 @@ class Times:
         self.reading += other.reading
         self.decoding += other.decoding
         self.resizing += other.resizing
+        self.encoding += other.encoding
         self.writing += other.writing
 
 
@@ -112,7 +117,12 @@ def _make_shard(job: ShardJob, image_done: ImageDone) -> ShardResult:
     times = Times()
     storage = storage_for(job.folder)
     with storage.publish(join(job.folder, str(job.name)), attempt=attempt) as file:
-        done = _write_records(job, file, image_done, times)
+        done, sizes = _write_records(job, file, image_done, times)
+        if not job.encoding.is_raw:
+            index = ShardIndex.of_offsets(np.cumsum([0, *sizes], dtype=np.int64))
+            path = join(job.folder, str(job.name)) + INDEX_SUFFIX
+            with storage.publish(path, attempt=attempt) as beside:
+                beside.write(index.to_text())
         # The done-record comes first: a shard without one would have to be made again.
         with storage.publish(join(job.folder, job.name.done_path), attempt=attempt) as record:
             record.write(done.to_json())
@@ -123,7 +133,8 @@ def _make_shard(job: ShardJob, image_done: ImageDone) -> ShardResult:
 
 def _write_records(
     job: ShardJob, file: BinaryIO, image_done: ImageDone, times: Times
-) -> DoneRecord:
+) -> tuple[DoneRecord, list[int]]:
+    """Write the records; returns what they are, and their sizes."""
     from converter.imaging import BadImageError, ImageTransformer  # PIL, only when it is needed
 
     layout = job.layout
@@ -134,12 +145,14 @@ def _write_records(
     prefix_crc = crc32c.crc32c(layout.prefix)
     crcs: list[int] = []
     rejects: list[Reject] = []
+    sizes: list[int] = []
+    raw = job.encoding.is_raw
     with ImageFiles(job.locations) as files:
         for index, read in enumerate(files):
             data = b""
             try:
                 data = read()
-                pixels = transformer.pixels(data)
+                image = transformer.pixels(data)
             except (MissingFileError, UnusableFileError, BadImageError) as error:
                 reason = _reason(error, job.locations[index])
                 rejects.append(Reject(int(job.rows[index]), job.paths[index], reason))
@@ -150,9 +163,15 @@ def _write_records(
                     f"{job.locations[index]}: not enough memory to decode it"
                 ) from error
             start = time.perf_counter()
+            if not raw:
+                image = transformer.encode(image, job.encoding)
+                start = time.perf_counter()
+                layout = RecordLayout(len(image), job.heads)
+                head, prefix_crc = layout.head, crc32c.crc32c(layout.prefix)
             tail = tails[index].tobytes()
-            crcs.append(mask_crc(crc32c.crc32c(tail, crc32c.crc32c(pixels, prefix_crc))))
-            record = b"".join((head, pixels, tail, crcs[-1].to_bytes(4, "little")))
+            crcs.append(mask_crc(crc32c.crc32c(tail, crc32c.crc32c(image, prefix_crc))))
+            record = b"".join((head, image, tail, crcs[-1].to_bytes(4, "little")))
+            sizes.append(len(record))
             digest.update(record)
             file.write(record)
             times.writing += time.perf_counter() - start
@@ -160,15 +179,17 @@ def _write_records(
     times.reading += files.seconds
     times.decoding += transformer.times.decoding
     times.resizing += transformer.times.resizing
-    return DoneRecord(
+    times.encoding += transformer.times.encoding
+    done = DoneRecord(
         file=str(job.name),
         records=len(crcs),
-        bytes=len(crcs) * layout.stride,
+        bytes=sum(sizes),
         sha256=digest.hexdigest(),
         first_crc=crcs[0] if crcs else None,
         last_crc=crcs[-1] if crcs else None,
         rejects=tuple(rejects),
     )
+    return done, sizes
 
 
 def _reason(error: Exception, location: str) -> str:

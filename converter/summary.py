@@ -17,6 +17,7 @@ HINTS = {
     " are not progressive or interlaced only what the crop needs is decoded",
     "resizing": "most time went into resizing: more --workers on more cores, a smaller --size, or"
     " --resample bilinear",
+    "encoding": "most time went into encoding: more --workers on more cores, or --encode raw",
     "writing": "most time went into writing: OUT on a faster disk, or fewer and larger shards",
 }
 
@@ -96,7 +97,7 @@ class Summary:
         return f"hint      {HINTS[name]}"
 
     def _shares(self) -> str:
-        times = vars(self.times)
+        times = {name: spent for name, spent in vars(self.times).items() if spent}
         total = sum(times.values()) or 1.0
         return ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in times.items())
 

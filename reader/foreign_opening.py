@@ -8,11 +8,14 @@ from dataclasses import replace
 from reader.decode import image_shape, is_encoded
 from reader.foreign_layout import ForeignLayout, choose_image, choose_labels, image_of
 from reader.set_options import SetOptions
+from reader.shard_files import ShardFile
 from reader.shard_index import IndexedShard, index_shards
 from reader.shardset import ShardSet
 from shardio.errors import DatasetError, FormatError, OptionError
 from shardio.format.example import Feature, parse_example
-from shardio.format.manifest import Label
+from shardio.format.layout import IMAGE, ROW
+from shardio.format.manifest import Label, Manifest
+from shardio.format.naming import INDEX_SUFFIX, MANIFEST
 from shardio.storage import FileInfo
 
 
@@ -38,6 +41,30 @@ def open_foreign(files: list[FileInfo], first: bytes, options: SetOptions) -> Sh
     shards = index_shards(files)
     layout = measured(ForeignLayout(image, labels, shape, encoded), shards)
     return ShardSet(shards, layout, shape, tuple(map(Label, labels, counts)), None, ())
+
+
+def open_encoded(
+    files: Sequence[FileInfo],
+    found: Sequence[ShardFile],
+    manifest: Manifest,
+    left_out: tuple[str, ...],
+) -> ShardSet:
+    """Open a set of this converter that holds encoded images; its indexes lie beside its shards."""
+    shards = tuple(
+        replace(indexed, entry=shard.entry)
+        for indexed, shard in zip(index_shards(files, trusted=True), found, strict=True)
+    )
+    wrong = [shard for shard in shards if shard.entry and shard.records != shard.entry.records]
+    if wrong:
+        raise DatasetError(
+            f"{wrong[0].path}{INDEX_SUFFIX} lists {wrong[0].records} records, {MANIFEST} says "
+            f"{wrong[0].entry.records if wrong[0].entry else 0}; remove it, and it is made anew"
+        )
+    heads = tuple(label.name for label in manifest.labels)
+    layout = ForeignLayout(IMAGE, heads, manifest.shape, encoded=True, row=ROW)
+    return ShardSet(
+        shards, measured(layout, shards), manifest.shape, manifest.labels, manifest, left_out
+    )
 
 
 def measured(layout: ForeignLayout, shards: Sequence[IndexedShard]) -> ForeignLayout:

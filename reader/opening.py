@@ -14,11 +14,12 @@ from reader.find import (
     unfinished_hint,
 )
 from reader.first_record import read_first_record
-from reader.foreign_opening import open_foreign
+from reader.foreign_opening import open_encoded, open_foreign
 from reader.set_options import SetOptions
 from reader.shard_files import ShardFile
 from reader.shardset import ShardSet
 from shardio.errors import DatasetError, FormatError, MissingFileError, OptionError
+from shardio.format.encoding import Encoding
 from shardio.format.layout import RecordLayout
 from shardio.format.manifest import Label, Manifest
 from shardio.format.naming import MANIFEST, ShardName
@@ -102,6 +103,8 @@ def _with_manifest(files: list[FileInfo], manifest: Manifest) -> ShardSet:
         entry.file for entry in manifest.shards if entry.split in splits and entry.file not in seen
     )
     _refuse(absent(sorted({folder_of(info.path) for info in files}), left_out))
+    if not Encoding(manifest.encoding).is_raw:
+        return open_encoded(files, tuple(shards), manifest, left_out)
     return ShardSet(
         tuple(shards), manifest.layout, manifest.shape, manifest.labels, manifest, left_out
     )

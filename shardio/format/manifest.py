@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 
 from shardio.errors import ManifestError, OptionError
+from shardio.format.encoding import RAW, Encoding
 from shardio.format.fields import Fields, dump, load, refuse
 from shardio.format.layout import MAX_LABEL, RecordLayout
 from shardio.format.naming import MANIFEST, ShardName
@@ -19,7 +20,6 @@ from shardio.format.transform import Transform
 
 FORMAT = "shardio"
 VERSION = 1
-ENCODINGS = ("raw",)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Manifest:
 
     @cached_property
     def layout(self) -> RecordLayout:
-        """The layout of every record."""
+        """The layout of every record; of encoded images, that of their pixels."""
         height, width, channels = self.shape
         return RecordLayout(height * width * channels, tuple(label.name for label in self.labels))
 
@@ -126,7 +126,12 @@ class Manifest:
         plan_sha256 = top.digest("plan_sha256")
         transform = Transform.from_fields(top.child("transform"), problems)
         image = top.child("image")
-        encoding = image.text("encoding", ENCODINGS)
+        encoding = image.text("encoding")
+        try:
+            if image.sound:
+                Encoding(encoding)
+        except OptionError:
+            problems.append(f"image.encoding must be an encoding that there is, not {encoding!r}")
         shape = image.integers("shape", 3)
         image.text("dtype", ("uint8",))
         image.close()
@@ -188,7 +193,8 @@ def _contradictions(manifest: Manifest) -> list[str]:
     problems: list[str] = []
     stride: int | None = None
     try:
-        stride = manifest.layout.stride
+        raw = manifest.layout.stride
+        stride = raw if manifest.encoding == RAW else None
     except OptionError as error:
         problems.append(f"labels: {error}")
     for label in manifest.labels:

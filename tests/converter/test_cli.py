@@ -34,6 +34,7 @@ OPTIONS = {
     "--dry-run": "",
     "--strict-decode": "",
     "--json": "",
+    "--encode": "KIND",
     "--repair": "",
     "--version": "",
 }
