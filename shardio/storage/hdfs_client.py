@@ -12,10 +12,12 @@ The client is hdfs-native, written in Rust. What it needs from us:
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -45,6 +47,11 @@ _DEFAULTS = {
 _ENVIRONMENT = ("HADOOP_CONF_DIR", "HADOOP_HOME", "HADOOP_USER_NAME", "HADOOP_PROXY_USER")
 _DEFAULT_PORT = 8020
 
+# Threads of calls: those that have ended go by themselves.
+_calls: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+# So long the process waits at its end for calls that nobody waits for any more.
+_END_SECONDS = 5.0
+
 _clients: dict[tuple[Any, ...], HdfsClient] = {}
 # When a DataNode was last read from, and from when on a forked child may do so.
 _last_read = 0.0
@@ -60,7 +67,9 @@ class Call(Generic[T]):
         self._done = threading.Event()
         self._result: T
         self._error: BaseException | None = None
-        threading.Thread(target=self._run, name="shardio-hdfs-call", daemon=True).start()
+        thread = threading.Thread(target=self._run, name="shardio-hdfs-call", daemon=True)
+        _calls.add(thread)
+        thread.start()
 
     def _run(self) -> None:
         try:
@@ -132,6 +141,18 @@ class HdfsClient:
             raise
         self._answered = True
         return result
+
+
+def _end() -> None:
+    """Wait for calls that were abandoned: of a thread that comes back from one when the interpreter
+    is gone, the C library makes an abort of the process."""
+    end = time.monotonic() + _END_SECONDS
+    for thread in list(_calls):
+        if thread.ident is not None:
+            thread.join(max(0.0, end - time.monotonic()))
+
+
+atexit.register(_end)
 
 
 def client_for(root: str, *, reading: bool = False) -> HdfsClient:
