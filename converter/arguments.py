@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from converter.engines import ENGINES
 from converter.options import parse_box, parse_bytes, parse_names, parse_size
+from converter.splits import SplitShares
 from shardio import __version__
 from shardio.errors import MissingExtraError, OptionError
 from shardio.format.encoding import Encoding
@@ -100,6 +101,22 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="number of classes of every label; labels are 0 to N-1 (default: the largest label "
         "of each column + 1)",
+    )
+    table.add_argument(
+        "--text-labels",
+        action="store_true",
+        help="the labels are texts, and their classes numbered in the order of code points",
+    )
+    table.add_argument(
+        "--vocabulary",
+        metavar="FILE",
+        help="a text on each line: the classes of text labels, in this order",
+    )
+    table.add_argument(
+        "--split",
+        type=_kind(SplitShares.parse),
+        metavar="train=0.98,val=0.02",
+        help="deal the images to splits, each path to one; for a table without a column split",
     )
     table.add_argument(
         "--root", metavar="FOLDER", help="what paths are relative to (default: TABLE's folder)"

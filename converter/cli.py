@@ -12,7 +12,8 @@ from tqdm import tqdm
 from converter.arguments import build_parser
 from converter.options import ConvertOptions, RejectLimit
 from converter.run import NoProgress, convert
-from shardio.errors import OptionError, ShardioError
+from converter.vocabulary import read_vocabulary
+from shardio.errors import OptionError, ShardioError, StorageError
 from shardio.format.transform import Transform
 
 
@@ -23,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.pad and arguments.crop is None:
         parser.error("--pad needs a box: it does nothing with --crop none")
     try:
+        words = read_vocabulary(arguments.vocabulary) if arguments.vocabulary else None
         options = ConvertOptions(
             Transform(arguments.crop, arguments.size, arguments.resample, arguments.pad),
             arguments.labels,
@@ -32,10 +34,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.seed,
             arguments.strict_decode,
             arguments.encode,
+            arguments.text_labels or words is not None,
+            words,
+            arguments.split,
         )
         RejectLimit.parse(arguments.max_rejects)
     except OptionError as error:
         parser.error(str(error))
+    except StorageError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
     try:
         with _Bar() as bar:
             summary = convert(
@@ -68,6 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = "\n".join(summary.lines())
     if arguments.json:
         text = json.dumps(summary.to_json(), indent=1)
+    if summary.images or summary.dry_run:
+        for warning in summary.warnings():
+            print(f"{parser.prog}: warning: {warning}", file=sys.stderr)
     print(text.encode(encoding, "backslashreplace").decode(encoding))
     return 0
 

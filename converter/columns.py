@@ -197,13 +197,15 @@ def _from_texts(column: Any) -> tuple[NDArray[np.int64], list[tuple[int, str]]]:
     numbers = pc.if_else(fits, trimmed, "0")
     numbers = pc.replace_substring_regex(numbers, r"^\+", "")
     bad: list[tuple[int, str]] = []
+    # One that is wrong is a slip; a column of them are texts.
+    hint = "" if pc.any(fits).as_py() else " (labels that are texts need --text-labels)"
     for row in np.flatnonzero(~fits.to_numpy(False)):
         if len(bad) > _DESCRIBED:
             bad.append((int(row), "not an integer"))
             continue
         text = column[int(row)].as_py()
         shown = text if len(text) <= 40 else text[:37] + "..."
-        bad.append((int(row), f"{shown!r}, not an integer" if text.strip() else "missing"))
+        bad.append((int(row), f"{shown!r}, not an integer{hint}" if text.strip() else "missing"))
     return pc.cast(numbers, pa.int64()).to_numpy(), bad
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from converter.source import PATH, SPLIT
+from converter.splits import SplitShares
 from shardio.errors import OptionError
 from shardio.format.encoding import Encoding
 from shardio.format.layout import MAX_LABEL, RecordLayout
@@ -30,7 +31,9 @@ class ConvertOptions:
     one is given, and with neither shards get some 256 MB each, but small tables are cut finer, so
     that workers can share them. With `strict_decode` images are decoded whole, so that damage
     below the crop box is seen too. `encoding` is how the stored images are; their sizes as pixels
-    decide how many shards there are.
+    decide how many shards there are. With `text_labels` labels are texts: of `vocabulary`, whose
+    order is that of the classes, or of one that is built from the table. `splits` are shares of the
+    images, for a table that has no column `split`.
     """
 
     transform: Transform = field(default_factory=Transform)
@@ -41,6 +44,9 @@ class ConvertOptions:
     seed: int = 0
     strict_decode: bool = False
     encoding: Encoding = field(default_factory=Encoding)
+    text_labels: bool = False
+    vocabulary: tuple[str, ...] | None = None
+    splits: SplitShares | None = None
 
     def __post_init__(self) -> None:
         left, top, right, bottom = self.transform.crop or (0, 0, 1, 1)
@@ -66,6 +72,10 @@ class ConvertOptions:
             raise OptionError(
                 f"the number of classes must be 1 to {MAX_LABEL + 1}, not {self.classes}"
             )
+        if self.vocabulary is not None and not self.text_labels:
+            raise OptionError("a vocabulary goes with text labels")
+        if self.text_labels and self.classes is not None:
+            raise OptionError("the vocabulary says how many classes text labels have")
         if not 0 <= self.seed < 2**63:
             raise OptionError(f"the seed must be 0 to 2^63 - 1, not {self.seed}")
 

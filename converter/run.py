@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from converter.engines import Engine, Progress, engine_for
+from converter.label_statistics import label_statistics
 from converter.options import ConvertOptions, RejectLimit
 from converter.output import OutputFolder, entry_of
 from converter.plan import ShardPlan, plan_shards
@@ -21,7 +19,7 @@ from converter.summary import Summary, reasons
 from shardio.errors import FormatError, OptionError, RejectsError
 from shardio.format.done import DoneRecord
 from shardio.format.layout import MAX_ROW, RecordLayout
-from shardio.format.manifest import Label, Manifest
+from shardio.format.manifest import Manifest
 from shardio.format.naming import ShardName
 from shardio.format.plan import ConversionPlan
 from shardio.storage.chooser import scheme_of
@@ -100,7 +98,16 @@ def convert(
     imaging.check_encoding(options.encoding)
     runner = engine_for(engine, workers)
     progress = progress or NoProgress()
-    source = read_table(table, labels=options.labels, classes=options.classes, root=root)
+    source = read_table(
+        table,
+        labels=options.labels,
+        classes=options.classes,
+        root=root,
+        text_labels=options.text_labels,
+        vocabulary=options.vocabulary,
+        shares=options.splits,
+        seed=options.seed,
+    )
     if len(source) - 1 > MAX_ROW:
         raise OptionError(f"{table} has {len(source)} rows; {MAX_ROW + 1} is the most")
     height, width, channels = options.transform.shape
@@ -117,14 +124,16 @@ def convert(
     plan = ConversionPlan(
         source.sha256,
         options.transform,
-        _labels(source.heads, source.labels, options.classes),
+        source.heads_of(options.classes),
         shards.splits,
         options.seed,
         imaging.versions(),
         options.encoding.name,
         options.strict_decode,
+        None if options.splits is None else str(options.splits),
     )
     summary = Summary(out, len(names), rows=len(source), versions=plan.versions)
+    summary.heads = label_statistics(plan.labels, source.labels, source.splits, source.split)
     if dry_run:
         summary.dry_run = True
         summary.bytes = len(source) * layout.stride
@@ -185,14 +194,6 @@ def _was_complete(folder: OutputFolder, plan: ConversionPlan, summary: Summary) 
     summary.rejected = manifest.rows_rejected
     summary.bytes = sum(shard.bytes for shard in manifest.shards)
     return True
-
-
-def _labels(
-    heads: tuple[str, ...], labels: NDArray[np.int64], classes: int | None
-) -> tuple[Label, ...]:
-    return tuple(
-        Label(head, classes or int(labels[:, index].max()) + 1) for index, head in enumerate(heads)
-    )
 
 
 def _work(

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from converter import columns
 from converter.archives import SEPARATOR
+from converter.splits import SplitShares, in_two_splits
+from converter.vocabulary import build_vocabulary, classes_of
 from shardio.errors import MissingExtraError, ShardioError, TableError
+from shardio.format.manifest import Label
 from shardio.format.naming import SPLIT_PATTERN
 from shardio.storage import storage_for
 from shardio.storage.chooser import join, scheme_of
@@ -33,8 +36,8 @@ class Table:
     """The rows of an input table.
 
     `labels` is (rows, heads), int64. `splits` are the names of the splits in order, `split` the
-    index into them of each row. Paths stay in Arrow's memory: one string object a row would be
-    ten times as much.
+    index into them of each row. `vocabulary` is that of text labels. Paths stay in Arrow's memory:
+    one string object a row would be ten times as much.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Table:
     splits: tuple[str, ...]
     split: NDArray[np.int32]
     _paths: Any
+    vocabulary: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -53,6 +57,16 @@ class Table:
         """Return the paths of `rows` as the table has them."""
         found: list[str] = self._paths.take(rows).to_pylist()
         return found
+
+    def heads_of(self, classes: int | None) -> tuple[Label, ...]:
+        """Return the heads; without `classes` or a vocabulary one has its largest label + 1."""
+        if self.vocabulary is not None:
+            return tuple(Label(head, len(self.vocabulary), self.vocabulary) for head in self.heads)
+        most = self.labels.max(axis=0)
+        return tuple(
+            Label(head, classes or int(last) + 1)
+            for head, last in zip(self.heads, most, strict=True)
+        )
 
     def location(self, path: str) -> str:
         """Return where the image of a row's `path` is: absolute, or below the root.
@@ -68,13 +82,22 @@ class Table:
 
 
 def read_table(
-    name: str, *, labels: tuple[str, ...] | None, classes: int | None, root: str | None = None
+    name: str,
+    *,
+    labels: tuple[str, ...] | None,
+    classes: int | None,
+    root: str | None = None,
+    text_labels: bool = False,
+    vocabulary: tuple[str, ...] | None = None,
+    shares: SplitShares | None = None,
+    seed: int = 0,
 ) -> Table:
     """Read and check a table.
 
     The kind is told by the ending: .csv, .tsv, .jsonl (also .ndjson, .json) or .parquet. Relative
-    paths are below `root`, by default the table's folder. Raises TableError, which lists the bad
-    rows with their number and value.
+    paths are below `root`, by default the table's folder. With `text_labels` the labels are texts,
+    of `vocabulary` or of one that is built. Splits are those of the column, or `shares` of the
+    paths, dealt with `seed`. Raises TableError, which lists the bad rows with number and value.
     """
     try:
         import pyarrow as pa
@@ -95,16 +118,27 @@ def read_table(
         paths = columns.texts(table.column(PATH))
         problems += _bad_paths(paths)
         values = np.empty((table.num_rows, len(heads)), dtype=np.int64)
+        if text_labels and heads:
+            reading = f"columns {', '.join(heads)} of {name}"
+            words = {head: columns.texts(table.column(head)) for head in heads}
+            vocabulary = vocabulary or build_vocabulary(list(words.values()))
         for index, head in enumerate(heads):
             reading = f"column {head} of {name}"
-            values[:, index], bad = columns.labels(table.column(head), classes)
+            if text_labels:
+                values[:, index], bad = classes_of(words[head], vocabulary or ())
+            else:
+                values[:, index], bad = columns.labels(table.column(head), classes)
             problems += [(row, f"{head} is {why}") for row, why in bad]
         splits: tuple[str, ...] = (DEFAULT_SPLIT,)
         split = np.zeros(table.num_rows, dtype=np.int32)
         if SPLIT in table.column_names:
             reading = f"column {SPLIT} of {name}"
             splits, split = columns.codes(columns.texts(table.column(SPLIT)))
-            problems += _bad_splits(splits, split)
+            problems += _bad_splits(splits, split) + in_two_splits(paths, splits, split)
+            if shares is not None:
+                raise TableError(f"{name} has a column {SPLIT} already; give no shares of splits")
+        elif shares is not None:
+            splits, split = shares.deal(paths, seed)
     except ShardioError:
         raise
     # Arrow raises its own errors, OSError for damaged Parquet and UnicodeDecodeError for JSON.
@@ -112,7 +146,8 @@ def read_table(
         raise TableError(f"{reading} cannot be read: {columns.explain(error)}") from error
     _refuse(name, problems)
     folder = name[: name.rfind("/") + 1] or "."
-    return Table(name, digest, root or folder, heads, values, splits, split, paths)
+    words_of_all = vocabulary if text_labels and heads else None
+    return Table(name, digest, root or folder, heads, values, splits, split, paths, words_of_all)
 
 
 def _digest(name: str) -> str:

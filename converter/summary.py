@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from converter.label_statistics import HeadStatistics
 from converter.shard import Times
 from shardio.format.done import Reject
 from shardio.format.manifest import Versions
@@ -42,6 +43,7 @@ class Summary:
     seconds: float = 0.0
     times: Times = field(default_factory=Times)
     versions: Versions | None = None
+    heads: list[HeadStatistics] = field(default_factory=list)
     dry_run: bool = False
     complete_before: bool = False
 
@@ -56,13 +58,15 @@ class Summary:
         if self.dry_run:
             return [
                 f"{self.rows:,} rows would become {self.shards} shards in {self.folder}, "
-                f"{_size(self.bytes)} in all. Nothing was written."
+                f"{_size(self.bytes)} in all. Nothing was written.",
+                *(f"label     {head.line()}" for head in self.heads),
             ]
         lines = [
             f"{self.folder}: {self.records:,} records in {self.shards} shards, {_size(self.bytes)}",
             f"rows      {self.rows:,} read = {self.records:,} written + {self.rejected:,} rejected"
             + (" (see rejects.csv)" if self.rejected else ""),
         ]
+        lines += [f"label     {head.line()}" for head in self.heads]
         if self.shards_kept:
             lines.append(f"resumed   {self.shards_kept} shards were finished before")
         if self.images and self.seconds:
@@ -73,6 +77,10 @@ class Summary:
         if self.versions is not None:
             lines.append(f"decoders  Pillow {self.versions.pillow}, {self.versions.libjpeg}")
         return lines
+
+    def warnings(self) -> list[str]:
+        """Return what is odd about the labels."""
+        return [warning for head in self.heads for warning in head.warnings]
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary for programs."""
@@ -85,6 +93,7 @@ class Summary:
             "images": self.images,
             "seconds": round(self.seconds, 3),
             "work_seconds": {name: round(spent, 3) for name, spent in vars(self.times).items()},
+            "labels": [head.to_json() for head in self.heads],
             "versions": None if self.versions is None else asdict(self.versions),
         }
 

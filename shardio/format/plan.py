@@ -41,6 +41,7 @@ class ConversionPlan:
     versions: Versions
     encoding: str = "raw"
     strict_decode: bool = False
+    split_shares: str | None = None
 
     @cached_property
     def sha256(self) -> str:
@@ -58,6 +59,7 @@ class ConversionPlan:
                 "encoding": self.encoding,
                 "strict_decode": self.strict_decode,
                 "labels": [asdict(label) for label in self.labels],
+                "split_shares": self.split_shares,
                 "splits": [asdict(split) for split in self.splits],
                 "seed": self.seed,
                 "versions": asdict(self.versions),

@@ -79,10 +79,13 @@ def wanted(numbers: list[int]) -> Found:
 def test_slow_files_are_read_several_at_once_in_their_order(slow: type[SlowFiles]) -> None:
     numbers = [(7 * n) % 110 for n in range(200)]
     assert read([f"shardio-slow://{n}" for n in numbers]) == wanted(numbers)
-    assert 1 < slow.most <= 8
+    assert 1 < slow.most <= 24
 
 
-def test_quick_files_are_read_when_they_are_asked_for(tmp_path: Path) -> None:
+def test_quick_files_are_read_when_they_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_files, "_SLOW_SECONDS", 1e9)
     names = []
     for number in range(100):
         names.append(f"{tmp_path}/{number}")
@@ -93,7 +96,7 @@ def test_quick_files_are_read_when_they_are_asked_for(tmp_path: Path) -> None:
             # A file that is written to just before is read as it is then.
             Path(names[number]).write_bytes(b"new")
             assert take() == b"new"
-        assert threading.active_count() == before
+        assert threading.active_count() <= before
 
 
 def test_what_is_ahead_is_bounded_in_bytes(

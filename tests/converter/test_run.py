@@ -106,9 +106,9 @@ def test_images_without_labels(table: Path, tmp_path: Path) -> None:
 
 
 def test_every_split_gets_its_rows(tmp_path: Path) -> None:
-    (name,) = write_images(tmp_path, 1)
+    names = write_images(tmp_path, 4)
     splits = ["train", "val", "train", "test"] * 5
-    rows = [[name, row, split] for row, split in enumerate(splits)]
+    rows = [[names[row % 4], row, split] for row, split in enumerate(splits)]
     table = write_csv(tmp_path / "t.csv", ["path", "y0", "split"], rows)
     inline(table, tmp_path / "out", ConvertOptions(shards=8))
     shards = manifest_of(tmp_path / "out").shards

@@ -109,6 +109,7 @@ rows = st.lists(
     ),
     min_size=1,
     max_size=30,
+    unique_by=lambda row: row[0],
 )
 
 
