@@ -13,9 +13,11 @@ from converter.splits import SplitShares
 from shardio import __version__
 from shardio.errors import MissingExtraError, OptionError
 from shardio.format.encoding import Encoding
-from shardio.format.transform import RESAMPLINGS
+from shardio.format.transform import NO_RESAMPLING, RESAMPLINGS
 
 _T = TypeVar("_T")
+# No --crop was given; None is that of `none`.
+WITHOUT_BOX = object()
 
 _EXAMPLES = """\
 examples:
@@ -48,11 +50,11 @@ def build_parser() -> argparse.ArgumentParser:
     image.add_argument(
         "--crop",
         type=_kind(parse_box),
-        default="186,0,300,30",
+        default=WITHOUT_BOX,
         metavar="L,T,R,B",
         help="the box to cut out, in pixels; right and bottom are excluded; `none` keeps the "
         "whole image; a box that starts with a minus is written --crop=-9,0,... (default: "
-        "%(default)s)",
+        "186,0,300,30, or none with --shorter-side)",
     )
     image.add_argument(
         "--size",
@@ -63,10 +65,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     image.add_argument(
         "--resample",
-        choices=RESAMPLINGS,
+        choices=(*RESAMPLINGS, NO_RESAMPLING),
         default="bicubic",
         metavar="NAME",
-        help=f"how to resize: {', '.join(RESAMPLINGS)} (default: %(default)s)",
+        help=f"how to resize: {', '.join(RESAMPLINGS)} (default: %(default)s); `none` resizes "
+        "nothing and rejects what has not --size",
+    )
+    image.add_argument(
+        "--shorter-side",
+        type=int,
+        metavar="N",
+        help="resize whole images so that the shorter side has N pixels, then cut --size from the "
+        "centre, as is usual for ImageNet",
     )
     image.add_argument(
         "--pad",

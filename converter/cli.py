@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from converter.arguments import build_parser
+from converter.arguments import WITHOUT_BOX, build_parser
 from converter.options import ConvertOptions, RejectLimit
 from converter.run import NoProgress, convert
 from converter.vocabulary import read_vocabulary
@@ -21,12 +21,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
-    if arguments.pad and arguments.crop is None:
+    shorter = arguments.shorter_side
+    crop = arguments.crop
+    if crop is WITHOUT_BOX:
+        crop = Transform().crop if shorter is None else None
+    if arguments.pad and crop is None:
         parser.error("--pad needs a box: it does nothing with --crop none")
     try:
         words = read_vocabulary(arguments.vocabulary) if arguments.vocabulary else None
         options = ConvertOptions(
-            Transform(arguments.crop, arguments.size, arguments.resample, arguments.pad),
+            Transform(crop, arguments.size, arguments.resample, arguments.pad, shorter),
             arguments.labels,
             arguments.classes,
             arguments.shards,

@@ -21,7 +21,7 @@ from converter.partial_decode import keep_upper_rows
 from shardio.errors import MissingExtraError, OptionError
 from shardio.format.encoding import Encoding
 from shardio.format.manifest import Versions
-from shardio.format.transform import Transform
+from shardio.format.transform import NO_RESAMPLING, Transform
 
 try:
     import PIL
@@ -88,7 +88,8 @@ class ImageTransformer:
         self._strict = strict
         self.times = ImageTimes()
         self._transform = transform
-        self._resample = Image.Resampling[transform.resample.upper()]
+        none = transform.resample == NO_RESAMPLING
+        self._resample = None if none else Image.Resampling[transform.resample.upper()]
         # Pillow looks a format up without asking whether this build of it has that one.
         Image.init()
         self._formats = [name for name in _FORMATS if name in Image.OPEN]
@@ -142,7 +143,34 @@ class ImageTransformer:
         if self._transform.crop is not None:
             image = image.crop(self._transform.crop)
         # RGBA is resized with its alpha, as the reference does; packing drops it afterwards.
-        return image.resize(self._transform.size, self._resample).tobytes("raw", "RGB")
+        if self._transform.shorter is not None:
+            image = self._centre(image, self._transform.shorter)
+        elif self._resample is not None:
+            image = image.resize(self._transform.size, self._resample)
+        elif image.size != self._transform.size:
+            width, height = self._transform.size
+            raise BadImageError(
+                f"{image.width}x{image.height} pixels, not {width}x{height}, and nothing is resized"
+            )
+        return image.tobytes("raw", "RGB")
+
+    def _centre(self, image: PillowImage, shorter: int) -> PillowImage:
+        """Resize to a shorter side and cut out the centre, rounding as torchvision does."""
+        width, height = image.size
+        if max(width, height) * shorter // min(width, height) > _MAX_SIDE:
+            raise BadImageError(f"an image of {width}x{height} is too long for a side of {shorter}")
+        size = (
+            (shorter, int(shorter * height / width))
+            if width <= height
+            else (int(shorter * width / height), shorter)
+        )
+        image = image.resize(size, self._resample)
+        left, top = (
+            round((whole - part) / 2.0)
+            for whole, part in zip(size, self._transform.size, strict=True)
+        )
+        right, bottom = left + self._transform.size[0], top + self._transform.size[1]
+        return image.crop((left, top, right, bottom))
 
     def _check(self, image: PillowImage) -> None:
         width, height = image.size

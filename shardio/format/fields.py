@@ -69,6 +69,10 @@ class Fields:
         )
         return value
 
+    def optional_integer(self, name: str, low: int, high: int) -> int | None:
+        """Take an integer of `low` to `high`; None where the field is not there."""
+        return self.integer(name, low, high) if name in self._left else None
+
     def optional_crc(self, name: str) -> int | None:
         """Take an unsigned 32-bit integer or null."""
         value: int | None = self._take(

@@ -10,31 +10,50 @@ from shardio.format.fields import Fields
 
 RESAMPLINGS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
+# Images are stored as they are cut out.
+NO_RESAMPLING = "none"
+
 MAX_SIDE = 65_535
 
 
 @dataclass(frozen=True)
 class Transform:
-    """Crop, then resize.
+    """Crop, then resize; or resize, then crop the centre.
 
     `crop` is (left, top, right, bottom) in pixels of the source, right and bottom excluded; None
     keeps the whole image. `size` is (width, height) in pixels of the result. `pad` fills with
-    black where the box reaches outside the image; without it, such an image is rejected.
+    black where the box reaches outside the image; without it, such an image is rejected. With
+    `shorter` the whole image is resized first, so that its shorter side has so many pixels, and
+    `size` is cut from its centre. With `resample` "none" nothing is resized, and an image that does
+    not have `size` is rejected.
     """
 
     crop: tuple[int, int, int, int] | None = (186, 0, 300, 30)
     size: tuple[int, int] = (128, 32)
     resample: str = "bicubic"
     pad: bool = False
+    shorter: int | None = None
 
     def __post_init__(self) -> None:
-        if self.resample not in RESAMPLINGS:
-            raise OptionError(f"resample must be one of {', '.join(RESAMPLINGS)}: {self.resample}")
+        if self.resample not in (*RESAMPLINGS, NO_RESAMPLING):
+            raise OptionError(
+                f"resample must be one of {', '.join(RESAMPLINGS)}, none: {self.resample}"
+            )
         if not all(1 <= side <= MAX_SIDE for side in self.size):
             raise OptionError(
                 f"the size must be 1x1 to {MAX_SIDE}x{MAX_SIDE} pixels, not "
                 f"{self.size[0]}x{self.size[1]}"
             )
+        if self.shorter is not None:
+            if self.crop is not None or self.pad or self.resample == NO_RESAMPLING:
+                raise OptionError(
+                    "a shorter side is for whole images that are resized: no crop box, no padding"
+                )
+            if not max(self.size) <= self.shorter <= MAX_SIDE:
+                raise OptionError(
+                    f"the shorter side must be {max(self.size)} to {MAX_SIDE} pixels, not "
+                    f"{self.shorter}: {self.size[0]}x{self.size[1]} are cut from it"
+                )
         if self.crop is not None:
             left, top, right, bottom = self.crop
             box = ",".join(map(str, self.crop))
@@ -52,20 +71,23 @@ class Transform:
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that stands in dataset.json."""
-        return {
+        written: dict[str, Any] = {
             "crop": None if self.crop is None else list(self.crop),
             "size": list(self.size),
             "resample": self.resample,
             "pad": self.pad,
         }
+        # What older sets do not have is written only where it says something.
+        return written if self.shorter is None else {**written, "shorter": self.shorter}
 
     @classmethod
     def from_fields(cls, fields: Fields, problems: list[str]) -> Transform:
         """Read the object that stands in dataset.json; notes what is wrong in `problems`."""
         crop = fields.integers("crop", 4, null=True)
         size = fields.integers("size", 2) or (0, 0)
-        resample = fields.text("resample", RESAMPLINGS)
+        resample = fields.text("resample", (*RESAMPLINGS, NO_RESAMPLING))
         pad = fields.boolean("pad")
+        shorter = fields.optional_integer("shorter", 1, MAX_SIDE)
         sound = fields.sound
         fields.close()
         if not sound:
@@ -76,6 +98,7 @@ class Transform:
                 (size[0], size[1]),
                 resample,
                 pad,
+                shorter,
             )
         except OptionError as error:
             problems.append(f"transform: {error}")

@@ -34,6 +34,7 @@ OPTIONS = {
     "--dry-run": "",
     "--strict-decode": "",
     "--json": "",
+    "--shorter-side": "N",
     "--text-labels": "",
     "--vocabulary": "FILE",
     "--split": "train=0.98,val=0.02",

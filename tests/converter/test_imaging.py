@@ -18,6 +18,7 @@ from PIL import Image, features
 
 from converter.imaging import BadImageError, ImageTransformer, is_simd, versions
 from converter.options import MAX_PIXELS
+from shardio.errors import OptionError
 from shardio.format.transform import RESAMPLINGS, Transform
 from tests.converter.inputs import chunk, encoded, interlaced_png, picture, png_header, reference
 
@@ -308,3 +309,52 @@ def test_the_decoders_are_named() -> None:
     assert found.pillow == PIL.__version__
     assert found.libjpeg.startswith("libjpeg")
     assert is_simd() == (".post" in PIL.__version__)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 90),
+    st.integers(1, 90),
+    st.integers(4, 40),
+    st.sampled_from(["RGB PNG", "RGBA PNG", "JPEG", "P PNG"]),
+)
+def test_the_centre_of_a_shorter_side_is_the_one_that_torchvision_cuts(
+    width: int, height: int, shorter: int, name: str
+) -> None:
+    file = FILES[name](width, height, 2)
+    size = max(1, shorter - 3), max(1, shorter // 2)
+    packed = ImageTransformer(Transform(None, size, "bilinear", shorter=shorter)).pixels(file)
+    # torchvision.transforms.functional: resize to an int, then center_crop.
+    long, short = max(width, height), min(width, height)
+    longer = int(shorter * long / short)
+    whole = (shorter, longer) if width <= height else (longer, shorter)
+    image = reference(file, None, whole, "bilinear")
+    top = round((whole[1] - size[1]) / 2.0)
+    left = round((whole[0] - size[0]) / 2.0)
+    wanted = image[top : top + size[1], left : left + size[0]]
+    assert packed == wanted.tobytes()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_without_resizing_pixels_are_kept_and_other_sizes_rejected(width: int, height: int) -> None:
+    file = encoded(picture("RGB", width, height), "PNG")
+    found = ImageTransformer(Transform(None, (width, height), "none")).pixels(file)
+    assert found == picture("RGB", width, height).tobytes()
+    other = ImageTransformer(Transform(None, (width + 1, height), "none"))
+    with pytest.raises(BadImageError, match=f"{width}x{height} pixels, not {width + 1}x{height}"):
+        other.pixels(file)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"crop": (0, 0, 5, 5)},
+        {"crop": None, "resample": "none"},
+        {"crop": None, "size": (60, 9)},
+        {"crop": None, "shorter": 70_000},
+    ],
+)
+def test_a_shorter_side_is_for_whole_images_that_hold_the_size(options: dict[str, object]) -> None:
+    with pytest.raises(OptionError, match="shorter side"):
+        Transform(**{"size": (9, 9), "shorter": 50, **options})  # type: ignore[arg-type]

@@ -358,3 +358,13 @@ def test_the_bytes_of_a_manifest_are_pinned() -> None:
         ' "versions": {\n  "pillow": "9.5.0.post2",\n  "libjpeg": "libjpeg-turbo 2.1.5"\n },\n'
         ' "rows": {\n  "read": 0,\n  "written": 0,\n  "rejected": 0\n },\n "shards": []\n}\n'
     )
+
+
+def test_a_shorter_side_is_kept_and_older_manifests_have_none() -> None:
+    manifest = example(transform=Transform(None, (4, 2), shorter=9))
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert b'"shorter": 9' in manifest.to_json()
+    assert b"shorter" not in example().to_json()
+    wrong = manifest.to_json().replace(b'"shorter": 9', b'"shorter": 3')
+    with pytest.raises(ManifestError, match="the shorter side must be 4 to"):
+        Manifest.from_json(wrong)
