@@ -16,7 +16,7 @@ ARGS ?=
 DATANODES ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help shards train hdfs hdfs-stop mount test test-slow test-hdfs test-asan lint bench clean
+.PHONY: help shards train hdfs hdfs-stop mount test test-slow test-hdfs test-asan lint bench bench-peers clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -63,8 +63,12 @@ bench: $(VENV)/.dev ## measure converting and reading against the usual ways, si
 	$(BIN)/python benchmarks/convert.py
 	$(BIN)/python benchmarks/read.py
 
+bench-peers: $(VENV)/.dev ## install other loaders, each for itself, and measure against them
+	$(BIN)/python -m pip --disable-pip-version-check install -q torch==2.13.0
+	$(BIN)/python benchmarks/peers.py
+
 clean: $(if $(wildcard data/hdfs),hdfs-stop) ## remove the environment, the demo and what benchmarks and checks left
-	rm -rf $(VENV) reader/*.so $(DEMO) data/bench data/bench-images data/bench-out data/hdfs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) reader/*.so $(DEMO) data/bench data/bench-images data/bench-out data/hdfs data/peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@rmdir data 2>/dev/null || true
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
