@@ -13,7 +13,9 @@ from shardio.storage import storage_for
 
 # A larger file is no image of this kind of work; reading it would only fill the memory.
 MAX_FILE_BYTES = 256_000_000
-_READ_BYTES = 1 << 20
+# Memory is taken for as much before it is known how large the file is.
+_FIRST_BYTES = 1 << 16
+_MOST_BYTES = 1 << 20
 # A storage error is tried again after these seconds.
 _RETRY_SECONDS = (0.1, 0.5, 2.0)
 _THREADS = 24
@@ -112,10 +114,12 @@ def _read_once(location: str) -> bytes:
         return read_member(location, MAX_FILE_BYTES)
     blocks = []
     size = 0
+    most = _FIRST_BYTES
     with storage_for(location).open_stream(location) as stream:
         try:
-            while block := stream.read(_READ_BYTES):
+            while block := stream.read(most):
                 blocks.append(block)
+                most = _MOST_BYTES
                 size += len(block)
                 if size > MAX_FILE_BYTES:
                     raise UnusableFileError(

@@ -75,6 +75,13 @@ def check_encoding(encoding: Encoding) -> None:
         )
 
 
+def load_formats() -> list[str]:
+    """Import Pillow's readers of files, once; returns the formats that are read here."""
+    Image.init()
+    # Pillow looks a format up without asking whether this build of it has that one.
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
 def is_simd() -> bool:
     """Tell pillow-simd from plain Pillow."""
     return ".post" in PIL.__version__
@@ -90,9 +97,7 @@ class ImageTransformer:
         self._transform = transform
         none = transform.resample == NO_RESAMPLING
         self._resample = None if none else Image.Resampling[transform.resample.upper()]
-        # Pillow looks a format up without asking whether this build of it has that one.
-        Image.init()
-        self._formats = [name for name in _FORMATS if name in Image.OPEN]
+        self._formats = load_formats()
 
     def pixels(self, data: bytes) -> bytes:
         """Return height x width x 3 bytes of RGB, row-major; BadImageError with the reason."""

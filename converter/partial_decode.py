@@ -4,7 +4,7 @@ Rows are decoded from the top, so a crop needs no row below its bottom. Done onl
 kinds, where the rows are equal, bit for bit, to those of the whole image:
 
 - JPEG: baseline or extended sequential, 8 bits, one scan. The height in the frame's header is
-  lowered. libjpeg smooths colours over the rows next to each other, so some more are decoded.
+  lowered. libjpeg smooths colours over the rows next to each other, so one or two more are decoded.
 - PNG: not interlaced, up to 8 bits a sample, not animated. Pillow is told of fewer rows.
 """
 
@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-# More than the rows of other blocks that any row of a JPEG is made from.
-_MARGIN = 16
+# Where colours have half the rows, an odd row is made from its own colour row and the next one: it
+# must not be the last that there is, which libjpeg would repeat. Where they have a third or a
+# quarter, they are not smoothed.
+_MARGIN = 2
+# Rows that are decoded together anyway, in the commonest files.
 _BLOCK = 16
 _START_OF_IMAGE = b"\xff\xd8"
 _SEQUENTIAL = (0xC0, 0xC1)
@@ -38,9 +41,7 @@ def keep_upper_rows(image: ImageFile, data: bytes, bottom: int) -> None:
         at = _height_of_jpeg(data, width, height) if rows < height else None
         if at is None:
             return
-        lowered = bytearray(data)
-        lowered[at : at + 2] = rows.to_bytes(2, "big")
-        image.fp = BytesIO(lowered)
+        image.fp = _Replaced(data, at, rows.to_bytes(2, "big"))
     elif image.format == "PNG":
         rows = bottom
         if rows >= height or image.info.get("interlace") or getattr(image, "is_animated", False):
@@ -53,6 +54,27 @@ def keep_upper_rows(image: ImageFile, data: bytes, bottom: int) -> None:
     if tile.extents == (0, 0, width, height):
         image.tile = [tile._replace(extents=(0, 0, width, rows))]
         image._size = (width, rows)
+
+
+class _Replaced(BytesIO):
+    """A file with other bytes at one place; what is not read is not copied."""
+
+    def __init__(self, data: bytes, at: int, new: bytes) -> None:
+        super().__init__(data)
+        self._at = at
+        self._new = new
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read at most `size` bytes."""
+        start = self._at - self.tell()
+        piece = super().read(size)
+        if start >= len(piece) or start + len(self._new) <= 0:
+            return piece
+        changed = bytearray(piece)
+        for place, byte in enumerate(self._new, start):
+            if 0 <= place < len(piece):
+                changed[place] = byte
+        return bytes(changed)
 
 
 def _height_of_jpeg(data: bytes, width: int, height: int) -> int | None:

@@ -98,6 +98,8 @@ def convert(
     imaging.check_encoding(options.encoding)
     runner = engine_for(engine, workers)
     progress = progress or NoProgress()
+    if not dry_run:
+        runner.get_ready()
     source = read_table(
         table,
         labels=options.labels,

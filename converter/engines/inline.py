@@ -15,6 +15,9 @@ _TELL_SECONDS = 0.1
 class InlineEngine:
     """Runs jobs one after the other."""
 
+    def get_ready(self) -> None:
+        """Nothing takes time."""
+
     def run(self, jobs: Jobs, progress: Progress) -> Generator[ShardResult, None, None]:
         """Run every job and yield its result."""
         counts = [0, 0, 0]

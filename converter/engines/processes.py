@@ -12,8 +12,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait as wait_for_sentinels
-from multiprocessing.context import SpawnContext
+from multiprocessing.context import ForkServerContext
 
 from converter.engines.protocol import Jobs, Progress
 from converter.shard import ShardJob, ShardResult, convert_shard
@@ -27,22 +28,34 @@ class StoppedError(Exception):
 
 
 class ProcessesEngine:
-    """Runs jobs in `workers` spawned processes.
+    """Runs jobs in `workers` processes, forked from one that has imported what they need.
 
-    Spawned, not forked: a fork copies whatever threads and clients the caller has open, and locks
+    Not from this one: a fork copies whatever threads and clients the caller has open, and locks
     that are held at that moment stay locked in the child.
     """
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
+        self._context = multiprocessing.get_context("forkserver")
+
+    def get_ready(self) -> None:
+        """Start the process that the workers are forked from.
+
+        It imports while the table is read.
+        """
+        # Where the caller uses one already it stays as it is, and each worker imports by itself.
+        self._context.set_forkserver_preload(["converter.engines.warm"])
+        resource_tracker.ensure_running()  # first: it lets interrupts through again
+        with _no_interrupts():
+            forkserver.ensure_running()
 
     def run(self, jobs: Jobs, progress: Progress) -> Generator[ShardResult, None, None]:
         """Run every job and yield its result as soon as it is there."""
-        context = multiprocessing.get_context("spawn")
+        self.get_ready()
         workers = max(1, min(self._workers, len(jobs.names)))
-        shared = _Shared(context, workers)
+        shared = _Shared(self._context, workers)
         pool = ProcessPoolExecutor(
-            workers, mp_context=context, initializer=_start_worker, initargs=(shared,)
+            workers, mp_context=self._context, initializer=_start_worker, initargs=(shared,)
         )
         waiting = iter(jobs.names)
         running: dict[Future[ShardResult], str] = {}
@@ -80,9 +93,9 @@ class ProcessesEngine:
 
 @contextmanager
 def _no_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back for a moment: a worker that starts inherits that, and the parent gets it.
+    """Hold Ctrl-C back for a moment: what starts inherits that, and the parent gets it.
 
-    It reaches the whole group, and a worker that still imports would die of it with a traceback.
+    It reaches the whole group, and a process that still imports would die of it with a traceback.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -98,7 +111,7 @@ class _Shared:
     worker that is killed while it holds a lock would keep it for ever.
     """
 
-    def __init__(self, context: SpawnContext, workers: int) -> None:
+    def __init__(self, context: ForkServerContext, workers: int) -> None:
         self._counts = context.RawArray("q", 3 * workers)
         self._stop = context.RawValue("b", 0)
         self._claimed = context.Value("i", 0)

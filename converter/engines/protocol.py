@@ -30,6 +30,9 @@ class Progress(Protocol):
 class Engine(Protocol):
     """Runs jobs."""
 
+    def get_ready(self) -> None:
+        """Begin with what takes time before the first job; never waits."""
+
     def run(self, jobs: Jobs, progress: Progress) -> Generator[ShardResult, None, None]:
         """Run every job and yield its result as soon as it is there, in any order.
 

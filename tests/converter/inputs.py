@@ -181,17 +181,22 @@ def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.005)
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[int]:
-    """Return the ids of the worker processes of a running converter."""
+def servers_of(process: subprocess.Popen[str]) -> list[int]:
+    """Return the id of the process that the workers of a running converter are forked from."""
     found = []
     for pid in children_of(process.pid):
         try:
             line = Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:
             continue
-        if b"spawn_main" in line:
+        if b"multiprocessing.forkserver" in line:
             found.append(pid)
     return found
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """Return the ids of the worker processes of a running converter."""
+    return [worker for server in servers_of(process) for worker in children_of(server)]
 
 
 def children_of(pid: int) -> list[int]:

@@ -27,6 +27,7 @@ from tests.converter.inputs import (
     kill_group,
     maps_of,
     run,
+    servers_of,
     start,
     wait_until,
     workers_of,
@@ -90,8 +91,8 @@ def wait_for(out: Path, process: subprocess.Popen[str], moment: str) -> list[int
     if moment == "plan":
         wait_until((out / ".shardio" / "plan.json").exists)
     elif moment == "importing":
-        # A worker that has loaded NumPy's code is in the middle of its imports.
-        wait_until(lambda: any(b"multiarray" in maps_of(pid) for pid in workers_of(process)))
+        # What has loaded NumPy's code is in the middle of its imports.
+        wait_until(lambda: any(b"multiarray" in maps_of(pid) for pid in servers_of(process)))
     elif moment == "half-written":
         wait_until(lambda: bool(list(out.glob(".train-*.tmp"))))
     else:
@@ -126,6 +127,7 @@ def test_workers_do_not_survive_their_parent(
 ) -> None:
     workers = wait_for(tmp_path / "out", started, moment)
     assert len(workers) == 2
+    workers += servers_of(started)
     started.kill()
     started.wait()
     wait_until(lambda: not any(map(is_running, workers)), 10)
@@ -195,10 +197,12 @@ def test_a_second_conversion_into_one_folder_is_refused(
 ) -> None:
     out = tmp_path / "out"
     wait_for(out, started, "1")
+    started.send_signal(signal.SIGSTOP)  # so that it does not end before the others have begun
     for extra in ([], ["--overwrite"]):
         result = run(work, out, *OPTIONS, *extra)
         assert result.returncode == 1
         assert "another conversion is writing to" in result.stderr
+    started.send_signal(signal.SIGCONT)
     started.communicate(timeout=60)
     assert started.returncode == 0
     assert contents(out) == undisturbed
