@@ -66,6 +66,7 @@ bench: $(VENV)/.dev ## measure converting and reading against the usual ways, si
 bench-peers: $(VENV)/.dev ## install other loaders, each for itself, and measure against them
 	$(BIN)/python -m pip --disable-pip-version-check install -q torch==2.13.0
 	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/convert_peers.py
 
 clean: $(if $(wildcard data/hdfs),hdfs-stop) ## remove the environment, the demo and what benchmarks and checks left
 	rm -rf $(VENV) reader/*.so $(DEMO) data/bench data/bench-images data/bench-out data/hdfs data/peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,12 +1,10 @@
 """How fast images are converted: one and two workers against the plain loop.
 
-    python benchmarks/convert.py [--images 20000] [--rounds 5]
+    python benchmarks/convert.py [--rounds 5] [--scale 1]
 
 The plain loop is the reference expression with TensorFlow's own writer: open, crop, resize,
 np.array, TFRecordWriter, in one process, with the same Pillow. Each run is a process of its own;
-imports are not counted, but the start of workers is, some half a second. The images are the
-demo's, in the page cache: as many JPEG as asked for, and a third as many RGBA PNG, which take three
-times as long.
+imports are not counted, but the start of workers is. The images are in the page cache.
 """
 
 from __future__ import annotations
@@ -20,9 +18,11 @@ import sys
 import time
 from pathlib import Path
 
+from made_images import HEADS, KINDS, write_images
 from rounds import Way, measure, table
 
-DEMO = Path(__file__).parent.parent / "examples" / "captcha" / "make_captchas.py"
+# So many that one worker takes some seconds.
+COUNTS = {"jpeg": 16_000, "large-jpeg": 3_000, "png": 8_000}
 
 
 def plain(labels: Path, out: Path) -> float:
@@ -46,7 +46,7 @@ def plain(labels: Path, out: Path) -> float:
             pixels = np.array(image.resize((128, 32)))[..., :3]
             bytes_list = tf.train.BytesList(value=[pixels.tobytes()])
             features = {"image": tf.train.Feature(bytes_list=bytes_list), "row": ints(number)}
-            features |= {head: ints(int(row[head])) for head in ("y0", "y1", "y2", "y3")}
+            features |= {head: ints(int(row[head])) for head in HEADS}
             example = tf.train.Example(features=tf.train.Features(feature=features))
             writer.write(example.SerializeToString())
     return time.perf_counter() - start
@@ -81,17 +81,13 @@ def main() -> None:
         print(plain(labels, out) if how == "plain" else ours(labels, out, int(how)))
         return
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scale", type=float, default=1.0, help="times as many images")
     parser.add_argument("--folder", type=Path, default=Path("data/bench-images"))
     arguments = parser.parse_args()
-    kinds = (("JPEG", "0", arguments.images), ("RGBA PNG", "1", arguments.images // 3))
-    for kind, share, images in kinds:
-        folder = arguments.folder / f"{images}-{share}"
-        labels = folder / "labels.csv"
-        if not labels.exists():
-            options = ["--images", str(images), "--png", share]
-            subprocess.run([sys.executable, str(DEMO), str(folder), *options], check=True)
+    for kind in KINDS:
+        images = int(COUNTS[kind.name] * arguments.scale)
+        labels = write_images(arguments.folder / f"{kind.name}-{images}", kind, images)
         rates = measure(
             [
                 way("plain loop", "plain", labels, images),
@@ -100,7 +96,7 @@ def main() -> None:
             ],
             arguments.rounds,
         )
-        print(f"{images} images, {kind}")
+        print(f"{images} images, {kind.title}")
         print(table(rates, "plain loop"))
         print(table({name: rates[name] for name in ("1 worker", "2 workers")}, "1 worker"))
 

@@ -1,0 +1,75 @@
+"""Image files to convert: smooth colours with grain, as of photographs, in three usual kinds."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file: its name, size in pixels, and how it is written."""
+
+    name: str
+    width: int
+    height: int
+    format: str
+
+    @property
+    def title(self) -> str:
+        """The kind in words."""
+        colour = "RGBA PNG" if self.format == "PNG" else self.format
+        return f"{colour} {self.width}x{self.height}"
+
+
+KINDS = (
+    Kind("jpeg", 344, 384, "JPEG"),
+    Kind("large-jpeg", 1920, 1080, "JPEG"),
+    Kind("png", 300, 200, "PNG"),
+)
+# So many are drawn; the others are copies, each a file of its own.
+_DRAWN = 100
+HEADS = ("y0", "y1", "y2", "y3")
+
+
+def _drawn(kind: Kind, seed: int) -> bytes:
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0 : kind.height, 0 : kind.width]
+    waves = [
+        np.sin(x / rng.uniform(15, 60) + y / rng.uniform(15, 60)) * rng.uniform(20, 60)
+        for _ in range(3)
+    ]
+    pixels = 128 + np.stack(waves, -1) + rng.normal(0, 3, (kind.height, kind.width, 3))
+    image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    data = BytesIO()
+    if kind.format == "PNG":
+        image.putalpha(255)
+        image.save(data, "PNG")
+    else:
+        image.save(data, kind.format, quality=90)
+    return data.getvalue()
+
+
+def write_images(folder: Path, kind: Kind, count: int) -> Path:
+    """Write `count` files and labels.csv with four heads to `folder`; returns the table."""
+    table = folder / "labels.csv"
+    if table.exists():
+        return table
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    drawn = [_drawn(kind, seed) for seed in range(min(count, _DRAWN))]
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(count):
+        name = f"{number:06}.{kind.format.lower()}"
+        (folder / name).write_bytes(drawn[number % _DRAWN])
+        rows.append([name, *rng.integers(0, 21_000, len(HEADS)).tolist()])
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows([["path", *HEADS], *rows])
+    return table
