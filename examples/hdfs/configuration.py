@@ -118,6 +118,9 @@ class Configuration:
                 "dfs.namenode.shared.edits.dir": (self._folder / "data" / "edits").as_uri(),
                 "dfs.ha.fencing.methods": "shell(/bin/true)",
                 "dfs.ha.tail-edits.period": "1",
+                # The other one reads edits when the active one has begun a new file: a NameNode
+                # that was restarted would wait for up to two minutes in safe mode.
+                "dfs.ha.log-roll.period": "1",
             }
             for name in self.namenodes:
                 for word in ("rpc", "http"):
