@@ -13,9 +13,6 @@ from shardio.storage import storage_for
 
 # A larger file is no image of this kind of work; reading it would only fill the memory.
 MAX_FILE_BYTES = 256_000_000
-# Memory is taken for as much before it is known how large the file is.
-_FIRST_BYTES = 1 << 16
-_MOST_BYTES = 1 << 20
 # A storage error is tried again after these seconds.
 _RETRY_SECONDS = (0.1, 0.5, 2.0)
 _THREADS = 24
@@ -112,22 +109,10 @@ def read_image(location: str) -> bytes:
 def _read_once(location: str) -> bytes:
     if SEPARATOR in location:
         return read_member(location, MAX_FILE_BYTES)
-    blocks = []
-    size = 0
-    most = _FIRST_BYTES
-    with storage_for(location).open_stream(location) as stream:
-        try:
-            while block := stream.read(most):
-                blocks.append(block)
-                most = _MOST_BYTES
-                size += len(block)
-                if size > MAX_FILE_BYTES:
-                    raise UnusableFileError(
-                        f"{location}: the file is larger than {MAX_FILE_BYTES:,} bytes"
-                    )
-        except ShardioError:
-            raise
-        # Clients of remote storages have errors of their own that are no OSError.
-        except Exception as error:
-            raise StorageError(f"{location}: {str(error) or type(error).__name__}") from error
-    return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+    try:
+        return storage_for(location).read_file(location, MAX_FILE_BYTES)
+    except ShardioError:
+        raise
+    # Clients of remote storages have errors of their own that are no OSError.
+    except Exception as error:
+        raise StorageError(f"{location}: {str(error) or type(error).__name__}") from error

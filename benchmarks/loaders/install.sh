@@ -12,11 +12,26 @@ pip() { "$folder/bin/python" -m pip --disable-pip-version-check -q "$@"; }
 # First and pinned: as a requirement of another package it may be another build, of gigabytes.
 torch=torch==2.13.0
 
+# Over the Pillow that other packages bring, as in our own environment.
+pillow_simd() {
+    local cc=${CC:-cc}
+    grep -qm1 avx2 /proc/cpuinfo 2>/dev/null && cc="$cc -mavx2"
+    CC=$cc pip install --force-reinstall --no-deps --no-cache-dir 'pillow-simd>=10.4'
+}
+
 case $name in
-litdata) pip install "$torch" numpy && pip install "$torch" litdata==0.2.76 ;;
+litdata)
+    pip install "$torch" numpy
+    pip install "$torch" litdata==0.2.76
+    pillow_simd
+    ;;
 dali) pip install numpy 'nvidia-dali-cuda120==2.4.*' ;;
 grain) pip install numpy grain==0.2.18 array_record==0.8.6 ;;
-mosaicml) pip install "$torch" numpy && pip install "$torch" 'torchvision==0.28.0+cpu' 'mosaicml-streaming==0.13.*' ;;
+mosaicml)
+    pip install "$torch" numpy
+    pip install "$torch" 'torchvision==0.28.0+cpu' 'mosaicml-streaming==0.13.*'
+    pillow_simd
+    ;;
 webdataset) pip install "$torch" numpy && pip install "$torch" webdataset==1.0.2 ;;
 huggingface) pip install numpy datasets==5.0.1 ;;
 ffcv)

@@ -16,6 +16,7 @@ from shardio.storage.hdfs_client import client_for
 from shardio.storage.hdfs_files import HdfsRanges, HdfsStream, HdfsWriter, identity
 from shardio.storage.protocol import FileInfo, RangeReader
 from shardio.storage.temporary import temporary_name
+from shardio.storage.whole import read_stream
 
 _SLASHES = re.compile(r"/+")
 # Taking away what a failed attempt left must not keep its error back for long.
@@ -60,6 +61,11 @@ class HdfsStorage:
         """Open a file for reading; it is read ahead when it is read in sequence."""
         ranges = HdfsRanges(self._root, path, self._inner(path))
         return cast(BinaryIO, HdfsStream(ranges))
+
+    def read_file(self, path: str, most: int) -> bytes:
+        """Return a whole file."""
+        with self.open_stream(path) as stream:
+            return read_stream(stream, path, most)
 
     @contextmanager
     def publish(self, path: str, *, attempt: str, overwrite: bool = True) -> Iterator[BinaryIO]:

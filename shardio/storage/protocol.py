@@ -58,6 +58,9 @@ class Storage(Protocol):
     def open_stream(self, path: str) -> BinaryIO:
         """Open a file for reading from its start to its end."""
 
+    def read_file(self, path: str, most: int) -> bytes:
+        """Return a whole file, at once; UnusableFileError where it has more than `most` bytes."""
+
     def publish(
         self, path: str, *, attempt: str, overwrite: bool = True
     ) -> AbstractContextManager[BinaryIO]:

@@ -19,6 +19,7 @@ from shardio.errors import (
 from shardio.storage.protocol import FileInfo, RangeReader
 from shardio.storage.remote_files import FsspecRanges, FsspecStream, translate
 from shardio.storage.temporary import temporary_name
+from shardio.storage.whole import check_size, read_stream
 
 # What tells one version of a file from another, in the words of the various file systems.
 # Where file systems say when a file was written.
@@ -88,6 +89,19 @@ class FsspecStorage:
     def open_stream(self, path: str) -> BinaryIO:
         """Open a file for reading."""
         return cast(BinaryIO, FsspecStream(path, self._open(path)))
+
+    def read_file(self, path: str, most: int) -> bytes:
+        """Return a whole file with one request, where the file system can do that."""
+        try:
+            data = bytes(self._files.cat_file(path, start=0, end=most + 1))
+        except FileNotFoundError as error:
+            raise translate(error, path) from error
+        except Exception:
+            # Not every one takes a range, or that of an empty file. A real error comes again.
+            with self.open_stream(path) as stream:
+                return read_stream(stream, path, most)
+        check_size(len(data), path, most)
+        return data
 
     def _open(self, path: str, **options: Any) -> Any:
         try:

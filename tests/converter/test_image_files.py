@@ -20,7 +20,7 @@ Found = list[bytes | type[ShardioError]]
 
 
 class SlowFiles(MemoryFileSystem):  # type: ignore[misc]
-    """Files in memory that take a while to open."""
+    """Files in memory that take a while to come."""
 
     protocol = "shardio-slow"
     store: ClassVar[dict[str, Any]] = {}
@@ -36,7 +36,7 @@ class SlowFiles(MemoryFileSystem):  # type: ignore[misc]
     def _strip_protocol(cls, path: str) -> str:
         return "/" + path.removeprefix(f"{cls.protocol}://").strip("/")
 
-    def _open(self, path: str, *args: Any, **options: Any) -> Any:
+    def cat_file(self, path: str, *args: Any, **options: Any) -> Any:
         cls = type(self)
         with cls.turn:
             cls.opened += 1
@@ -45,7 +45,7 @@ class SlowFiles(MemoryFileSystem):  # type: ignore[misc]
         time.sleep(cls.seconds)
         with cls.turn:
             cls.now -= 1
-        return super()._open(path, *args, **options)
+        return super().cat_file(path, *args, **options)
 
 
 @pytest.fixture
@@ -130,6 +130,7 @@ def test_an_error_of_the_storage_is_told_after_some_tries(
     def fail(self: SlowFiles, path: str, *args: Any, **options: Any) -> Any:
         raise OSError("out of order")
 
+    monkeypatch.setattr(slow, "cat_file", fail)
     monkeypatch.setattr(slow, "_open", fail)
     with pytest.raises(StorageError, match=r"failed 3 times: .*out of order"):
         read_image("shardio-slow://1")

@@ -11,6 +11,7 @@ import pickle
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
@@ -19,7 +20,13 @@ import fsspec
 import numpy as np
 import pytest
 
-from shardio.errors import MissingFileError, OutputError, ShardioError, StorageError
+from shardio.errors import (
+    MissingFileError,
+    OutputError,
+    ShardioError,
+    StorageError,
+    UnusableFileError,
+)
 from shardio.storage import Storage, search, storage_for
 from shardio.storage.chooser import join
 from shardio.storage.temporary import final_name, temporary_name
@@ -104,6 +111,10 @@ def publish(storage: Storage, path: str, data: bytes, **options: Any) -> None:
         file.write(data)
 
 
+def whole(storage: Storage, path: str) -> bytes:
+    return storage.read_file(path, 1 << 20)
+
+
 def read_at(storage: Storage, path: str, offset: int, size: int) -> bytes:
     reader = storage.open_ranges(path)
     try:
@@ -184,6 +195,23 @@ class TestStat:
         assert storage.stat(path).identity != before
 
 
+class TestReadFile:
+    @pytest.mark.parametrize("size", [0, 1, 65_536, 65_537, 300_000])
+    def test_it_is_the_whole_file(self, place: Place, storage: Storage, size: int) -> None:
+        data = np.random.default_rng(0).bytes(size)
+        place.write("a", data)
+        assert storage.read_file(f"{place.folder}/a", 300_000) == data
+        assert storage.read_file(f"{place.folder}/a", size) == data
+
+    @pytest.mark.parametrize("size", [1, 65_536, 2_500_000])
+    def test_a_larger_file_than_wanted_is_refused(
+        self, place: Place, storage: Storage, size: int
+    ) -> None:
+        place.write("a", bytes(size))
+        with pytest.raises(UnusableFileError, match=f"/a: the file is larger than {size - 1:,} b"):
+            storage.read_file(f"{place.folder}/a", size - 1)
+
+
 class TestOpenStream:
     def test_all_bytes_come_in_order(self, place: Place, storage: Storage) -> None:
         data = np.random.default_rng(0).bytes(300_000)
@@ -221,13 +249,13 @@ class TestOpenStream:
     @pytest.mark.parametrize("name", ["nowhere", "file/below"])
     def test_a_missing_file_is_named(self, place: Place, storage: Storage, name: str) -> None:
         place.write("file", b"1")
-        for action in (storage.open_stream, storage.open_ranges):
+        for action in (storage.open_stream, storage.open_ranges, partial(whole, storage)):
             with pytest.raises(MissingFileError, match=name):
                 action(f"{place.folder}/{name}")
 
     def test_a_folder_is_refused(self, place: Place, storage: Storage) -> None:
         place.write("a/b", b"1")
-        for action in (storage.open_stream, storage.open_ranges):
+        for action in (storage.open_stream, storage.open_ranges, partial(whole, storage)):
             with pytest.raises(StorageError, match="/a"):
                 action(f"{place.folder}/a")
 
