@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -21,15 +23,25 @@ from shardio.storage.remote_files import FsspecRanges, FsspecStream, translate
 from shardio.storage.temporary import temporary_name
 from shardio.storage.whole import check_size, read_stream
 
-# What tells one version of a file from another, in the words of the various file systems.
 # Where file systems say when a file was written.
 _TIME_KEYS = ("mtime", "modified", "LastModified", "last_modified", "updated", "created")
+# What tells one version of a file from another, in the words of the various file systems.
 _IDENTITY_KEYS = (
     *("ETag", "etag", "md5Hash", "generation"),
     *("ino", "mtime", "LastModified", "last_modified", "created"),
 )
 # What fsspec's own functions take for a pattern.
 _MAGIC = re.compile(r"[*?\[]")
+
+
+class _Found(threading.local):
+    """The file systems that a thread has found, by process and root."""
+
+    def __init__(self) -> None:
+        self.files: dict[tuple[int, str], Any] = {}
+
+
+_found = _Found()
 
 
 class FsspecStorage:
@@ -40,8 +52,17 @@ class FsspecStorage:
 
     @property
     def _files(self) -> Any:
-        # Imported here: `import fsspec` costs 50 ms that a local run need not pay. fsspec keeps
-        # one instance for each thread and process itself.
+        # fsspec keeps one instance for each thread and process itself, but takes long to find it.
+        key = (os.getpid(), self._root)
+        files = _found.files.get(key)
+        if files is None:
+            files = self._find()
+            if files.cachable:
+                _found.files[key] = files
+        return files
+
+    def _find(self) -> Any:
+        # Imported here: `import fsspec` costs 50 ms that a local run need not pay.
         import fsspec.core
 
         try:
@@ -92,8 +113,11 @@ class FsspecStorage:
 
     def read_file(self, path: str, most: int) -> bytes:
         """Return a whole file with one request, where the file system can do that."""
+        files = self._files
         try:
-            data = bytes(self._files.cat_file(path, start=0, end=most + 1))
+            if not _has_own_cat_file(files):
+                raise NotImplementedError
+            data = bytes(files.cat_file(path, start=0, end=most + 1))
         except FileNotFoundError as error:
             raise translate(error, path) from error
         except Exception:
@@ -169,6 +193,13 @@ class FsspecStorage:
             pass
         except Exception as error:
             raise translate(error, path) from error
+
+
+def _has_own_cat_file(files: Any) -> bool:
+    """Whether a file system gives a whole file with one request; the general way opens it."""
+    from fsspec.spec import AbstractFileSystem
+
+    return getattr(files.cat_file, "__func__", None) is not AbstractFileSystem.cat_file
 
 
 def _move(files: Any, temporary: str, path: str) -> None:
