@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +18,9 @@ from reader.pool import Pool, Room
 from reader.read_ahead import ReadAhead
 from reader.skipped import Skipped
 from reader.source import RecordSource
+from reader.waiting import Begun, Waiting
 from reader.window import WindowOrder
-from shardio.errors import OptionError
+from shardio.errors import CorruptRecordError, OptionError
 
 if TYPE_CHECKING:
     from reader.shardset import ShardSet
@@ -29,6 +29,10 @@ Array = NDArray[Any]
 # (x, [y0, y1, ...]), and the rows as a third element if asked for; a union of the two would
 # have every caller check what it has itself chosen.
 Batch = tuple[Any, ...]
+
+
+# Records that are tried, one after the other, in place of a step of damaged ones.
+_TRIES = 1000
 
 
 class BatchMaker:
@@ -80,7 +84,8 @@ class BatchMaker:
             block, window = self.memory.block, self.memory.window
             lanes = options.lanes or options.share[1]
             self.options = options = replace(options, block=block, window=window, lanes=lanes)
-            self._order = WindowOrder(len(shards), options.seed, block, window, lanes)
+            owned = lanes // options.share[1]
+            self._order = WindowOrder(len(shards), options.seed, block, window, lanes, owned)
             held = self.memory.blocks_held
             if source.in_blocks:
                 self._source = BlockFetcher(source, layout, len(shards), block, held)
@@ -126,9 +131,9 @@ class BatchMaker:
             self._source.new_epoch()
         ids = self._ids(epoch, start)
         room = self._rooms.take()
-        began = time.perf_counter()
-        integers = self._source.fetch(ids, room)
-        self._look_ahead(epoch, start, ids, time.perf_counter() - began)
+        begun = Waiting.begin()
+        integers = self._fetch(ids, room)
+        self._look_ahead(epoch, start, ids, begun)
         count = len(ids)
         if options.pad and count < options.batch_size:
             room.array[count:] = 0
@@ -144,6 +149,31 @@ class BatchMaker:
             batch = *batch, integers[:, -1].copy()
         return batch
 
+    def _fetch(self, ids: NDArray[np.int64], room: Any) -> NDArray[np.int64]:
+        """Read records; with `on_error="skip"`, another one of the set in place of all of them.
+
+        In place of some comes another one of the same step.
+        """
+        try:
+            return self._source.fetch(ids, room)
+        except CorruptRecordError:
+            if self.options.on_error != "skip":
+                raise
+        for ahead in range(1, _TRIES):
+            try:
+                one = self._source.fetch((ids[:1] + ahead) % len(self.shards), room)
+            except CorruptRecordError:
+                if ahead == _TRIES - 1:
+                    raise
+                continue
+            room.array[1 : len(ids)] = room.array[0]
+            return np.repeat(one, len(ids), axis=0)
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """Close the files; they are opened again when they are needed."""
+        self._source.close()
+
     def _ids(self, epoch: int, start: int) -> NDArray[np.int64]:
         """Return the records of this rank's part of a step."""
         stop = start + self.options.step_size
@@ -151,8 +181,8 @@ class BatchMaker:
             stop = min(stop, len(self.shards))
         return self._order.share(epoch, start, stop, *self.options.share)
 
-    def _look_ahead(self, epoch: int, start: int, ids: NDArray[np.int64], seconds: float) -> None:
-        """Prepare what comes later, after a step that took `seconds` to read `ids`."""
+    def _look_ahead(self, epoch: int, start: int, ids: NDArray[np.int64], begun: Begun) -> None:
+        """Prepare what comes later, after a step that has read `ids` since `begun`."""
         source = self._source
         if isinstance(source, BlockFetcher) and self.options.shuffle == "none":
             places = (start + ahead * self.memory.block for ahead in range(1, BLOCKS_AHEAD + 1))
@@ -179,7 +209,7 @@ class BatchMaker:
             if ids is not None and len(ids):
                 source.advise(ids)
 
-        self._read_ahead.after(seconds, self.options.batch_size, advise)
+        self._read_ahead.after(begun, self.options.batch_size, advise)
 
     def _later(self, epoch: int, start: int) -> NDArray[np.int64] | None:
         """Return the records of a step to come, which may be one of the next epoch."""

@@ -116,6 +116,11 @@ class Batches(Iterator[Batch]):
         return future
 
     @property
+    def options(self) -> BatchOptions:
+        """The options, with what was chosen for those that were not given."""
+        return self._maker.options
+
+    @property
     def skipped(self) -> int:
         """How many damaged records were skipped (`on_error="skip"`), prefetched ones included."""
         return self._maker.skipped.count
@@ -190,6 +195,7 @@ class Batches(Iterator[Batch]):
         self._closed = True
         self._ahead.clear()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._maker.close()
 
     def __enter__(self) -> Batches:
         return self

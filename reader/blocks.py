@@ -61,6 +61,11 @@ class BlockFetcher:
         """Look again whether the shards are still those that were opened."""
         self._source.new_epoch()
 
+    def close(self) -> None:
+        """Read nothing more ahead, and close the files."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._source.close()
+
     def fetch(self, ids: NDArray[np.int64], room: Any) -> NDArray[np.int64]:
         """Read the records `ids` into the first rows of `room`; returns their integers."""
         out = np.empty((len(ids), self._heads + 1), dtype=np.int64)

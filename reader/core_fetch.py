@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from types import ModuleType
 
@@ -13,6 +12,7 @@ from reader.fetch import Fetcher
 from reader.mapped_files import MappedFiles
 from reader.maps import Maps
 from reader.pool import Room
+from reader.waiting import Waiting
 from shardio.format.layout import RecordLayout
 
 core: ModuleType | None
@@ -21,18 +21,12 @@ try:
 except ImportError:
     core = None
 
-# A record from memory takes some 2 microseconds, one from a fast disk some 100. From a disk, one
-# read of all that a record needs beats page faults.
-_SLOW = 20e-6
-# After so many calls it is tried again whether the records are in memory.
-_AGAIN = 256
-
 
 def has_core() -> bool:
     """Whether the compiled code is there; says so once where it is not."""
     if core is None:
         warnings.warn(
-            "shardio was installed without its compiled code, since no C compiler was found; "
+            "shardio's compiled code is missing (it is built on installation, with a C compiler); "
             "NumPy reads instead, and takes two to four times as long",
             RuntimeWarning,
             stacklevel=2,
@@ -65,7 +59,7 @@ class CoreFetcher:
             layout.head, layout.image_bytes, layout.tail_bytes, layout.integer_offsets, True
         )
         self._files = MappedFiles(fetcher.files, layout.stride, maps)
-        self._slow = 0
+        self._waiting = Waiting()
 
     def room(self, records: int, dtype: str = "uint8") -> Room:
         """Make room for `records` records, as pixels or, float32, as pixels / 255."""
@@ -76,6 +70,11 @@ class CoreFetcher:
         self._fetcher.new_epoch()
         self._files.new_epoch()
 
+    def close(self) -> None:
+        """Close the files; they are opened again when they are needed."""
+        self._fetcher.close()
+        self._files.forget()
+
     def advise(self, ids: NDArray[np.int64]) -> None:
         """Let the kernel begin to read the records `ids`."""
         self._fetcher.advise(ids)
@@ -83,15 +82,12 @@ class CoreFetcher:
     def fetch(self, ids: NDArray[np.int64], room: Room) -> NDArray[np.int64]:
         """Read the records `ids` into the first rows of `room`; returns their integers."""
         integers = np.empty((len(ids), len(self._layout.labels) + 1), dtype=np.int64)
-        began = time.perf_counter()
+        begun = self._waiting.begin()
         for first in range(0, len(ids), self._files.most):
             part = slice(first, first + self._files.most)
             if not self._read(ids[part], room.array[part], integers[part]):
                 return self._fetch_slowly(ids, room)
-        if self._slow:
-            self._slow -= 1
-        elif time.perf_counter() - began > _SLOW * len(ids):
-            self._slow = _AGAIN
+        self._waiting.end(begun, len(ids))
         return integers
 
     def fetch_run(self, first: int, pixels: NDArray[np.uint8], integers: NDArray[np.int64]) -> None:
@@ -108,7 +104,8 @@ class CoreFetcher:
             self._core_layout,
             files.descriptors,
             files.offsets,
-            None if self._slow else files.addresses,
+            # From a disk, one read of all that a record needs beats page faults.
+            None if self._waiting.is_slow else files.addresses,
             images,
             images.dtype == np.float32,
             out,

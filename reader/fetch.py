@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain, pairwise
 
 import crc32c
@@ -17,7 +18,7 @@ from reader.skipped import SKIPPED, Skipped
 from shardio.errors import DatasetError, StorageError
 from shardio.format.framing import FOOTER_BYTES, mask_crcs
 from shardio.format.layout import RecordLayout
-from shardio.storage import RangeReader, storage_for
+from shardio.storage import storage_for
 
 # Three buffers a record and at most 1,024 a system call.
 _MOST_RUN = 341
@@ -80,7 +81,8 @@ class Fetcher:
         self._prefix_crc = crc32c.crc32c(layout.prefix)
         self._run = max(1, min(_MOST_RUN, _RUN_BYTES // layout.stride))
         self._check = RecordCheck(layout)
-        self.files = ShardFiles(shards, self._touch)
+        touch = partial(self._check.touch, skips=skipped is not None)
+        self.files = ShardFiles(shards, touch)
 
     def room(self, records: int, dtype: str = "uint8") -> Slot:
         """Make room for the pixels of `records` records."""
@@ -89,6 +91,10 @@ class Fetcher:
     def new_epoch(self) -> None:
         """Look again whether the shards are still those that were opened."""
         self.files.new_epoch()
+
+    def close(self) -> None:
+        """Close the files; they are opened again when they are needed."""
+        self.files.close()
 
     def advise(self, ids: NDArray[np.int64]) -> None:
         """Let storage begin to read the records `ids`: a call for each run of neighbours."""
@@ -231,7 +237,3 @@ class Fetcher:
             f"{path} ends at byte {end}, within record {end // self._layout.stride}: it was cut "
             "while it was read"
         )
-
-    def _touch(self, number: int, reader: RangeReader) -> None:
-        shard = self.files.shards[number]
-        self._check.touch(shard, reader, skips=self._skipped is not None)

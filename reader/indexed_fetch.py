@@ -60,7 +60,7 @@ class IndexedFetcher:
         self._layout = layout
         self._verify = verify
         self._skipped = skipped
-        self._files = ShardFiles(shards, self._touch)
+        self._files = ShardFiles(shards, _touch)
         self._threads = DecodeThreads()
 
     def room(self, records: int, dtype: str = "uint8") -> Room:
@@ -70,6 +70,10 @@ class IndexedFetcher:
     def new_epoch(self) -> None:
         """Look again whether the shards are still those that were opened."""
         self._files.new_epoch()
+
+    def close(self) -> None:
+        """Close the files; they are opened again when they are needed."""
+        self._files.close()
 
     def advise(self, ids: NDArray[np.int64]) -> None:
         """Let storage begin to read the records `ids`: a call for each run of neighbours."""
@@ -193,29 +197,29 @@ class IndexedFetcher:
         offsets = self._shards[number].index.offsets
         return int(offsets[place]), int(offsets[place + count])
 
-    def _touch(self, number: int, reader: RangeReader) -> None:
-        """Hold the first and the last record of a shard against its index and the manifest."""
-        shard = self._shards[number]
-        entry = shard.entry
-        crcs = (None, None) if entry is None else (entry.first_crc, entry.last_crc)
-        for record, crc in zip((0, shard.records - 1), crcs, strict=True):
-            start, stop = self._range(number, record, 1)
-            data = np.zeros(stop - start, dtype=np.uint8).data
-            reader.read_into(start, [data], len(data))
-            length = parse_header(bytes(data[:HEADER_BYTES]))
-            if length is not None and length != len(data) - FRAMING_BYTES:
-                raise DatasetError(
-                    f"{shard.path}: record {record} at byte {start} is not as long as its index "
-                    f"says: the index is of another file; remove {beside(shard.path)}"
-                )
-            stored = int.from_bytes(data[-FOOTER_BYTES:], "little")
-            # A damaged one is named, or skipped, when it is read.
-            if crc not in (None, stored) and masked_crc(data[HEADER_BYTES:-FOOTER_BYTES]) == stored:
-                raise DatasetError(
-                    f"{shard.path} is not the shard that dataset.json describes: record {record} "
-                    f"at byte {start} has CRC {stored:08x}, not {crc:08x}. It was replaced, or "
-                    "belongs to another conversion"
-                )
+
+def _touch(shard: IndexedShard, reader: RangeReader) -> None:
+    """Hold the first and the last record of a shard against its index and the manifest."""
+    entry = shard.entry
+    crcs = (None, None) if entry is None else (entry.first_crc, entry.last_crc)
+    for record, crc in zip((0, shard.records - 1), crcs, strict=True):
+        start, stop = shard.index.offsets[record : record + 2].tolist()
+        data = np.zeros(stop - start, dtype=np.uint8).data
+        reader.read_into(start, [data], len(data))
+        length = parse_header(bytes(data[:HEADER_BYTES]))
+        if length is not None and length != len(data) - FRAMING_BYTES:
+            raise DatasetError(
+                f"{shard.path}: record {record} at byte {start} is not as long as its index "
+                f"says: the index is of another file; remove {beside(shard.path)}"
+            )
+        stored = int.from_bytes(data[-FOOTER_BYTES:], "little")
+        # A damaged one is named, or skipped, when it is read.
+        if crc not in (None, stored) and masked_crc(data[HEADER_BYTES:-FOOTER_BYTES]) == stored:
+            raise DatasetError(
+                f"{shard.path} is not the shard that dataset.json describes: record {record} "
+                f"at byte {start} has CRC {stored:08x}, not {crc:08x}. It was replaced, or "
+                "belongs to another conversion"
+            )
 
 
 def _fault(shard: IndexedShard, record: int, at: int, error: FormatError) -> CorruptRecordError:

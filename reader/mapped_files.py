@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reader.maps import Maps
-from reader.open_files import OpenFile
-from reader.shard_files import ShardFiles
+from reader.open_files import OpenFile, is_crowded, register
+from reader.shard_files import ShardFile, ShardFiles
 from shardio.storage.local import LocalRanges
 
 
@@ -42,7 +42,7 @@ class MappedFiles:
     With more shards than may be open none is mapped: a map per read would cost more than it saves.
     """
 
-    def __init__(self, shards: ShardFiles, stride: int, maps: Maps) -> None:
+    def __init__(self, shards: ShardFiles[ShardFile], stride: int, maps: Maps) -> None:
         self.most = shards.most
         self._shards = shards
         self._stride = stride
@@ -51,6 +51,12 @@ class MappedFiles:
         self._files = Files(len(shards.shards))
         self._checked = np.zeros(len(shards.shards), dtype=bool)
         self._lock = Lock()
+        register(self)
+
+    def forget(self) -> None:
+        """Hold no file any longer, but for those that are read from or opened just now."""
+        # Without the lock: who opens files, and has it, may be the one who asks all to forget.
+        self._files = Files(len(self._shards.shards))
 
     def new_epoch(self) -> None:
         """Let every shard be looked at again when it is touched next."""
@@ -73,16 +79,16 @@ class MappedFiles:
     def _open(self, numbers: list[int]) -> Files:
         """Make sure that shards are open and still the same."""
         with self._lock:
+            # First, and not yet together with the others: they may have to be forgotten for it.
+            opened = {number: self._shards.get(number) for number in numbers}
+            self._checked[numbers] = True
             files = self._files
             fresh = [number for number in numbers if files.descriptors[number] < 0]
-            if len(files.held) + len(fresh) > self.most:
+            if len(files.held) + len(fresh) > self.most or is_crowded():
                 # Whoever reads from the old ones still holds them.
                 files, fresh = Files(len(self._shards.shards)), numbers
-            for number in numbers:
-                file = self._shards.get(number)
-                self._checked[number] = True
-                if number in fresh:
-                    self._add(files, number, file)
+            for number in fresh:
+                self._add(files, number, opened[number])
             self._files = files
             return files
 

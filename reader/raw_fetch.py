@@ -43,6 +43,10 @@ class RawFetcher:
         """Look again whether the shards are still those that were opened."""
         self._fetcher.new_epoch()
 
+    def close(self) -> None:
+        """Close the files; they are opened again when they are needed."""
+        self._fetcher.close()
+
     def advise(self, ids: NDArray[np.int64]) -> None:
         """Let storage begin to read the records `ids`."""
         self._fetcher.advise(ids)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-# A record from the page cache takes some 3 microseconds, one from a fast disk some 100.
-_SLOW = 20e-6
+from reader.waiting import Begun, Waiting
+
 # So many steps are told ahead: a hundred records each, they keep a disk's queue full.
 _STEPS = 4
-# After so many steps it is measured again, with one step that was not told.
-_AGAIN = 256
 
 
 class ReadAhead:
@@ -19,14 +17,13 @@ class ReadAhead:
     """
 
     def __init__(self) -> None:
-        self._left = 0
+        self._waiting = Waiting()
 
-    def after(self, seconds: float, records: int, advise: Callable[[int], None]) -> None:
-        """Be told how long the records of a step took to read."""
-        if self._left > 0:
-            self._left -= 1
-            advise(_STEPS)
-        elif seconds > _SLOW * records:
-            self._left = _AGAIN
+    def after(self, begun: Begun, records: int, advise: Callable[[int], None]) -> None:
+        """Be told of a step whose records were read since `begun`."""
+        told = self._waiting.is_slow
+        if self._waiting.end(begun, records):
             for step in range(1, _STEPS + 1):
                 advise(step)
+        elif told:
+            advise(_STEPS)

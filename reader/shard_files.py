@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,21 +28,25 @@ class ShardFile:
     identity: str = ""
 
 
-class ShardFiles:
+Shard = TypeVar("Shard", bound=ShardFile)
+
+
+class ShardFiles(Generic[Shard]):
     """The open files of a list of shards, and which record is in which of them.
 
-    `touch` is called with the number of a shard and its open file when it is opened for the first
-    time, and raises if it is not what it should be.
+    `touch` is called with a shard and its open file when it is opened for the first time, and
+    raises if it is not what it should be. It must not refer to who holds this object: files that
+    wait for the garbage collector stay open.
     """
 
     def __init__(
-        self, shards: Sequence[ShardFile], touch: Callable[[int, RangeReader], None]
+        self, shards: Sequence[Shard], touch: Callable[[Shard, RangeReader], None]
     ) -> None:
         self.shards = tuple(shards)
         self._touch = touch
         self._ends = np.cumsum([shard.records for shard in shards], dtype=np.int64)
         self._starts = np.concatenate([[0], self._ends[:-1]])
-        self._files = OpenFiles(self._open)
+        self._files = OpenFiles()
         self._touched: set[int] = set()
         self._same: set[int] = set()
 
@@ -50,7 +55,11 @@ class ShardFiles:
         if number not in self._same:
             self._compare(number)
             self._same.add(number)
-        return self._files.get(number)
+        return self._files.get(number, self._open)
+
+    def close(self) -> None:
+        """Close the files that nobody reads from; they are opened again when they are needed."""
+        self._files.forget()
 
     def new_epoch(self) -> None:
         """Let the identity of every shard be compared again when it is touched next."""
@@ -83,11 +92,12 @@ class ShardFiles:
             )
 
     def _open(self, number: int) -> RangeReader:
-        path = self.shards[number].path
+        shard = self.shards[number]
+        path = shard.path
         reader = storage_for(path).open_ranges(path)
         if number not in self._touched:
             try:
-                self._touch(number, reader)
+                self._touch(shard, reader)
             except BaseException:
                 reader.close()
                 raise

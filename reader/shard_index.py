@@ -12,10 +12,18 @@ from dataclasses import dataclass, field
 from threading import Event, Lock, get_ident
 from typing import TypeVar
 
+import numpy as np
+
 from reader.find import folder_of, name_of
 from reader.index_pass import Progress, make_index
 from reader.shard_files import ShardFile
-from shardio.errors import FormatError, MissingFileError, OutputError, StorageError
+from shardio.errors import (
+    DatasetError,
+    FormatError,
+    MissingFileError,
+    OutputError,
+    StorageError,
+)
 from shardio.format.index import ShardIndex
 from shardio.format.naming import INDEX_SUFFIX
 from shardio.storage import FileInfo, storage_for
@@ -41,12 +49,14 @@ def index_shards(files: Sequence[FileInfo], *, trusted: bool = False) -> tuple[I
     """Find or make the index of every shard, several at once.
 
     With `trusted` an index beside a shard may be older than it. Raises CorruptRecordError for a
-    damaged length and DatasetError for a shard that was cut.
+    damaged length and DatasetError for a shard that was cut: also just behind a record, where an
+    index beside it still lists those that are gone.
     """
 
     def shard(info: FileInfo, progress: Progress) -> IndexedShard:
         index = find_index(info, trusted=trusted)
         if index is None:
+            _refuse_cut(info)
             index = make_index(info, progress)
             keep_index(info, index)
         return IndexedShard(info.path, len(index), None, info.identity, index=index)
@@ -107,6 +117,22 @@ def read_index(info: FileInfo, path: str, *, trusted: bool = False) -> ShardInde
     except (StorageError, FormatError):
         return None
     return index if index.end == info.size else None
+
+
+def _refuse_cut(info: FileInfo) -> None:
+    """Raise DatasetError where an index beside a shard has all its records, and then more."""
+    path = beside(info.path)
+    try:
+        with storage_for(path).open_stream(path) as stream:
+            index = ShardIndex.from_text(stream.read(), path)
+    except (StorageError, FormatError):
+        return
+    kept = int(np.searchsorted(index.offsets, info.size))
+    if info.size < index.end and index.offsets[kept] == info.size:
+        raise DatasetError(
+            f"{info.path} was cut behind record {kept - 1}: its index lists {len(index)} records, "
+            f"and {kept} are there. If it was written anew with fewer of them, remove {path}"
+        )
 
 
 def _is_newer(shard: str, index: str) -> bool:

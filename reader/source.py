@@ -41,5 +41,8 @@ class RecordSource(Protocol):
     def advise(self, ids: NDArray[np.int64]) -> None:
         """Be told that the records `ids` are wanted soon; storage may begin to read them."""
 
+    def close(self) -> None:
+        """Close the files; who still reads is not disturbed, and later reads open them again."""
+
     def new_epoch(self) -> None:
         """Be told that an epoch begins: look whether the shards are still those of the set."""

@@ -82,7 +82,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         return dict(self._state)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Let the next pass go on where the stream of `state` was.
+        """Let the next pass go on where the stream of `state` was, and later ones in its order.
 
         Raises DatasetError for a state of another set of shards, OptionError for what is no state.
         """
@@ -93,9 +93,11 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         # Without an end there is one pass only.
         done = (epoch - options.start_epoch) // options.epochs if options.epochs else 0
         start = options.start_epoch + done * (options.epochs or 0)
-        Batches(self._shards, replace(options, start_epoch=start)).load_state_dict(state)
+        stream = Batches(self._shards, replace(options, start_epoch=start))
+        stream.load_state_dict(state)
         self._passes[0 if info is None else 1 + info.id] = done
         self._state, self._resumes = dict(state), True
+        self._options = replace(stream.options, start_epoch=options.start_epoch)
 
     def _tensors(self, x: Any, labels: list[Any], rows: list[Any]) -> tuple[Any, ...]:
         images = torch.from_numpy(x)

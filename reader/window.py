@@ -41,12 +41,16 @@ class WindowOrder:
     `block` is in records, `window` in blocks. Nothing here grows with the number of records.
     """
 
-    def __init__(self, records: int, seed: int, block: int, window: int, lanes: int) -> None:
+    def __init__(
+        self, records: int, seed: int, block: int, window: int, lanes: int, owned: int | None = None
+    ) -> None:
+        """Be the order of `records`, for one who owns `owned` of the lanes; by default all."""
         self.records = records
         self._seed = seed
         self._block = block
         self._window = window
         self._lanes = lanes
+        self._owned = owned or lanes
         self._blocks = -(-records // block)
         self._missing = self._blocks * block - records
         self._cache: OrderedDict[tuple[int, int, int], Ids] = OrderedDict()
@@ -107,7 +111,8 @@ class WindowOrder:
         while start < stop:
             group, first = self._group_at(lane, start)
             ids = self._group(epoch, number, lane, group)
-            piece = ids[start - first : stop - first]
+            # A copy: a part of a window would keep all of it in memory.
+            piece = ids[start - first : stop - first].copy()
             pieces.append(piece)
             start += len(piece)
         return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
@@ -144,7 +149,8 @@ class WindowOrder:
         found = np.asarray(starts[which] + places - (ends - sizes)[which], dtype=np.int64)
         with self._lock:
             self._cache[key] = found
-            # Each lane works in one window, and the next one is looked at ahead.
-            while len(self._cache) > 2 * self._lanes + 2:
+            # Each lane works in one window, and the next one is looked at ahead. In the tail, which
+            # all share, those of others come and go.
+            while len(self._cache) > 2 * self._owned + 2:
                 self._cache.popitem(last=False)
         return found

@@ -28,8 +28,8 @@ litdata)
 dali) pip install numpy 'nvidia-dali-cuda120==2.4.*' ;;
 grain) pip install numpy grain==0.2.18 array_record==0.8.6 ;;
 mosaicml)
-    pip install "$torch" numpy
-    pip install "$torch" 'torchvision==0.28.0+cpu' 'mosaicml-streaming==0.13.*'
+    # It imports torchvision, which has to be built for the same torch.
+    pip install torch==2.14.1 torchvision==0.29.1 'mosaicml-streaming==0.13.*'
     pillow_simd
     ;;
 webdataset) pip install "$torch" numpy && pip install "$torch" webdataset==1.0.2 ;;

@@ -336,7 +336,7 @@ def test_without_it_numpy_reads_and_says_so_once(
     expected = [x.tobytes() for x, _ in open_shards(made.glob).batches(5)]
     monkeypatch.setattr(core_fetch, "core", None)
     shards = open_shards(made.glob)
-    with pytest.warns(RuntimeWarning, match="without its compiled code"):
+    with pytest.warns(RuntimeWarning, match="compiled code is missing"):
         batches = shards.batches(5)
     assert [x.tobytes() for x, _ in batches] == expected
     assert isinstance(batches._maker._source, Fetcher)

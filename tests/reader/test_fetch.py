@@ -16,7 +16,7 @@ from reader.open_files import OpenFiles
 from reader.shard_files import ShardFile
 from reader.skipped import Skipped
 from shardio.errors import CorruptRecordError, DatasetError, StorageError
-from shardio.storage import storage_for
+from shardio.storage import RangeReader, storage_for
 from tests.reader.datasets import Made, write_dataset
 
 FIXTURE = settings(
@@ -123,7 +123,10 @@ assert len([shards[i] for i in range(200)]) == 200
 def test_open_files_are_bounded_and_closed(tmp_path: Path) -> None:
     made = write_dataset(tmp_path, (1,) * 40)
     paths = [str(made.shard(i)) for i in range(40)]
-    files = OpenFiles(lambda number: storage_for(paths[number]).open_ranges(paths[number]), most=5)
+    files = OpenFiles(most=5)
+
+    def open_file(number: int) -> RangeReader:
+        return storage_for(paths[number]).open_ranges(paths[number])
 
     def opened() -> int:
         return sum(
@@ -132,16 +135,36 @@ def test_open_files_are_bounded_and_closed(tmp_path: Path) -> None:
             if link.is_symlink()
         )
 
-    held = files.get(0)
+    held = files.get(0, open_file)
     for number in range(40):
-        files.get(number)
+        files.get(number, open_file)
     assert opened() == 6  # five, and the one that is held
     buffer = bytearray(3)
     assert held.read_into(0, [memoryview(buffer)], 3) == 3
     del held
     assert opened() == 5
-    files.close()
+    files.forget()
     assert opened() == 0
+
+
+def test_streams_one_after_the_other_and_many_at_once_find_files_to_open(tmp_path: Path) -> None:
+    """Without the garbage collector: files of streams that ended must not wait for it."""
+    made = write_dataset(tmp_path, (1,) * 60)
+    script = """
+import gc, resource, sys
+gc.disable()
+resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
+from reader import open_shards
+shards = open_shards(sys.argv[1])
+for shuffle in ("exact", "none", "window") * 10:
+    for stream in (shards.batches(7, shuffle=shuffle), iter(shards.batches(7, shuffle=shuffle))):
+        next(stream)  # and forgotten
+    assert sum(len(x) for x, _ in shards.batches(7, shuffle=shuffle)) == 56
+streams = [shards.batches(5) for _ in range(12)]
+for step in zip(*streams, strict=True):
+    assert len({x.tobytes() for x, _ in step}) == 1
+"""
+    subprocess.run([sys.executable, "-c", script, made.glob], check=True, timeout=60)
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux's /proc/self/mem")

@@ -96,13 +96,13 @@ def test_a_cached_index_is_of_one_version_of_the_shard(closed: Foreign, tmp_path
 def test_a_shard_that_is_newer_than_its_index_gets_another(jpegs: Foreign, same_size: bool) -> None:
     open_shards(jpegs.glob)
     records = jpegs.records[14:]
-    records = records[::-1] if same_size else records[:-1]
+    records = records[::-1] if same_size else records[1:]
     write_records(jpegs.shard(4), records)
     later = idx(jpegs.shard(4)).stat().st_mtime_ns + 10**9
     os.utime(jpegs.shard(4), ns=(later, later))
     shards = open_shards(jpegs.glob)
     assert len(shards) == 37 - (not same_size)
-    assert (shards[14][0] == jpegs.images[36 if same_size else 14]).all()
+    assert (shards[14][0] == jpegs.images[36 if same_size else 15]).all()
 
 
 @pytest.mark.parametrize("text", [b"", b"0 30\n", b"0 16\n16 16\n"])
@@ -152,6 +152,21 @@ def test_an_index_of_another_file_of_the_same_size_is_noticed(
     shards = open_shards(jpegs.glob)
     with pytest.raises(DatasetError, match=r"the index is of another file; remove .*4\.tfrecord\."):
         list(shards.batches(3, on_error=on_error))
+
+
+def test_a_shard_that_was_cut_behind_a_record_is_noticed(jpegs: Foreign) -> None:
+    shard = jpegs.shard(4)
+    open_shards(jpegs.glob)
+    for kept in (22, 1):
+        os.truncate(shard, jpegs.offsets[14 + kept])
+        for _ in range(2):
+            with pytest.raises(
+                DatasetError,
+                match=f"{shard} was cut behind record {kept - 1}: its index lists 23 records",
+            ):
+                open_shards(jpegs.glob)
+    idx(shard).unlink()
+    assert len(open_shards(jpegs.glob)) == 15
 
 
 def test_many_openings_at_once_agree(jpegs: Foreign) -> None:

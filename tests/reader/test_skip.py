@@ -70,19 +70,29 @@ def test_the_other_records_of_a_batch_are_untouched(made: Made, bad: set[int], s
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             start = 0
-            try:
-                for x, _ in batches:
-                    ids = range(start, start + len(x))
-                    good = [i for i in ids if i not in bad]
-                    assert np.array_equal(x[[i - start for i in good]], made.images[good])
-                    assert all((x[i - start] == made.images[good[0]]).all() for i in bad & {*ids})
-                    start += len(x)
-            except CorruptRecordError:
-                # Nothing can take the place of a batch in which all is damaged.
-                assert all(i in bad for i in range(start, min(start + size, 37)))
+            for x, _ in batches:
+                ids = range(start, start + len(x))
+                good = [i for i in ids if i not in bad]
+                assert np.array_equal(x[[i - start for i in good]], made.images[good])
+                # In place of a batch in which all is damaged comes the next record that is whole.
+                other = good or [next(i % 37 for i in range(start, 99) if i % 37 not in bad)]
+                assert all((x[i - start] == made.images[other[0]]).all() for i in bad & {*ids})
+                start += len(x)
+            assert start == 37
     finally:
         for index, data in enumerate(whole):
             made.shard(index).write_bytes(data)
+
+
+@pytest.mark.parametrize("shuffle", ["exact", "window", "none"])
+def test_a_set_without_a_whole_record_is_an_error(made: Made, shuffle: str) -> None:
+    for shard, count in ((0, 5), (2, 8), (3, 1), (4, 23)):
+        for record in range(count):
+            damage(made, shard, record)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(CorruptRecordError):
+            list(open_shards(made.glob).batches(8, shuffle=shuffle, on_error="skip"))
 
 
 def test_skipping_needs_the_checksums(made: Made) -> None:

@@ -49,6 +49,18 @@ def test_restored_at_every_step_this_pass_and_the_next_go_on(
         assert orders(again) == passes[number + 1]
 
 
+def test_later_passes_go_on_in_the_order_of_the_state(made: Made) -> None:
+    """Whatever order the one that takes it would have had by itself."""
+    whole = dataset(made, shuffle="window", seed=5)
+    first, second = orders(whole), orders(whole)
+    again = dataset(made, shuffle="window", seed=5)
+    orders(islice(again, 3))
+    other = open_shards(made.glob).to_torch(5, rows=True, drop_remainder=False)
+    other.load_state_dict(again.state_dict())
+    assert orders(other) == first[3:]
+    assert orders(other) == second
+
+
 def test_a_stream_without_end_goes_on(made: Made) -> None:
     whole = dataset(made, epochs=None)
     expected = orders(islice(whole, 40))
