@@ -84,12 +84,13 @@ class MappedFiles:
             self._checked[numbers] = True
             files = self._files
             fresh = [number for number in numbers if files.descriptors[number] < 0]
-            if len(files.held) + len(fresh) > self.most or is_crowded():
+            crowded = is_crowded()
+            if len(files.held) + len(fresh) > self.most or crowded:
                 # Whoever reads from the old ones still holds them.
                 files, fresh = Files(len(self._shards.shards)), numbers
             for number in fresh:
                 self._add(files, number, opened[number])
-            self._files = files
+            self._files = Files(len(self._shards.shards)) if crowded else files
             return files
 
     def _add(self, files: Files, number: int, file: OpenFile) -> None:
