@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -159,16 +160,16 @@ class BatchMaker:
         except CorruptRecordError:
             if self.options.on_error != "skip":
                 raise
-        for ahead in range(1, _TRIES):
-            try:
+        tries = min(_TRIES, len(self.shards))
+        for ahead in range(1, tries):
+            with suppress(CorruptRecordError):
                 one = self._source.fetch((ids[:1] + ahead) % len(self.shards), room)
-            except CorruptRecordError:
-                if ahead == _TRIES - 1:
-                    raise
-                continue
-            room.array[1 : len(ids)] = room.array[0]
-            return np.repeat(one, len(ids), axis=0)
-        raise AssertionError("unreachable")
+                room.array[1 : len(ids)] = room.array[0]
+                return np.repeat(one, len(ids), axis=0)
+        raise CorruptRecordError(
+            f"of {tries} records, from record {int(ids[0])} of the set on, none can be used: all "
+            "are damaged"
+        )
 
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""

@@ -62,8 +62,9 @@ class BlockFetcher:
         self._source.new_epoch()
 
     def close(self) -> None:
-        """Read nothing more ahead, and close the files."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Begin to read nothing more, and close the files."""
+        # What was begun is ended: who waits for a block that is cancelled would wait for ever.
+        self._threads.shutdown(wait=False)
         self._source.close()
 
     def fetch(self, ids: NDArray[np.int64], room: Any) -> NDArray[np.int64]:
