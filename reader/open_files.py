@@ -44,6 +44,11 @@ class OpenFiles:
                 self._files.popitem(last=False)
         return file
 
+    def forget(self, number: int) -> None:
+        """Close a file as soon as nobody reads from it."""
+        with self._lock:
+            self._files.pop(number, None)
+
     def close(self) -> None:
         """Forget all files."""
         with self._lock:
