@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -46,8 +47,11 @@ def epoch(shards: ShardSet, shuffle: str, verify: bool) -> float:
 
 def first_epoch(url: str, folder: Path) -> float:
     """Read an epoch with a new cache, which is filled meanwhile; returns MiB of shards."""
-    with tempfile.TemporaryDirectory(dir=folder) as cache:
-        return epoch(open_shards(url, cache=cache), "window", True)
+    # That of the round before may have been filled until now.
+    for old in folder.glob("cache-*"):
+        shutil.rmtree(old)
+    cache = tempfile.mkdtemp(prefix="cache-", dir=folder)
+    return epoch(open_shards(url, cache=cache), "window", True)
 
 
 def compare_cached(url: str, folder: Path, rounds: int) -> None:
@@ -141,6 +145,8 @@ def compare(url: str, folder: Path, rounds: int) -> None:
     ways.append(way("stage", partial(staged, url, folder)))
     ways.append(way("the disk, written and synced", partial(written_to_disk, files, folder)))
     rates = measure(bare + ways, rounds)
+    for old in folder.glob("cache-*"):
+        shutil.rmtree(old)
     best = max((one.name for one in bare), key=lambda name: statistics.median(rates[name]))
     print(table(rates, best, "MiB/s"))
     compare_cached(url, folder, rounds)

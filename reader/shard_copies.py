@@ -15,7 +15,7 @@ from reader.maps import Maps
 from reader.shard_cache import CacheWarning, ShardCache
 from reader.shard_files import ShardFile
 from shardio.errors import ShardioError, StorageError
-from shardio.storage import RangeReader
+from shardio.storage import RangeReader, storage_for
 from shardio.storage.local import LocalRanges
 
 
@@ -42,6 +42,7 @@ class ShardCopies:
             if shard.size
         }
         self._filler = CacheFiller(cache, self._folder, self._copies)
+        self._listed: dict[str, dict[str, str]] = {}
         self._begins = True
         self._has_warned = False
         self._maps: tuple[frozenset[int], Maps] | None = None
@@ -78,9 +79,21 @@ class ShardCopies:
 
         Those that are missing may not have fitted in.
         """
+        self._listed = {}
         if self._lock >= 0:
             self._filler.look()
             self._begins = True
+
+    def listed(self, path: str) -> str | None:
+        """Return the identity of a shard as the list of its folder says, asked for once an epoch.
+
+        None stands for not known.
+        """
+        folder = folder_of(path)
+        if folder not in self._listed:
+            found = storage_for(folder).list(folder)
+            self._listed[folder] = {info.path: info.identity for info in found}
+        return self._listed[folder].get(path)
 
     def use(self, number: int) -> None:
         """Be told that a shard is read."""
