@@ -37,10 +37,10 @@ def batches(url: str, shuffle: str, verify: bool) -> float:
     return epoch(open_shards(url), shuffle, verify)
 
 
-def epoch(shards: ShardSet, shuffle: str, verify: bool) -> float:
-    """Read an epoch of batches of an open set; returns MiB of shards."""
+def epoch(shards: ShardSet, shuffle: str, verify: bool, epochs: int = 1) -> float:
+    """Read an epoch of batches of an open set, or several; returns MiB of shards."""
     count = 0
-    for x, _ in shards.batches(128, shuffle=shuffle, dtype="uint8", verify=verify):
+    for x, _ in shards.batches(128, shuffle=shuffle, dtype="uint8", verify=verify, epochs=epochs):
         count += len(x)
     return count * shards.layout.stride / MIB
 
@@ -63,7 +63,7 @@ def compare_cached(url: str, folder: Path, rounds: int) -> None:
         while cached.cached < len(cached.shards):
             time.sleep(0.1)
         ways = [
-            way(f"{name}, {order}", partial(epoch, shards, order, True))
+            way(f"{name}, {order}", partial(epoch, shards, order, True, 4))
             for order in ORDERS
             for name, shards in (("the same shards on local disk", local), ("from a cache", cached))
         ]
