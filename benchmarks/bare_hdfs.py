@@ -16,6 +16,7 @@ from rounds import Way
 
 from examples.hdfs.cluster import Cluster
 from examples.hdfs.configuration import ClusterOptions
+from shardio.format.naming import MANIFEST
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.chooser import join
 
@@ -60,10 +61,10 @@ def bare_reads(url: str, infos: list[FileInfo]) -> list[Way]:
 def upload(folder: Path, count: int, url: str) -> None:
     """Write a set of shards to HDFS."""
     manifest = made_shards.make(folder, count)
-    for shard in manifest.shards:
-        path = join(url, shard.file)
+    for name in [*(shard.file for shard in manifest.shards), MANIFEST]:
+        path = join(url, name)
         with storage_for(path).publish(path, attempt="bench") as file:
-            file.write((folder / shard.file).read_bytes())
+            file.write((folder / name).read_bytes())
 
 
 @contextmanager

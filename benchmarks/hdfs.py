@@ -1,4 +1,4 @@
-"""How fast shards are read from HDFS, written to it and staged, against its client's own loops.
+"""How fast shards are read from HDFS, cached, staged and written, against its client's own loops.
 
     python benchmarks/hdfs.py [--records 131072] [--rounds 5] [--url hdfs://host:8020/shards]
 
@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,7 +26,7 @@ sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 from bare_hdfs import MIB, PIECE, bare_reads, shards_on_hdfs, timed
 from rounds import Way, measure, table
 
-from reader import open_shards
+from reader import ShardSet, open_shards
 from reader.stage import Staging
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.chooser import join
@@ -32,11 +34,43 @@ from shardio.storage.chooser import join
 
 def batches(url: str, shuffle: str, verify: bool) -> float:
     """Read an epoch of batches; returns MiB of shards."""
-    shards = open_shards(url)
+    return epoch(open_shards(url), shuffle, verify)
+
+
+def epoch(shards: ShardSet, shuffle: str, verify: bool, epochs: int = 1) -> float:
+    """Read an epoch of batches of an open set, or several; returns MiB of shards."""
     count = 0
-    for x, _ in shards.batches(128, shuffle=shuffle, dtype="uint8", verify=verify):
+    for x, _ in shards.batches(128, shuffle=shuffle, dtype="uint8", verify=verify, epochs=epochs):
         count += len(x)
     return count * shards.layout.stride / MIB
+
+
+def first_epoch(url: str, folder: Path) -> float:
+    """Read an epoch with a new cache, which is filled meanwhile; returns MiB of shards."""
+    # That of the round before may have been filled until now.
+    for old in folder.glob("cache-*"):
+        shutil.rmtree(old)
+    cache = tempfile.mkdtemp(prefix="cache-", dir=folder)
+    return epoch(open_shards(url, cache=cache), "window", True)
+
+
+def compare_cached(url: str, folder: Path, rounds: int) -> None:
+    """Measure later epochs from a cache against the same shards on the local disk."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        Staging(url, f"{place}/staged", None).run(lambda size: None)
+        local, cached = open_shards(f"{place}/staged"), open_shards(url, cache=f"{place}/cache")
+        epoch(cached, "window", True)
+        while cached.cached < len(cached.shards):
+            time.sleep(0.1)
+        ways = [
+            way(f"{name}, {order}", partial(epoch, shards, order, True, 4))
+            for order in ORDERS
+            for name, shards in (("the same shards on local disk", local), ("from a cache", cached))
+        ]
+        rates = measure(ways, rounds)
+    for one, other in (ways[:2], ways[2:]):
+        pair = {each.name: rates[each.name] for each in (one, other)}
+        print("\n" + table(pair, one.name, "MiB/s"))
 
 
 def staged(url: str, folder: Path) -> float:
@@ -102,16 +136,20 @@ def main() -> None:
 
 
 def compare(url: str, folder: Path, rounds: int) -> None:
-    """Measure reading, staging, and writing."""
+    """Measure reading, caching, staging, and writing."""
     infos = [info for info in storage_for(url).list(url) if info.path.endswith(".tfrecord")]
     bare = bare_reads(url, infos)
     ways = [way(f"batches, {order}", partial(batches, url, order, True)) for order in ORDERS]
+    ways.append(way("batches, window, and a cache is filled", partial(first_epoch, url, folder)))
     files = [_whole(info) for info in infos[:4]]
     ways.append(way("stage", partial(staged, url, folder)))
     ways.append(way("the disk, written and synced", partial(written_to_disk, files, folder)))
     rates = measure(bare + ways, rounds)
+    for old in folder.glob("cache-*"):
+        shutil.rmtree(old)
     best = max((one.name for one in bare), key=lambda name: statistics.median(rates[name]))
     print(table(rates, best, "MiB/s"))
+    compare_cached(url, folder, rounds)
     there = f"{url}-written"
     ways = [
         way("written, hdfs-native", partial(written_bare, files, there)),

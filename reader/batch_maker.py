@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from reader.block_advice import BlockAdvice
 from reader.blocks import BlockFetcher
+from reader.cache_filler import FILLER_BYTES
 from reader.label_arrays import LabelArrays
 from reader.memory import BLOCKS_AHEAD, Pipeline, plan_memory
 from reader.options import BatchOptions
@@ -34,6 +35,15 @@ Batch = tuple[Any, ...]
 
 # Records that are tried, one after the other, in place of a step of damaged ones.
 _TRIES = 1000
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How records are read in an epoch: from blocks that are held, or each, with advice or not."""
+
+    in_blocks: bool
+    source: RecordSource | BlockFetcher
+    block_advice: BlockAdvice | None
 
 
 class BatchMaker:
@@ -77,28 +87,19 @@ class BatchMaker:
             pipeline,
             scales=source.scales,
             in_blocks=source.in_blocks,
+            cache_bytes=0 if shards.cache is None else FILLER_BYTES,
         )
         self._order: Order | WindowOrder
-        self._source: RecordSource | BlockFetcher
-        self._block_advice: BlockAdvice | None = None
         if options.shuffle == "window":
             block, window = self.memory.block, self.memory.window
             lanes = options.lanes or options.share[1]
             self.options = options = replace(options, block=block, window=window, lanes=lanes)
             owned = lanes // options.share[1]
             self._order = WindowOrder(len(shards), options.seed, block, window, lanes, owned)
-            held = self.memory.blocks_held
-            if source.in_blocks:
-                self._source = BlockFetcher(source, layout, len(shards), block, held)
-            else:
-                self._source = source
-                self._block_advice = BlockAdvice(source, len(shards), block, held)
         else:
             self._order = Order(len(shards), options.shuffle, options.seed)
-            self._source = source
-            if source.in_blocks and options.shuffle == "none":
-                blocks = self.memory.block, self.memory.blocks_held
-                self._source = BlockFetcher(source, layout, len(shards), *blocks)
+        self._source = source
+        self._reading = self._choose_reading()
         self._read_ahead = ReadAhead()
         self._epoch = -1
         alive, size = self.memory.alive, options.batch_size
@@ -130,11 +131,14 @@ class BatchMaker:
         if epoch > self._epoch:
             self._epoch = epoch
             self._source.new_epoch()
+            if self._source.in_blocks != self._reading.in_blocks:
+                self._reading = self._choose_reading()
+        reading = self._reading
         ids = self._ids(epoch, start)
         room = self._rooms.take()
         begun = Waiting.begin()
-        integers = self._fetch(ids, room)
-        self._look_ahead(epoch, start, ids, begun)
+        integers = self._fetch(reading.source, ids, room)
+        self._look_ahead(reading, epoch, start, ids, begun)
         count = len(ids)
         if options.pad and count < options.batch_size:
             room.array[count:] = 0
@@ -150,20 +154,22 @@ class BatchMaker:
             batch = *batch, integers[:, -1].copy()
         return batch
 
-    def _fetch(self, ids: NDArray[np.int64], room: Any) -> NDArray[np.int64]:
+    def _fetch(
+        self, source: RecordSource | BlockFetcher, ids: NDArray[np.int64], room: Any
+    ) -> NDArray[np.int64]:
         """Read records; with `on_error="skip"`, another one of the set in place of all of them.
 
         In place of some comes another one of the same step.
         """
         try:
-            return self._source.fetch(ids, room)
+            return source.fetch(ids, room)
         except CorruptRecordError:
             if self.options.on_error != "skip":
                 raise
         tries = min(_TRIES, len(self.shards))
         for ahead in range(1, tries):
             with suppress(CorruptRecordError):
-                one = self._source.fetch((ids[:1] + ahead) % len(self.shards), room)
+                one = source.fetch((ids[:1] + ahead) % len(self.shards), room)
                 room.array[1 : len(ids)] = room.array[0]
                 return np.repeat(one, len(ids), axis=0)
         raise CorruptRecordError(
@@ -173,7 +179,7 @@ class BatchMaker:
 
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""
-        self._source.close()
+        self._reading.source.close()
 
     def _ids(self, epoch: int, start: int) -> NDArray[np.int64]:
         """Return the records of this rank's part of a step."""
@@ -182,27 +188,44 @@ class BatchMaker:
             stop = min(stop, len(self.shards))
         return self._order.share(epoch, start, stop, *self.options.share)
 
-    def _look_ahead(self, epoch: int, start: int, ids: NDArray[np.int64], begun: Begun) -> None:
+    def _choose_reading(self) -> _Reading:
+        """Hold whole blocks where a read is slow to begin, unless records are in exact order."""
+        source, shuffle = self._source, self.options.shuffle
+        records, block, held = len(self.shards), self.memory.block, self.memory.blocks_held
+        if source.in_blocks and shuffle != "exact":
+            blocks = BlockFetcher(source, self.shards.layout, records, block, held)
+            return _Reading(source.in_blocks, blocks, None)
+        advice = BlockAdvice(source, records, block, held) if shuffle == "window" else None
+        return _Reading(source.in_blocks, source, advice)
+
+    def _look_ahead(
+        self,
+        reading: _Reading,
+        epoch: int,
+        start: int,
+        ids: NDArray[np.int64],
+        begun: Begun,
+    ) -> None:
         """Prepare what comes later, after a step that has read `ids` since `begun`."""
-        source = self._source
+        source, block_advice = reading.source, reading.block_advice
         if isinstance(source, BlockFetcher) and self.options.shuffle == "none":
             places = (start + ahead * self.memory.block for ahead in range(1, BLOCKS_AHEAD + 1))
             parts = [part for at in places if (part := self._later(epoch, at)) is not None]
             if parts:
                 source.prepare(np.concatenate(parts))
             return
-        if isinstance(source, BlockFetcher) or self._block_advice is not None:
+        if isinstance(source, BlockFetcher) or block_advice is not None:
             # The same place in the next window: the steps of this one bring in its blocks.
             lanes = self.options.lanes or 1
             later = self._later(epoch, start + self.memory.window * self.memory.block * lanes)
-            if self._block_advice is not None:
-                self._block_advice.now(ids)
+            if block_advice is not None:
+                block_advice.now(ids)
             if later is None or not len(later):
                 return
             if isinstance(source, BlockFetcher):
                 source.prepare(later)
-            elif self._block_advice is not None:
-                self._block_advice.later(later)
+            elif block_advice is not None:
+                block_advice.later(later)
             return
 
         def advise(steps: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain, pairwise
+from typing import TYPE_CHECKING
 
 import crc32c
 import numpy as np
@@ -20,10 +21,16 @@ from shardio.format.framing import FOOTER_BYTES, mask_crcs
 from shardio.format.layout import RecordLayout
 from shardio.storage import storage_for
 
+if TYPE_CHECKING:
+    from reader.shard_copies import ShardCopies
+
 # Three buffers a record and at most 1,024 a system call.
 _MOST_RUN = 341
 # What was read is still in the processor's cache when its checksum is computed.
 _RUN_BYTES = 1 << 19
+# A damaged copy in a cache is dropped, and its records are read once more; another thread may have
+# begun with the same copy.
+_TRIES = 3
 
 
 class _Margins:
@@ -73,6 +80,7 @@ class Fetcher:
         *,
         verify: bool,
         skipped: Skipped | None = None,
+        copies: ShardCopies | None = None,
     ) -> None:
         self._layout = layout
         self._verify = verify
@@ -81,8 +89,9 @@ class Fetcher:
         self._prefix_crc = crc32c.crc32c(layout.prefix)
         self._run = max(1, min(_MOST_RUN, _RUN_BYTES // layout.stride))
         self._check = RecordCheck(layout)
-        touch = partial(self._check.touch, skips=skipped is not None)
-        self.files = ShardFiles(shards, touch)
+        skips = skipped is not None
+        touch = partial(self._check.touch, skips=skips)
+        self.files = ShardFiles(shards, touch, copies, skips=skips)
 
     def room(self, records: int, dtype: str = "uint8") -> Slot:
         """Make room for the pixels of `records` records."""
@@ -111,15 +120,22 @@ class Fetcher:
         last one the row. Raises CorruptRecordError for the first damaged record.
         """
         count = len(ids)
-        crcs: list[int] = []
-        if count > 1 and ids[-1] - ids[0] == count - 1 and (np.diff(ids) == 1).all():
-            self._fetch_neighbours(int(ids[0]), count, room, crcs)
-        elif count:
-            self._fetch_each(ids, room, crcs)
-        wrong = self._wrong(room, count, crcs)
+
+        def read(row: int) -> bytes:
+            return b"".join(room.records[row])
+
+        for _ in range(_TRIES):
+            crcs: list[int] = []
+            if count > 1 and ids[-1] - ids[0] == count - 1 and (np.diff(ids) == 1).all():
+                self._fetch_neighbours(int(ids[0]), count, room, crcs)
+            elif count:
+                self._fetch_each(ids, room, crcs)
+            wrong = self._wrong(room, count, crcs)
+            if not (wrong.any() and self._distrust(ids, wrong, read)):
+                break
         if wrong.any():
             good = np.flatnonzero(~wrong)
-            for row in self._skip(ids, wrong, lambda row: b"".join(room.records[row]), len(good)):
+            for row in self._skip(ids, wrong, read, len(good)):
                 room.array[row], room.rests[row] = room.array[good[0]], room.rests[good[0]]
         return self._layout.integers(room.rests[:count, :-FOOTER_BYTES])
 
@@ -130,22 +146,25 @@ class Fetcher:
         flat = pixels.reshape(-1).data
         done = 0
         for number, place, count in self.files.parts(first, len(pixels)):
-            file = self.files.get(number)
             for at in range(place, place + count, self._run):
                 n = min(self._run, place + count - at)
                 rows = [flat[i * size : (i + 1) * size] for i in range(done, done + n)]
                 records = list(
                     zip(margins.head_views[:n], rows, margins.rest_views[:n], strict=True)
                 )
-                got = file.read_into(at * stride, [*chain(*records)], n * stride)
-                if got != n * stride:
-                    self._was_cut(number, at * stride + got)
-                crcs = self._crcs(rows, margins.tails[:n]) if self._verify else []
-                wrong = self._wrong(margins, n, crcs)
+                ids = np.arange(first + done, first + done + n)
+                for _ in range(_TRIES):
+                    file = self.files.get(number)
+                    got = file.read_into(at * stride, [*chain(*records)], n * stride)
+                    if got != n * stride:
+                        self._was_cut(number, at * stride + got)
+                    crcs = self._crcs(rows, margins.tails[:n]) if self._verify else []
+                    wrong = self._wrong(margins, n, crcs)
+                    whole = [b"".join(record) for record in records] if wrong.any() else []
+                    if not (whole and self._distrust(ids, wrong, whole.__getitem__)):
+                        break
                 values = self._layout.integers(margins.rests[:n, :-FOOTER_BYTES])
                 if wrong.any():
-                    ids = np.arange(first + done, first + done + n)
-                    whole = [b"".join(record) for record in records]
                     values[list(self._skip(ids, wrong, whole.__getitem__, n)), -1] = SKIPPED
                 integers[done : done + n] = values
                 done += n
@@ -205,6 +224,17 @@ class Fetcher:
                 self._was_cut(number, offset + got)
         if self._verify:
             crcs += self._crcs(room.pixels[: len(ids)], room.tails[: len(ids)])
+
+    def _distrust(
+        self, ids: NDArray[np.int64], wrong: NDArray[np.bool_], read: Callable[[int], bytes]
+    ) -> bool:
+        """Give up the copies that hold wrong records; returns whether to read these again."""
+        again = False
+        for row in np.flatnonzero(wrong).tolist():
+            (number,), (record,) = self.files.locate(ids[row : row + 1])
+            describe = partial(self._check.damage, record=int(record), data=read(row))
+            again |= self.files.distrust(int(number), describe)
+        return again
 
     def _skip(
         self,

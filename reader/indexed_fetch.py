@@ -13,6 +13,7 @@ from reader.decode import decode
 from reader.decode_threads import DECODERS, DecodeThreads
 from reader.foreign_layout import ForeignLayout
 from reader.pool import Room
+from reader.shard_copies import ShardCopies
 from reader.shard_files import ShardFiles
 from reader.shard_index import IndexedShard, beside
 from reader.skipped import SKIPPED, Skipped
@@ -33,6 +34,9 @@ RUN_BYTES = 1 << 20
 # than the interpreter's lock is handed over. Twice that size they gain a third (tried with two
 # processors and JPEG of 32x128 to 640x480).
 _THREADED_BYTES = 1 << 16
+# A damaged copy in a cache is dropped, and its records are read once more; another thread may have
+# begun with the same copy.
+_TRIES = 3
 
 # The records that could not be used: the row of each, and why.
 Faults = list[tuple[int, CorruptRecordError]]
@@ -55,12 +59,13 @@ class IndexedFetcher:
         *,
         verify: bool,
         skipped: Skipped | None = None,
+        copies: ShardCopies | None = None,
     ) -> None:
         self._shards = tuple(shards)
         self._layout = layout
         self._verify = verify
         self._skipped = skipped
-        self._files = ShardFiles(shards, _touch)
+        self._files = ShardFiles(shards, _touch, copies, skips=skipped is not None)
         self._threads = DecodeThreads()
 
     def room(self, records: int, dtype: str = "uint8") -> Room:
@@ -115,6 +120,19 @@ class IndexedFetcher:
         self, ids: NDArray[np.int64], pixels: NDArray[np.uint8], integers: NDArray[np.int64]
     ) -> Faults:
         """Fill the rows of `pixels` and `integers`; returns what went wrong, by row."""
+        for _ in range(_TRIES):
+            faults = self._read_once(ids, pixels, integers)
+            again = False
+            for row, fault in faults:
+                (number,), _ = self._files.locate(ids[row : row + 1])
+                again |= self._files.distrust(int(number), partial(_of_copy, fault))
+            if not again:
+                break
+        return faults
+
+    def _read_once(
+        self, ids: NDArray[np.int64], pixels: NDArray[np.uint8], integers: NDArray[np.int64]
+    ) -> Faults:
         threaded = self._layout.encoded and self._layout.image_bytes >= _THREADED_BYTES
         size = -(-len(ids) // (2 * DECODERS)) if threaded else len(ids)
         rows = [slice(at, min(at + size, len(ids))) for at in range(0, len(ids), max(1, size))]
@@ -220,6 +238,10 @@ def _touch(shard: IndexedShard, reader: RangeReader) -> None:
                 f"at byte {start} has CRC {stored:08x}, not {crc:08x}. It was replaced, or "
                 "belongs to another conversion"
             )
+
+
+def _of_copy(fault: CorruptRecordError, path: str) -> str:
+    return f"{path}, a copy: {fault}"
 
 
 def _fault(shard: IndexedShard, record: int, at: int, error: FormatError) -> CorruptRecordError:

@@ -9,6 +9,7 @@
     files       buffers for runs of records, open files, what allocators keep
     index       shards of others only: where each record begins, for the whole set
     decoders    encoded images only: what each thread reads and decodes
+    cache       with a cache only: what the thread that fills it copies at once
 
 Nothing but the index depends on the number of records. A process has a base besides: Python, NumPy
 and the reader's modules, some 25 MB (`tests/reader/test_memory.py` holds the sum of both against
@@ -18,7 +19,7 @@ and the reader's modules, some 25 MB (`tests/reader/test_memory.py` holds the su
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reader.foreign_layout import ForeignLayout, Layout
 from reader.memory_size import in_words
@@ -83,44 +84,51 @@ def plan_memory(
     *,
     scales: bool = False,
     in_blocks: bool = True,
+    cache_bytes: int = 0,
 ) -> MemoryPlan:
     """Choose prefetch depth and window so that the sum is at most `options.memory`.
 
     Without a bound they are the usual ones. `scales` and `in_blocks` are those of the RecordSource.
-    Raises OptionError where the least of all is too much.
+    `cache_bytes` make the window, and so the order, no smaller. Raises OptionError where the least
+    of all is too much.
     """
     least, usual, most = pipeline.prefetch
     block = options.block or max(1, _BLOCK_BYTES // layout.stride)
 
     def plan(prefetch: int, window: int, *, held: bool = in_blocks) -> MemoryPlan:
-        return _plan(
+        found = _plan(
             layout, labels, records, options, pipeline, prefetch, block, window, scales, held
         )
+        return replace(found, parts={**found.parts, "cache": cache_bytes})
 
     if options.memory is None:
         return plan(usual, options.window or _DEFAULT_WINDOW)
     bound = int(options.memory)
-    small = plan(least, options.window or 1)
-    if small.total > bound:
+    window = options.window or 1
+    _check(plan(least, window), bound, options)
+    if options.shuffle == "window" and options.window is None:
+        # Half of the memory, or what is left of it, goes to the quality of the shuffle; also where
+        # no blocks are held, so that the order is the same from every storage.
+        one, two = plan(least, 1, held=True), plan(least, 2, held=True)
+        rest = min(bound - one.total + cache_bytes, bound // 2 - one.parts["blocks"])
+        window += max(0, rest // max(1, two.total - one.total))
+        window = min(window, -(-records // block))
+        _check(plan(least, window), bound, options)
+    prefetch = least
+    while prefetch < most and plan(prefetch + 1, window).total <= bound:
+        prefetch += 1
+    return plan(prefetch, window)
+
+
+def _check(least: MemoryPlan, bound: int, options: BatchOptions) -> None:
+    if least.total > bound:
         raise OptionError(
-            f"memory={in_words(bound)!r} is too little: this stream needs {small}. Give it more, "
+            f"memory={in_words(bound)!r} is too little: this stream needs {least}. Give it more, "
             "or smaller batches"
             + (', dtype="uint8"' if options.dtype == "float32" else "")
             + (", integer labels" if options.one_hot else "")
             + (", a smaller window or block" if options.shuffle == "window" else "")
         )
-    window = options.window or 1
-    if options.shuffle == "window" and options.window is None:
-        # Half of the memory, or what is left of it, goes to the quality of the shuffle; also where
-        # no blocks are held, so that the order is the same from every storage.
-        one, two = plan(least, 1, held=True), plan(least, 2, held=True)
-        rest = min(bound - one.total, bound // 2 - one.parts["blocks"])
-        window += max(0, rest // max(1, two.total - one.total))
-        window = min(window, -(-records // block))
-    prefetch = least
-    while prefetch < most and plan(prefetch + 1, window).total <= bound:
-        prefetch += 1
-    return plan(prefetch, window)
 
 
 def _plan(

@@ -90,6 +90,11 @@ class OpenFiles:
                 self._files.popitem(last=False)
         return file
 
+    def drop(self, number: int) -> None:
+        """Close a file as soon as nobody reads from it."""
+        with self._lock:
+            self._files.pop(number, None)
+
     def forget(self) -> None:
         """Forget all files."""
         with self._lock:

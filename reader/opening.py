@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 from reader.find import (
     Source,
@@ -16,6 +18,7 @@ from reader.find import (
 from reader.first_record import read_first_record
 from reader.foreign_opening import open_encoded, open_foreign
 from reader.set_options import SetOptions
+from reader.shard_cache import ShardCache
 from reader.shard_files import ShardFile
 from reader.shardset import ShardSet
 from shardio.errors import DatasetError, FormatError, MissingFileError, OptionError
@@ -37,6 +40,8 @@ def open_shards(
     classes: int | Sequence[int] | None = None,
     image: str | None = None,
     labels: str | Sequence[str] | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    cache_limit: int | str | None = None,
 ) -> ShardSet:
     """Open shards for reading.
 
@@ -50,10 +55,26 @@ def open_shards(
     images (PNG, JPEG, WebP) must all have one size, `shape` or that of the first. Each shard is
     read once for an index, which is kept beside it or, where that cannot be, in a cache folder.
 
+    With `cache`, a folder on a local disk, whole shards are copied there by a thread from the first
+    read on, checked, and read from there as soon as they are whole; the samples and their order are
+    the same at all times. Any number of processes may share the folder. `cache_limit`, in bytes or
+    like "200GB", bounds all that is in it; without it, a twentieth of the disk, at most 10 GB, is
+    left free. When there is no more room, shards of sets that no process has open go, those first
+    that were not used for longest. A set that is larger than the cache keeps there what fitted in,
+    and the rest is read from its source in every epoch. Where nothing can be cached, a CacheWarning
+    says why, once, and all is read from the source.
+
     The sizes of all shards are compared with the manifest here; nothing else is read. Raises
-    MissingFileError where nothing matches, and DatasetError, which lists every shard that is cut,
-    too long, unknown, or of another dataset.
+    MissingFileError where nothing matches, DatasetError, which lists every shard that is cut, too
+    long, unknown, or of another dataset, and OptionError where not one shard fits in the limit.
     """
+    if cache is not None:
+        shards = open_shards(
+            source, split, shape=shape, classes=classes, image=image, labels=labels
+        )
+        return _cached(shards, ShardCache.of(cache, cache_limit))
+    if cache_limit is not None:
+        raise OptionError("cache_limit goes with cache, a folder on a local disk")
     options = SetOptions(shape, classes, image, labels)
     files = find_shards(source, split)
     folders = sorted({folder_of(info.path) for info in files})
@@ -77,6 +98,16 @@ def open_shards(
     return _without_manifest(files, options)
 
 
+def _cached(shards: ShardSet, cache: ShardCache) -> ShardSet:
+    least = min((shard.size for shard in shards.shards if shard.size), default=0)
+    if cache.limit is not None and cache.limit < least:
+        raise OptionError(
+            f"cache_limit is {cache.limit:,} bytes, and the smallest shard has {least:,}: nothing "
+            "could be cached"
+        )
+    return replace(shards, cache=cache)
+
+
 def _with_manifest(files: list[FileInfo], manifest: Manifest) -> ShardSet:
     entries = {entry.file: entry for entry in manifest.shards}
     problems: list[str] = []
@@ -96,7 +127,7 @@ def _with_manifest(files: list[FileInfo], manifest: Manifest) -> ShardSet:
             problems.append(
                 f"{info.path} {what}: it has {info.size} bytes, {MANIFEST} says {entry.bytes}"
             )
-        shards.append(ShardFile(info.path, entry.records, entry, info.identity))
+        shards.append(ShardFile(info.path, entry.records, entry, info.identity, info.size))
     _refuse(problems)
     splits = {entries[name].split for name in seen}
     left_out = tuple(
@@ -141,7 +172,8 @@ def _without_manifest(named: list[FileInfo], options: SetOptions) -> ShardSet:
     ]
     _refuse(problems + _disagreeing(files) or absent_by_name(named))
     shards = tuple(
-        ShardFile(info.path, info.size // layout.stride, None, info.identity) for info in files
+        ShardFile(info.path, info.size // layout.stride, None, info.identity, info.size)
+        for info in files
     )
     labels = tuple(map(Label, layout.labels, counts))
     return ShardSet(shards, layout, shape, labels, None, ())

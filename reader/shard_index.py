@@ -59,7 +59,7 @@ def index_shards(files: Sequence[FileInfo], *, trusted: bool = False) -> tuple[I
             _refuse_cut(info)
             index = make_index(info, progress)
             keep_index(info, index)
-        return IndexedShard(info.path, len(index), None, info.identity, index=index)
+        return IndexedShard(info.path, len(index), None, info.identity, info.size, index=index)
 
     return tuple(in_threads(shard, files, lambda size: None))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reader.batches import Batches
+from reader.cached_fetch import CachedFetcher
 from reader.core_fetch import CoreFetcher, has_core, new_maps
 from reader.fetch import Fetcher
 from reader.foreign_layout import ForeignLayout, Layout
@@ -19,6 +21,8 @@ from reader.indexed_fetch import IndexedFetcher
 from reader.maps import Maps
 from reader.options import BatchOptions
 from reader.raw_fetch import RawFetcher
+from reader.shard_cache import ShardCache
+from reader.shard_copies import ShardCopies
 from reader.shard_files import ShardFile
 from reader.shard_index import IndexedShard
 from reader.skipped import Skipped
@@ -40,7 +44,7 @@ class ShardSet:
 
     `shape` is (height, width, 3) of every image. `labels` are the heads; without a manifest their
     number of classes is 0, which stands for not known. `left_out` are the shards of the same splits
-    that the glob did not take.
+    that the glob did not take. With a `cache` shards are read from there once they are copied.
     """
 
     shards: tuple[ShardFile, ...]
@@ -49,6 +53,7 @@ class ShardSet:
     labels: tuple[Label, ...]
     manifest: Manifest | None
     left_out: tuple[str, ...]
+    cache: ShardCache | None = None
 
     def __len__(self) -> int:
         return self._records
@@ -97,13 +102,39 @@ class ShardSet:
         """Open the records for reading by number."""
         if isinstance(self.layout, ForeignLayout):
             shards = [shard for shard in self.shards if isinstance(shard, IndexedShard)]
-            return IndexedFetcher(shards, self.layout, verify=verify, skipped=skipped)
-        fetcher = Fetcher(self.shards, self.layout, verify=verify, skipped=skipped)
+            return IndexedFetcher(
+                shards, self.layout, verify=verify, skipped=skipped, copies=self._copies
+            )
+        copies = self._copies
+        fetcher = Fetcher(self.shards, self.layout, verify=verify, skipped=skipped, copies=copies)
         if not has_core():
             return fetcher
+        if copies is not None:
+            return CachedFetcher(
+                fetcher, self.layout, copies, verify=verify, is_local=self.is_local
+            )
         if self.is_local:
             return CoreFetcher(fetcher, self.layout, self._maps, verify=verify)
         return RawFetcher(fetcher, self.layout, verify=verify)
+
+    @property
+    def cached(self) -> int:
+        """How many of the shards are in the cache now."""
+        if self._copies is None:
+            return 0
+        self._copies.look()
+        return len(self._copies.here)
+
+    @property
+    def _copies(self) -> ShardCopies | None:
+        if self.cache is None:
+            return None
+        known: ShardCopies | None = self.__dict__.get("_copies_here")
+        # The thread that fills the cache is not there after a fork.
+        if known is None or known.pid != os.getpid():
+            version = "" if self.manifest is None else self.manifest.fingerprint
+            known = self.__dict__["_copies_here"] = ShardCopies(self.cache, self.shards, version)
+        return known
 
     @cached_property
     def _maps(self) -> Maps:
@@ -170,7 +201,7 @@ class ShardSet:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs: not the files that are open here."""
-        open_here = ("_records_source", "_maps")
+        open_here = ("_records_source", "_maps", "_copies_here")
         return {name: value for name, value in vars(self).items() if name not in open_here}
 
     def to_keras(self, batch_size: int = 128, **options: Any) -> keras.utils.PyDataset:

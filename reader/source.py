@@ -14,7 +14,8 @@ class RecordSource(Protocol):
     The integers of a record are its labels and its row, heads + 1 of them.
 
     `scales` tells whether a room may be of float32: the source then divides by 255. `in_blocks`
-    tells whether a read is slow to begin, so that the `window` order should hold whole blocks.
+    tells whether a read is slow to begin, so that the `window` order should hold whole blocks; it
+    may change when an epoch begins, to what needs no more memory.
     """
 
     scales: bool

@@ -75,12 +75,14 @@ def main() -> None:
         help="where to save it (default: %(default)s)",
     )
     parser.add_argument("--split", help="the split of a folder that holds several")
+    parser.add_argument("--cache", help="a folder on a local disk where shards of a URL are kept")
     arguments = parser.parse_args()
     try:
         paths = [shard.path for shard in open_shards(arguments.shards, arguments.split).shards]
         if len(paths) < 2:
             parser.error("one shard is held out, so at least two are needed")
-        train, held_out = open_shards(paths[:-1]), open_shards(paths[-1:])
+        train = open_shards(paths[:-1], cache=arguments.cache)
+        held_out = open_shards(paths[-1:], cache=arguments.cache)
         if not train.labels:
             parser.error("the shards have no labels to train on")
         keras.utils.set_random_seed(1)

@@ -14,6 +14,18 @@ def lock_file(path: str, busy: str) -> int:
     Raises OutputError with the text `busy` where another process has it. Who holds the lock may
     remove the file before closing it.
     """
+    lock = try_lock(path)
+    if lock is None:
+        raise OutputError(busy)
+    return lock
+
+
+def try_lock(path: str, *, shared: bool = False) -> int | None:
+    """Make and lock a file as `lock_file`; returns None where another one has it.
+
+    Any number may have a `shared` lock at once, and then nobody else has one.
+    """
+    how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     while True:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         try:
@@ -21,17 +33,23 @@ def lock_file(path: str, busy: str) -> int:
         except FileNotFoundError:
             continue  # the one that has just finished took the folder away
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, how | fcntl.LOCK_NB)
             # The one that had the lock before may have removed the file: then this is a lock
             # of nothing, and a third one could have the new file's.
             if os.path.samestat(os.fstat(lock), os.stat(path)):
                 return lock
-        except BlockingIOError as error:
+        except BlockingIOError:
             os.close(lock)
-            raise OutputError(busy) from error
+            return None
         except FileNotFoundError:
             pass
         except BaseException:
             os.close(lock)
             raise
         os.close(lock)
+
+
+def unlock(lock: int) -> None:
+    """End a lock at once, also where a process that was forked meanwhile has its descriptor too."""
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    os.close(lock)

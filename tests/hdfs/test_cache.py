@@ -1,0 +1,89 @@
+"""Shards of HDFS that are cached on a disk while they are read."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples.hdfs.cluster import Cluster
+from reader import open_shards
+from shardio.errors import DatasetError
+from tests.hdfs.local_set import LocalSet, read, stream_digest
+from tests.hdfs.place import HdfsPlace
+from tests.reader.cached import copies, fill, unfinished, until
+from tests.reader.mounts import ROOT
+
+ORDERS = ["exact", "window", "none"]
+USUAL: dict[str, Any] = {"batch_size": 16, "rows": True, "dtype": "uint8", "epochs": 2}
+
+BEGIN = """
+import sys
+from reader import open_shards
+shards = open_shards(sys.argv[1], cache=sys.argv[2])
+print(next(shards.batches(4))[0].shape, flush=True)
+if sys.argv[3] == "stays":
+    for _ in shards.batches(4, epochs=None):
+        pass
+"""
+
+
+@pytest.mark.parametrize("shuffle", ORDERS)
+def test_batches_are_those_of_local_disk(
+    stored: HdfsPlace, small: LocalSet, tmp_path: Path, shuffle: str
+) -> None:
+    wanted = stream_digest(read(small.folder, shuffle=shuffle, epochs=2))
+    shards = open_shards(stored.folder, cache=tmp_path)
+    assert stream_digest(shards.batches(**USUAL, shuffle=shuffle)) == wanted
+    fill(shards)
+    assert [path.read_bytes() for path in sorted(copies(tmp_path), key=lambda p: p.name[25:])] == [
+        path.read_bytes() for path in sorted(small.folder.glob("*.tfrecord"))
+    ]
+    assert stream_digest(shards.batches(**USUAL, shuffle=shuffle)) == wanted
+    copies(tmp_path)[1].unlink()
+    assert stream_digest(shards.batches(**USUAL, shuffle=shuffle)) == wanted
+
+
+def test_a_shard_that_is_replaced_is_noticed(
+    place: HdfsPlace, small: LocalSet, tmp_path: Path
+) -> None:
+    place.write_folder(small.folder)
+    shards = open_shards(place.folder, cache=tmp_path)
+    fill(shards)
+    stream_digest(shards.batches(**USUAL))
+    place.write("train-00001-of-00003.tfrecord", place.read("train-00001-of-00003.tfrecord"))
+    with pytest.raises(DatasetError, match=r"train-00001-of-00003.tfrecord was replaced"):
+        stream_digest(shards.batches(**USUAL))
+
+
+@pytest.mark.parametrize("how", ["ends", "stays"])
+def test_a_process_that_ends_or_is_killed_while_it_fills(
+    hdfs: Cluster, place: HdfsPlace, large: LocalSet, tmp_path: Path, how: str
+) -> None:
+    place.write_folder(large.folder)
+    process = subprocess.Popen(
+        [sys.executable, "-c", BEGIN, place.folder, str(tmp_path), how],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "(4, 256, 256, 3)\n"
+    if how == "stays":
+        until(lambda: unfinished(tmp_path))
+        process.send_signal(signal.SIGKILL)
+    _, said = process.communicate(timeout=30)
+    assert said == ""
+    assert process.returncode == (0 if how == "ends" else -signal.SIGKILL)
+    assert len(copies(tmp_path)) < 8
+    wanted = {path.name: path.read_bytes() for path in large.folder.glob("*.tfrecord")}
+    assert all(path.read_bytes() == wanted[path.name[25:]] for path in copies(tmp_path))
+    shards = open_shards(place.folder, cache=tmp_path)
+    fill(shards)
+    assert unfinished(tmp_path) == []
+    assert {path.name[25:]: path.read_bytes() for path in copies(tmp_path)} == wanted

@@ -1,0 +1,116 @@
+"""Sets with a cache, and what lies in it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from reader import ShardSet, open_shards
+from tests.reader.datasets import Made, write_dataset
+
+COUNTS = (40, 0, 60, 1, 70, 50)
+# Of a record of those sets, framing included.
+STRIDE = 103
+
+
+def url(made: Made) -> str:
+    """Return the URL of a set, for which the reader does not know that it is local."""
+    return f"file://{made.folder}"
+
+
+def write_many(folder: Path, **options: Any) -> Made:
+    made = write_dataset(folder, COUNTS, **options)
+    assert made.layout.stride == STRIDE
+    return made
+
+
+def stream(shards: ShardSet, **options: Any) -> list[tuple[bytes, ...]]:
+    """Return all that the batches of a stream hold."""
+    return [pieces(batch) for batch in shards.batches(**small(options))]
+
+
+def small(options: dict[str, Any]) -> dict[str, Any]:
+    """Complete the options of a stream of small batches and blocks."""
+    usual = {"batch_size": 8, "rows": True, "dtype": "uint8", "block": 7, "window": 4}
+    return {**usual, **options}
+
+
+def pieces(batch: tuple[Any, ...]) -> tuple[bytes, ...]:
+    x, labels, rows = batch
+    return (x.tobytes(), *(y.tobytes() for y in labels), rows.tobytes())
+
+
+def until(condition: Callable[[], object], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.005)
+
+
+def fill(shards: ShardSet) -> None:
+    """Let all shards be copied."""
+    wanted = sum(shard.size > 0 for shard in shards.shards)
+    next(shards.batches(**small({})))
+    until(lambda: shards.cached == wanted)
+    until_idle(shards.cache.folder if shards.cache else "")
+
+
+def until_idle(folder: str | Path) -> None:
+    """Wait until nobody fills any set."""
+
+    def is_idle() -> bool:
+        return all(not is_locked(path) for path in Path(folder).glob("*/.filling"))
+
+    until(is_idle)
+
+
+def is_locked(path: Path) -> bool:
+    try:
+        with open(path) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass
+    return False
+
+
+def copies(folder: Path) -> list[Path]:
+    """Return the copies that look whole."""
+    return sorted(folder.glob("*/[0-9a-f]*-*.tfrecord"))
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """Return what is half-written."""
+    return sorted(folder.glob("*/.*.tmp"))
+
+
+def size(folder: Path) -> int:
+    """Return the bytes of all files in a folder, whatever they are."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.stat(f"{place}/{name}").st_size
+    return total
+
+
+@contextmanager
+def nobody_fills(folder: Path) -> Iterator[None]:
+    """Be another process that fills each set and brings nothing: what is there stays so."""
+    locks = list(folder.glob("*/.filling"))
+    assert locks
+    with ExitStack() as stack:
+        for path in locks:
+            file = stack.enter_context(open(path, "a"))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def opened(made: Made, cache: Path, **options: Any) -> ShardSet:
+    return open_shards(url(made), cache=cache, **options)

@@ -1,0 +1,230 @@
+"""Processes that share a cache, that are killed while they fill it, and that end."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from reader import open_shards
+from tests.reader.cached import copies, fill, opened, size, stream, unfinished, until, url
+from tests.reader.datasets import Made, write_dataset
+from tests.reader.processes import ROOT, run, run_together
+
+# fsspec's local files complain when the garbage collector gets to them before it does to ours.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+
+# Reads a set with a cache; says what it read, what it wrote, and the most that it saw there.
+READ = """
+import hashlib, json, sys, threading, time
+from pathlib import Path
+from reader import open_shards
+from tests.reader.cached import size, until
+
+url, cache, limit, wanted = sys.argv[1:]
+most, ends = 0, False
+def sample():
+    global most
+    while not ends:
+        most = max(most, size(Path(cache)))
+sampler = threading.Thread(target=sample)
+sampler.start()
+shards = open_shards(url, cache=cache, cache_limit=limit)
+digest = hashlib.sha256()
+for *_, rows in shards.batches(512, rows=True, epochs=2):
+    digest.update(rows.tobytes())
+until(lambda: shards.cached >= int(wanted))
+ends = True
+sampler.join()
+io = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+print(json.dumps([digest.hexdigest(), int(io["wchar"]), most]))
+"""
+
+# Begins to fill a cache and says so; `until` the parent kills it, or to its end.
+BEGIN = """
+import sys
+from reader import open_shards
+shards = open_shards(sys.argv[1], cache=sys.argv[2])
+batches = shards.batches(64)
+next(batches)
+print("begun", flush=True)
+if sys.argv[3] == "stays":
+    for _ in shards.batches(64, epochs=None):
+        pass
+"""
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Six shards of 2 MB and one of 12; in that order they are copied."""
+    return write_dataset(tmp_path_factory.mktemp("large") / "source", (20_000,) * 6 + (120_000,))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def total(made: Made) -> int:
+    return sum(entry.bytes for entry in made.manifest.shards)
+
+
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_processes_that_share_a_cache_copy_each_shard_once(
+    large: Made, cache: Path, processes: int
+) -> None:
+    arguments = [(url(large), cache, "1GB", 7)] * processes
+    found = run_together(READ, arguments)
+    alone = run(READ, url(large), cache.parent / "other", "1GB", 7)
+    assert {digest for digest, *_ in found} == {alone[0]}
+    written = sum(each[1] for each in found)
+    assert total(large) <= written < total(large) * 1.05
+    assert {path.read_bytes() for path in copies(cache)} == {
+        path.read_bytes() for path in large.folder.glob("*.tfrecord")
+    }
+
+
+def test_two_sets_in_two_processes_stay_within_the_limit(
+    large: Made, cache: Path, tmp_path: Path
+) -> None:
+    other = write_dataset(tmp_path / "other", (20_000,) * 4, seed=1)
+    limit = 14_000_000
+    found = run_together(READ, [(url(made), cache, limit, 1) for made in (large, other)])
+    assert 2_000_000 < max(most for *_, most in found) <= limit
+    assert size(cache) <= limit
+
+
+def start(made: Made, cache: Path, how: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", BEGIN, url(made), str(cache), how],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "begun\n"
+    return process
+
+
+def test_a_process_that_is_killed_leaves_nothing_that_looks_whole(large: Made, cache: Path) -> None:
+    sources = {path.name: path.read_bytes() for path in large.folder.glob("*.tfrecord")}
+    half_written = 0
+    for _ in range(5):
+        process = start(large, cache, "stays")
+        until(lambda: unfinished(cache) or len(copies(cache)) == 7)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        half_written += len(unfinished(cache))
+        for path in copies(cache):
+            assert path.read_bytes() == sources[path.name[25:]]
+        for path in copies(cache)[3:]:
+            path.unlink()
+    assert half_written, "none was killed while it wrote"
+    shards = opened(large, cache)
+    fill(shards)
+    assert unfinished(cache) == []
+    assert {path.name[25:]: path.read_bytes() for path in copies(cache)} == sources
+
+
+def test_what_a_killed_process_left_is_removed_when_another_set_needs_room(
+    large: Made, cache: Path, tmp_path: Path
+) -> None:
+    process = start(large, cache, "stays")
+    until(lambda: unfinished(cache))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    if not unfinished(cache):
+        left = copies(cache)[0]
+        os.rename(left, left.parent / f".{left.name}.1-abc.tmp")
+    other = write_dataset(tmp_path / "other", (20_000,), seed=1)
+    fill(opened(other, cache))
+    assert unfinished(cache) == []
+
+
+def test_another_process_goes_on_where_a_killed_one_ended(large: Made, cache: Path) -> None:
+    process = start(large, cache, "stays")
+    os.kill(process.pid, signal.SIGSTOP)  # it holds its locks, and does nothing
+    shards = opened(large, cache)
+    wanted = stream(open_shards(url(large)), batch_size=256, block=None)
+    assert stream(shards, batch_size=256, block=None) == wanted
+    process.kill()
+    process.communicate()
+    until(lambda: shards.cached == 7)
+
+
+def test_a_process_ends_while_it_fills(large: Made, cache: Path) -> None:
+    process = start(large, cache, "ends")
+    begun = time.monotonic()
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (0, "")
+    assert time.monotonic() - begun < 10
+    assert len(copies(cache)) < 7, "it did not end while it filled"
+    assert unfinished(cache) == []
+
+
+def test_the_thread_ends_with_the_set(large: Made, cache: Path) -> None:
+    def is_running() -> bool:
+        return any(thread.name == "shardio-cache" for thread in threading.enumerate())
+
+    shards = opened(large, cache)
+    batches = shards.batches(64)
+    next(batches)
+    assert is_running()
+    batches.close()
+    assert is_running()
+    del shards, batches
+    gc.collect()
+    until(lambda: not is_running(), 5)
+    assert unfinished(cache) == []
+    assert len(copies(cache)) < 7
+
+
+def test_the_copies_of_a_set_that_is_open_elsewhere_are_not_evicted(
+    large: Made, cache: Path, tmp_path: Path
+) -> None:
+    other = write_dataset(tmp_path / "other", (20_000,) * 2, seed=1)
+    limit = total(large) + 1_000_000
+    shards = opened(large, cache, cache_limit=limit)
+    fill(shards)
+    before = copies(cache)
+    run(READ, url(other), cache, limit, 0)
+    assert copies(cache) == before
+    del shards
+    gc.collect()
+    run(READ, url(other), cache, limit, 2)
+    assert 0 < len(set(before) & set(copies(cache))) < 7
+
+
+LIMITED = """
+import json, resource, sys, warnings
+from reader import open_shards
+from tests.reader.cached import until_idle
+
+url, cache = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))
+shards = open_shards(url, cache=cache)
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    for _ in range(3):
+        for batch in shards.batches(64):
+            pass
+        until_idle(cache)
+print(json.dumps([shards.cached, [str(w.message) for w in told]]))
+"""
+
+
+def test_a_write_that_fails_is_told_once_and_training_goes_on(large: Made, cache: Path) -> None:
+    cached, told = run(LIMITED, url(large), cache)
+    assert cached == 6
+    assert len(told) == 1
+    assert "not cached: " in told[0]
+    assert "File too large" in told[0]
+    assert unfinished(cache) == []
