@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from converter.source import PATH, SPLIT
 from converter.splits import SplitShares
+from converter.table import PATH, SPLIT
 from shardio.errors import OptionError
 from shardio.format.encoding import Encoding
 from shardio.format.layout import MAX_LABEL, RecordLayout

@@ -10,7 +10,7 @@ from collections import defaultdict
 from converter.image_files import read_image
 from converter.output import OutputFolder
 from converter.plan import ShardPlan
-from converter.source import Table
+from converter.table import Table
 from shardio.errors import MissingFileError, OutputError, UnusableFileError
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.manifest import Manifest, ShardEntry

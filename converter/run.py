@@ -14,8 +14,9 @@ from converter.output import OutputFolder, entry_of
 from converter.plan import ShardPlan, plan_shards
 from converter.repair import reopen
 from converter.shard import ShardJob
-from converter.source import Table, read_table
+from converter.source import read_table
 from converter.summary import Summary, reasons
+from converter.table import Table
 from shardio.errors import FormatError, OptionError, RejectsError
 from shardio.format.done import DoneRecord
 from shardio.format.layout import MAX_ROW, RecordLayout
