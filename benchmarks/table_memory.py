@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +33,7 @@ def batches(rows: int, split: bool) -> Iterator[pa.RecordBatch]:
     random = np.random.default_rng(rows)
     for start in range(0, rows, _BATCH):
         numbers = range(start, min(start + _BATCH, rows))
-        columns = {"path": [f"images/{n // 1000:06d}/{n:09d}.jpg" for n in numbers]}
+        columns: dict[str, Any] = {"path": [f"images/{n // 1000:06d}/{n:09d}.jpg" for n in numbers]}
         columns |= {head: random.integers(0, 21_000, len(numbers)) for head in _HEADS}
         if split:
             columns["split"] = ["val" if n % 50 == 0 else "train" for n in numbers]

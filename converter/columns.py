@@ -112,6 +112,13 @@ def texts(column: Any) -> Any:
     return pc.fill_null(column, "") if column.null_count else column
 
 
+def empty_paths(paths: Any) -> list[Bad]:
+    """Find paths that are empty."""
+    import pyarrow.compute as pc
+
+    return [_bad(pc.equal(paths, "").to_numpy(False), lambda row: "path is empty")]
+
+
 def bad_paths(paths: Any) -> list[Bad]:
     """Find paths that are empty, that no file can have, or that leave the root."""
     import pyarrow.compute as pc
@@ -130,7 +137,7 @@ def bad_paths(paths: Any) -> list[Bad]:
     # Only what holds two dots can go up; the rest of the check is too slow for every row.
     above = [row for row in np.flatnonzero(holding("..")).tolist() if leaves(row)]
     return [
-        _bad(pc.equal(paths, "").to_numpy(False), lambda row: "path is empty"),
+        *empty_paths(paths),
         _bad(holding("\0"), lambda row: f"path {paths[row].as_py()!r} has a null byte"),
         Bad(
             np.array(above, dtype=np.int64),

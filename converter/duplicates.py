@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from converter.bad_rows import Bad, BadRows
 from converter.scratch import Texts, slices
 
-# Hashes in memory at a time: some 60 MB with what sorting them takes.
-_AT_A_TIME = 1 << 20
+# Hashes in memory at a time: some 30 MB with what sorting them takes.
+_AT_A_TIME = 1 << 19
 _COMPARED = 1 << 16
 
 _Rows = NDArray[np.int64]

@@ -100,6 +100,12 @@ class Column:
             with self._scratch.reporting():
                 self._file.write(data.data.cast("B"))
 
+    def descriptor(self) -> int:
+        """Return the descriptor of the file, which holds all rows by then."""
+        with self._scratch.reporting():
+            self._file.flush()
+        return self._file.fileno()
+
     def finish(self) -> NDArray[Any]:
         """Return all rows, read from disk where they are looked at."""
         shape = (self._rows,) if self._width is None else (self._rows, self._width)
@@ -124,7 +130,7 @@ class Texts:
 
 
 class TextColumn:
-    """A column of texts that grows on disk."""
+    """A column of texts, or of other bytes, that grows on disk."""
 
     def __init__(self, scratch: Scratch) -> None:
         self._offsets = scratch.column(np.int64)
@@ -133,7 +139,7 @@ class TextColumn:
         self._offsets.append(np.zeros(1, np.int64))
 
     def append(self, texts: Any) -> None:
-        """Add an Arrow array of large strings without nulls."""
+        """Add an Arrow array of large strings, or large binaries, without nulls."""
         if not len(texts):
             return
         _, places, data = texts.buffers()
@@ -146,7 +152,15 @@ class TextColumn:
 
     def finish(self) -> Texts:
         """Return all texts."""
-        return Texts(self._offsets.finish(), self._data.finish())
+        return Texts(self.offsets(), self._data.finish())
+
+    def offsets(self) -> NDArray[np.int64]:
+        """Return where each one begins, and where the last one ends."""
+        return self._offsets.finish()
+
+    def descriptor(self) -> int:
+        """Return the descriptor of the file of their bytes, while the scratch is open."""
+        return self._data.descriptor()
 
 
 def recoded(scratch: Scratch, codes: NDArray[Any], of_code: NDArray[np.int32]) -> NDArray[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
+from converter.image_column import ImageColumn
 from converter.numbering import Numbering
 from converter.scratch import Scratch, recoded
 from converter.splits import SplitShares
@@ -28,6 +29,7 @@ def read_table(
     vocabulary: tuple[str, ...] | None = None,
     shares: SplitShares | None = None,
     seed: int = 0,
+    image_column: str | None = None,
     block: int = BLOCK,
 ) -> Table:
     """Read and check a table.
@@ -35,8 +37,9 @@ def read_table(
     The kind is told by the ending: .csv, .tsv, .jsonl (also .ndjson, .json) or .parquet. Relative
     paths are below `root`, by default the table's folder. With `text_labels` the labels are texts,
     of `vocabulary` or of one that is built. Splits are those of the column, or `shares` of the
-    paths, dealt with `seed`. CSV and JSON are parsed in blocks of `block` bytes. Raises
-    TableError, which lists the bad rows with number and value.
+    paths, dealt with `seed`. The images may be in the `image_column` of a Parquet table, which
+    then needs no paths; without them, images are dealt by their bytes. CSV and JSON are parsed in
+    blocks of `block` bytes. Raises TableError, which lists the bad rows with number and value.
     """
     try:
         import pyarrow as pa
@@ -48,15 +51,19 @@ def read_table(
     builder: TableBuilder | None = None
     try:
         file = open_table(name, block)
-        heads = _heads(name, file.names, labels)
-        columns = [PATH, *heads, *([SPLIT] if SPLIT in file.names else [])]
+        images = None if image_column is None else ImageColumn.find(name, image_column)
+        heads = _heads(name, file.names, labels, image_column)
+        columns = [*heads, *(column for column in (PATH, SPLIT) if column in file.names)]
         if shares is not None and SPLIT in file.names:
             raise TableError(f"{name} has a column {SPLIT} already; give no shares of splits")
         numbering = Numbering(vocabulary) if text_labels and heads else None
         with Scratch() as scratch:
             builder = TableBuilder(name, scratch, heads, columns, classes, numbering)
+            builder.with_images = images is not None
             for batch in file.batches(columns):
                 builder.append(batch, shares, seed)
+            if images is not None and shares is not None and PATH not in columns:
+                builder.deal(images.batches(), shares, seed)
             paths, values, splits, split = builder.finish()
             if numbering is not None and vocabulary is None:
                 vocabulary, places = numbering.in_order()
@@ -69,7 +76,7 @@ def read_table(
         raise TableError(f"{reading} cannot be read: {explain(error)}") from error
     folder = name[: name.rfind("/") + 1] or "."
     words = None if numbering is None else vocabulary
-    return Table(name, digest, root or folder, heads, values, splits, split, paths, words)
+    return Table(name, digest, root or folder, heads, values, splits, split, paths, words, images)
 
 
 def _digest(name: str) -> str:
@@ -81,12 +88,14 @@ def _digest(name: str) -> str:
     return digest.hexdigest()
 
 
-def _heads(name: str, present: list[str], asked: tuple[str, ...] | None) -> tuple[str, ...]:
+def _heads(
+    name: str, present: list[str], asked: tuple[str, ...] | None, image_column: str | None
+) -> tuple[str, ...]:
     """Choose the label columns, in the order asked for, or by number."""
     twice = sorted({column for column in present if present.count(column) > 1})
     has = f"it has {', '.join(present) or 'none'}"
     if asked is None:
-        found = [column for column in present if _LABEL.fullmatch(column)]
+        found = [name for name in present if _LABEL.fullmatch(name) and name != image_column]
         heads = tuple(sorted(found, key=lambda column: (int(column[1:]), column)))
         if not heads:
             raise TableError(
@@ -95,7 +104,8 @@ def _heads(name: str, present: list[str], asked: tuple[str, ...] | None) -> tupl
             )
     else:
         heads = asked
-    missing = [column for column in (PATH, *heads) if column not in present]
+    needed = heads if image_column is not None else (PATH, *heads)
+    missing = [column for column in needed if column not in present]
     if missing:
         text = name.lower().endswith(("csv", "tsv"))
         hint = " (the first line must be the header)" if text else ""

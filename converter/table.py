@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.archives import SEPARATOR
+from converter.image_column import ImageColumn
 from converter.scratch import Texts
 from shardio.format.manifest import Label
 from shardio.storage.chooser import join, scheme_of
@@ -24,8 +25,8 @@ class Table:
     """The rows of an input table.
 
     `labels` is (rows, heads). `splits` are the names of the splits in order, `split` the index
-    into them of each row. `vocabulary` is that of text labels. `image_column` is the column that
-    holds the images themselves; then there may be no paths. All that grows with the rows is on
+    into them of each row. `vocabulary` is that of text labels. `images` is the column that holds
+    the images themselves; then there may be no paths. All that grows with the rows is on
     disk, in files without a name that go with the table.
     """
 
@@ -38,7 +39,7 @@ class Table:
     split: NDArray[np.int32]
     _paths: Texts | None
     vocabulary: tuple[str, ...] | None = None
-    image_column: str | None = None
+    images: ImageColumn | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

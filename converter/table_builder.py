@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.bad_rows import Bad, BadRows
-from converter.columns import LabelColumn, bad_paths, numbered, texts
+from converter.columns import LabelColumn, bad_paths, empty_paths, numbered, texts
 from converter.duplicates import add_paths_in_two_splits, hashes_of
 from converter.numbering import Numbering
 from converter.scratch import Scratch, Texts
@@ -39,6 +39,8 @@ class TableBuilder:
         self.reading = name
         self.rows = 0
         self._name = name
+        # Beside the image itself a path is but a name.
+        self.with_images = False
         self._scratch = scratch
         self._heads = {head: LabelColumn(classes) for head in heads}
         self._numbering = numbering
@@ -53,7 +55,7 @@ class TableBuilder:
         """Add an Arrow batch; its paths are dealt by `shares`, where they are given."""
         if self._paths is not None:
             paths = self._text_of(batch, PATH)
-            self._add(bad_paths(paths))
+            self._add(empty_paths(paths) if self.with_images else bad_paths(paths))
             self._paths.append(paths)
             if shares is not None:
                 self._splits.append(*shares.deal(paths, seed))
@@ -75,6 +77,7 @@ class TableBuilder:
 
     def deal(self, images: Iterator[Any], shares: SplitShares, seed: int) -> None:
         """Deal the rows to splits by the images themselves, Arrow arrays of them."""
+        self.reading = f"the images of {self._name}"
         for batch in images:
             self._splits.append(*shares.deal(batch, seed))
 

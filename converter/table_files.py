@@ -15,7 +15,7 @@ from shardio.storage import storage_for
 
 # Bytes of a CSV or JSON file that are parsed at a time.
 BLOCK = 1 << 20
-_PARQUET_ROWS = 1 << 16
+_PARQUET_ROWS = 1 << 15
 
 
 @dataclass(frozen=True)
