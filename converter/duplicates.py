@@ -1,9 +1,9 @@
 """Paths that are in two splits: what was trained on would be tested.
 
 Among any number of rows they are found in bounded memory. Each path has a hash of 64 bits on disk.
-The hashes are gone through once for each of their first bits, so that those of one time are few:
-which of them are in two splits? The rows of such hashes, usually none, are then compared by their
-paths. Where there are many of them, each takes 16 bytes.
+The rows are sorted by the first bits of it, on disk too, so that those of one kind are few: which
+hashes are in two splits? Their rows, usually none, are then compared by their paths. Where there
+are many of them, each path takes 16 bytes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.bad_rows import Bad, BadRows
-from converter.scratch import Texts, slices
+from converter.grouping import count_codes, rows_by_code
+from converter.scratch import Scratch, Texts, slices
 
-# Hashes in memory at a time: some 30 MB with what sorting them takes.
-_AT_A_TIME = 1 << 19
-_COMPARED = 1 << 16
+# Hashes in memory at a time: some 8 MB with what sorting them takes.
+_AT_A_TIME = 1 << 17
+_MOST_BITS = 12
 
 _Rows = NDArray[np.int64]
 _Spans = tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.int32]]
@@ -48,7 +49,7 @@ def add_paths_in_two_splits(
     first = np.full(len(suspects), -1, dtype=np.int64)
     # Paths whose hash is that of another path: one in 2^64 pairs.
     others: dict[str, int] = {}
-    for part in slices(len(hashes), _COMPARED):
+    for part in slices(len(hashes)):
         place = np.minimum(np.searchsorted(suspects, hashes[part]), len(suspects) - 1)
         rows = np.flatnonzero(suspects[place] == hashes[part]) + part.start
         place = place[rows - part.start]
@@ -79,22 +80,28 @@ def _hashes_in_two_splits(
     hashes: NDArray[np.uint64], split: NDArray[np.int32], at_a_time: int
 ) -> NDArray[np.uint64]:
     """Return the hashes that are in rows of different splits, sorted."""
-    bits = max(0, (len(hashes) // at_a_time).bit_length())
+    bits = min(_MOST_BITS, max(1, (len(hashes) // at_a_time).bit_length()))
+    shift = np.uint64(64 - bits)
     found = []
-    for prefix in range(1 << bits):
+    with Scratch() as scratch:
+        column = scratch.column(np.int32)
+        for part in slices(len(hashes)):
+            column.append((hashes[part] >> shift).astype(np.int32))
+        first_bits = column.finish()
+    for rows in rows_by_code(first_bits, count_codes(first_bits, 1 << bits)):
         spans: list[_Spans] = []
         waiting = 0
-        for part in slices(len(hashes)):
-            own = np.asarray(hashes[part])
-            rows = np.flatnonzero(own >> np.uint64(64 - bits) == prefix) if bits else slice(None)
-            own, code = own[rows], split[part][rows]
-            spans.append((own, code, code))
-            waiting += len(own)
-            if waiting > at_a_time:  # one path in very many rows
+        # One path in very many rows is summed up in between.
+        for part in slices(len(rows), at_a_time):
+            code = split[rows[part]]
+            spans.append((hashes[rows[part]], code, code))
+            waiting += len(code)
+            if waiting > 2 * at_a_time:
                 spans = [_together(spans)]
                 waiting = len(spans[0][0]) // 2
-        own, low, high = _together(spans)
-        found.append(own[low != high])
+        if spans:
+            own, low, high = _together(spans)
+            found.append(own[low != high])
     return np.concatenate(found)
 
 

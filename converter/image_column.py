@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from converter.scratch import Scratch
 from converter.table_files import is_parquet, parquet_file
-from shardio.errors import StorageError, TableError, UnusableFileError
+from shardio.errors import ShardioError, StorageError, TableError, UnusableFileError
 from shardio.storage import storage_for
 
 COPIED = "copied://"
@@ -69,7 +69,9 @@ class ImageColumn:
         mean = self.bytes // max(1, self.rows) + 1
         rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // mean))
         with storage_for(self.table).open_stream(self.table) as stream:
-            for batch in parquet_file(stream).iter_batches(rows, columns=[self.leaf]):
+            for batch in parquet_file(stream).iter_batches(
+                rows, columns=[self.leaf], use_threads=False
+            ):
                 images = batch.column(0)
                 if pa.types.is_struct(images.type):
                     images = pc.struct_field(images, "bytes")
@@ -80,6 +82,8 @@ def _place_of_bytes(table: str, column: str, kind: Any) -> str:
     import pyarrow as pa
 
     def is_bytes(kind: Any) -> bool:
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
         return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
     if is_bytes(kind):
@@ -141,7 +145,9 @@ class ImageCopy:
                 if not wanted.all():
                     images = pc.if_else(pa.array(wanted), images, pa.scalar(b"", images.type))
                 copy.append(images)
-        except (pa.ArrowException, ValueError) as error:
+        except ShardioError:
+            raise
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise TableError(
                 f"column {self._images.column} of {self._images.table} cannot be read: {error}"
             ) from error

@@ -25,7 +25,7 @@ from shardio.errors import StorageError
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BUFFER = 1 << 20
 # Rows that are looked at together.
-SLICE = 1 << 18
+SLICE = 1 << 16
 
 
 class Scratch:
@@ -33,6 +33,8 @@ class Scratch:
 
     def __init__(self, folder: str | None = None) -> None:
         self.folder = folder or _default_folder()
+        # What helps against a full disk; a folder that was given is not to be chosen otherwise.
+        self._hint = "free some space" if folder else "TMPDIR=FOLDER names one with more space"
         self._files = ExitStack()
 
     def __enter__(self) -> Scratch:
@@ -78,7 +80,7 @@ class Scratch:
         except OSError as error:
             reason = error.strerror or str(error)
             if error.errno in _FULL:
-                reason += " (TMPDIR=FOLDER names a folder with more space for what is kept on disk)"
+                reason += f" ({self._hint})"
             raise StorageError(f"{self.folder}: {reason}") from error
 
 

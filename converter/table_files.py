@@ -51,7 +51,7 @@ def _open_csv(name: str, delimiter: str, block: int) -> TableFile:
 
     parse = arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
 
-    def read(wanted: list[str], threads: bool) -> Iterator[Any]:
+    def batches(wanted: list[str]) -> Iterator[Any]:
         # Every column is read as text: Arrow would guess a type from the first block, and its
         # error for a label that does not fit would not name the row.
         convert = arrow_csv.ConvertOptions(
@@ -59,19 +59,12 @@ def _open_csv(name: str, delimiter: str, block: int) -> TableFile:
             column_types={column: pa.string() for column in wanted},
             strings_can_be_null=False,
         )
-        options = arrow_csv.ReadOptions(use_threads=threads, block_size=block)
+        # Threads would read ahead by so many blocks as there are cores, and not count the rows.
+        options = arrow_csv.ReadOptions(use_threads=False, block_size=block)
         with storage_for(name).open_stream(name) as stream:
             yield from arrow_csv.open_csv(
                 stream, read_options=options, parse_options=parse, convert_options=convert
             )
-
-    def batches(wanted: list[str]) -> Iterator[Any]:
-        try:
-            yield from read(wanted, threads=True)
-        except pa.ArrowInvalid:
-            for _ in read(wanted, threads=False):
-                pass  # this way, the error names the row
-            raise
 
     return TableFile(_header(name, delimiter), batches)
 
@@ -95,7 +88,9 @@ def _header(name: str, delimiter: str) -> list[str]:
 def _open_parquet(name: str) -> TableFile:
     def batches(wanted: list[str]) -> Iterator[Any]:
         with storage_for(name).open_stream(name) as stream:
-            yield from parquet_file(stream).iter_batches(_PARQUET_ROWS, columns=wanted)
+            yield from parquet_file(stream).iter_batches(
+                _PARQUET_ROWS, columns=wanted, use_threads=False
+            )
 
     with storage_for(name).open_stream(name) as stream:
         return TableFile(parquet_file(stream).schema_arrow.names, batches)
