@@ -50,6 +50,11 @@ class LabelColumn:
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        # Nearly always there are but digits, which takes a third of the time to see.
+        digits = pc.and_(pc.string_is_ascii(column), pc.utf8_is_decimal(column))
+        if pc.all(pc.and_(digits, pc.less_equal(pc.binary_length(column), 18))).as_py():
+            self.any_number = True
+            return pc.cast(column, pa.int64()).to_numpy(), []
         trimmed = pc.utf8_trim_whitespace(column)
         fits = pc.match_substring_regex(trimmed, r"^[+-]?[0-9]{1,18}$")
         numbers = pc.replace_substring_regex(pc.if_else(fits, trimmed, "0"), r"^\+", "")
