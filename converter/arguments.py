@@ -126,8 +126,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--split",
         type=_kind(SplitShares.parse),
         metavar="train=0.98,val=0.02",
-        help="deal the images to splits, each path to one (or each image, in an image column without paths); "
-        "for a table without a column split",
+        help="deal the images to splits, each path to one, or without paths each image of "
+        "--image-column; for a table without a column split",
     )
     table.add_argument(
         "--image-column",

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from tests.converter.inputs import (
     wait_until,
     write_csv,
 )
+from tests.converter.memory import peak_memory
 
 OPTIONS = ConvertOptions(Transform(None, (16, 8)), shards=4)
 COLUMN = replace(OPTIONS, image_column="image")
@@ -198,14 +200,13 @@ def test_the_column_is_no_label_whatever_it_is_called(tmp_path: Path) -> None:
     assert len(open_shards(tmp_path / "none")) == 2
 
 
-def test_a_dry_run_copies_nothing(
-    column: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_disk: Path
-) -> None:
-    """A disk that has space for the labels, but not for the images."""
-    monkeypatch.setenv("TMPDIR", str(small_disk))
+def test_a_dry_run_copies_nothing(column: Path, small_disk: Path) -> None:
+    """The disk has no space for the images."""
     (small_disk / "ballast").write_bytes(bytes(1_000_000))
-    assert inline(column, tmp_path / "out", dry_run=True).rows == 300
-    assert os.listdir(tmp_path) == ["t.parquet"] or not (tmp_path / "out").exists()
+    assert inline(column, small_disk / "out", dry_run=True).rows == 300
+    assert os.listdir(small_disk) == ["ballast"]
+    with pytest.raises(StorageError):
+        inline(column, small_disk / "out")
 
 
 def test_a_disk_that_is_too_small_is_told_before(small_disk: Path, tmp_path: Path) -> None:
@@ -305,7 +306,7 @@ def test_repair_makes_the_bad_shard_alone(
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
     """A table that takes two workers some seconds."""
-    image = encoded(picture("RGB", 1500, 1000), "PNG")
+    image = encoded(picture("RGB", 600, 400), "PNG")
     return write(tmp_path / "large.parquet", [image] * 400, "binary", 400)
 
 
@@ -338,3 +339,19 @@ def test_a_damaged_column_is_told(tmp_path: Path) -> None:
     with pytest.raises(TableError, match=r"column image of .* cannot be read"):
         inline(tmp_path / "t.parquet", tmp_path / "out", max_rejects="100%")
     assert not list((tmp_path / "out").glob("*.tfrecord"))
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
+    """The larger table has 240 MB of images more."""
+    image = IMAGES[1]
+    peaks = []
+    for count in (2_000, 10_000):
+        images: list[bytes | None] = [image + os.urandom(30_000) for _ in range(count)]
+        table = write(tmp_path / f"{count}.parquet", images, "struct", 500)
+        arguments = ("--image-column", "image", "--size", "16x8", "--crop", "none")
+        peaks.append(peak_memory(table, tmp_path / "out", *arguments, "--engine", "inline"))
+        assert len(open_shards(tmp_path / "out")) == count
+        shutil.rmtree(tmp_path / "out")
+        table.unlink()
+    assert peaks[1] < peaks[0] + 25, peaks

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,8 @@ from converter.source import read_table
 from converter.splits import SplitShares
 from shardio.errors import StorageError, TableError
 from shardio.format.manifest import Label
-from tests.converter.inputs import command, environment, write_csv
+from tests.converter.inputs import write_csv
+from tests.converter.memory import peak_memory
 
 # A block must hold a line.
 BLOCKS = st.integers(200, 3000)
@@ -355,26 +354,6 @@ def used(folder: Path) -> int:
     return (status.f_blocks - status.f_bfree) * status.f_frsize
 
 
-def peak(table: Path) -> float:
-    """Check a table in a process of its own; returns the most MB that it owned."""
-    most = 0
-    process = subprocess.Popen(
-        command(table, "none", "--dry-run", "--text-labels"),
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    with process:
-        while process.poll() is None:
-            found = re.search(
-                r"RssAnon:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text()
-            )
-            most = max(most, int(found[1]) if found else 0)
-            time.sleep(0.002)
-        assert process.returncode == 0, process.communicate()[1]
-    return most / 1e3
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path, ending: str) -> None:
@@ -401,7 +380,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, ending: str) -> None
             with path.open("w") as file:
                 file.writelines(f'{{"path":"{p}","y0":{y},"split":"{s}"}}\n' for p, y, s in rows)
         del columns, text
-        peaks.append(peak(path))
+        peaks.append(peak_memory(path, "none", "--dry-run", "--text-labels"))
     assert peaks[1] < peaks[0] + 20, peaks
     assert peaks[1] < 150
     path.unlink()
