@@ -24,9 +24,10 @@ from shardio.storage import storage_for
 
 COPIED = "copied://"
 _LOCATION = re.compile(rf"{COPIED}(\d+)\+(\d+)(/.*)")
-# Of as many rows are images read together as have so many bytes on average.
+# Of as many rows are images read together as have so many bytes on average. Images that are there
+# many times are larger in memory than in the file, so there are not too many rows.
 _BATCH_BYTES = 4 << 20
-_BATCH_ROWS = 4096
+_BATCH_ROWS = 256
 
 
 @dataclass(frozen=True)

@@ -117,8 +117,9 @@ def test_shards_are_those_of_the_same_files(
 
 @pytest.fixture
 def column(tmp_path: Path) -> Path:
-    """A table of 300 images in a column."""
-    return write(tmp_path / "t.parquet", [IMAGES[n % 12] for n in range(300)])
+    """A table of 300 images in a column, not all of which are copied at a time."""
+    images: list[bytes | None] = [IMAGES[n % 12] + os.urandom(50_000) for n in range(300)]
+    return write(tmp_path / "t.parquet", images)
 
 
 @pytest.fixture
