@@ -126,7 +126,15 @@ def build_parser() -> argparse.ArgumentParser:
         "--split",
         type=_kind(SplitShares.parse),
         metavar="train=0.98,val=0.02",
-        help="deal the images to splits, each path to one; for a table without a column split",
+        help="deal the images to splits, each path to one, or without paths each image of "
+        "--image-column; for a table without a column split",
+    )
+    table.add_argument(
+        "--image-column",
+        metavar="NAME",
+        help="the column of a Parquet table that holds the image files themselves (binary, or as "
+        "Hugging Face datasets write it); a column `path` is not needed then; they are copied to "
+        "OUT's disk for the time of the run",
     )
     table.add_argument(
         "--root", metavar="FOLDER", help="what paths are relative to (default: TABLE's folder)"

@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.text_labels or words is not None,
             words,
             arguments.split,
+            arguments.image_column,
         )
         RejectLimit.parse(arguments.max_rejects)
     except OptionError as error:

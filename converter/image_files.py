@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from converter.archives import SEPARATOR, read_member
+from converter.image_column import COPIED, read_copied
 from shardio.errors import MissingFileError, ShardioError, StorageError, UnusableFileError
 from shardio.storage import storage_for
 
@@ -107,6 +108,8 @@ def read_image(location: str) -> bytes:
 
 
 def _read_once(location: str) -> bytes:
+    if location.startswith(COPIED):
+        return read_copied(location, MAX_FILE_BYTES)
     if SEPARATOR in location:
         return read_member(location, MAX_FILE_BYTES)
     try:

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converter.scratch import SLICE, slices
 from shardio.format.manifest import Label
 
 _TRAIN = "train"
+_CLASS_BITS = 32
 
 
 @dataclass(frozen=True)
@@ -51,19 +53,52 @@ class HeadStatistics:
 
 def label_statistics(
     heads: Sequence[Label],
-    labels: NDArray[np.int64],
+    labels: NDArray[np.integer],
     splits: tuple[str, ...],
     split: NDArray[np.int32],
 ) -> list[HeadStatistics]:
     """Count the labels (rows, heads) of a table with at least one row."""
-    return [_of_head(head, labels[:, index], splits, split) for index, head in enumerate(heads)]
+    return [
+        _of_head(head, splits, *_count(labels[:, index], split)) for index, head in enumerate(heads)
+    ]
+
+
+def _count(
+    values: NDArray[np.integer], split: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count the rows of each pair of a split and a class; only pairs that are there take memory.
+
+    Returns the pairs, sorted, as `split << 32 | class`, and their counts.
+    """
+    parts: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+    waiting = 0
+    for rows in slices(len(values)):
+        pairs = (split[rows].astype(np.int64) << _CLASS_BITS) | values[rows]
+        parts.append(np.unique(pairs, return_counts=True))
+        waiting += len(parts[-1][0])
+        if waiting > max(SLICE, 2 * len(parts[0][0])):
+            parts = [_sum(parts)]
+            waiting = len(parts[0][0])
+    return _sum(parts)
+
+
+def _sum(
+    parts: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    pairs, place = np.unique(np.concatenate([pairs for pairs, _ in parts]), return_inverse=True)
+    counts = np.zeros(len(pairs), dtype=np.int64)
+    np.add.at(counts, place, np.concatenate([counts for _, counts in parts]))
+    return pairs, counts
 
 
 def _of_head(
-    head: Label, values: NDArray[np.int64], splits: tuple[str, ...], split: NDArray[np.int32]
+    head: Label, splits: tuple[str, ...], pairs: NDArray[np.int64], of_pair: NDArray[np.int64]
 ) -> HeadStatistics:
+    split, values = pairs >> _CLASS_BITS, pairs & ((1 << _CLASS_BITS) - 1)
     # Classes may be numbered with large gaps: only those that are there are counted.
-    classes, counts = np.unique(values, return_counts=True)
+    classes, place = np.unique(values, return_inverse=True)
+    counts = np.zeros(len(classes), dtype=np.int64)
+    np.add.at(counts, place, of_pair)
 
     def named(place: int) -> tuple[str, int]:
         number = int(classes[place])
@@ -74,7 +109,7 @@ def _of_head(
     if len(classes) == 1:
         warnings.append(f"label {head.name} has one class only, {named(0)[0]}")
     if _TRAIN in splits:
-        trained = np.unique(values[split == splits.index(_TRAIN)])
+        trained = values[split == splits.index(_TRAIN)]
         for code, name in enumerate(splits):
             unseen = np.setdiff1d(values[split == code], trained)
             if len(unseen):

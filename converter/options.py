@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from converter.source import PATH, SPLIT
 from converter.splits import SplitShares
+from converter.table import PATH, SPLIT
 from shardio.errors import OptionError
 from shardio.format.encoding import Encoding
 from shardio.format.layout import MAX_LABEL, RecordLayout
@@ -33,7 +33,8 @@ class ConvertOptions:
     below the crop box is seen too. `encoding` is how the stored images are; their sizes as pixels
     decide how many shards there are. With `text_labels` labels are texts: of `vocabulary`, whose
     order is that of the classes, or of one that is built from the table. `splits` are shares of the
-    images, for a table that has no column `split`.
+    images, for a table that has no column `split`. `image_column` is the column of a Parquet table
+    that holds the images themselves.
     """
 
     transform: Transform = field(default_factory=Transform)
@@ -47,6 +48,7 @@ class ConvertOptions:
     text_labels: bool = False
     vocabulary: tuple[str, ...] | None = None
     splits: SplitShares | None = None
+    image_column: str | None = None
 
     def __post_init__(self) -> None:
         left, top, right, bottom = self.transform.crop or (0, 0, 1, 1)
@@ -76,6 +78,8 @@ class ConvertOptions:
             raise OptionError("a vocabulary goes with text labels")
         if self.text_labels and self.classes is not None:
             raise OptionError("the vocabulary says how many classes text labels have")
+        if self.image_column in ("", PATH, SPLIT, *(self.labels or ())):
+            raise OptionError(f"the column {self.image_column!r} cannot be the images")
         if not 0 <= self.seed < 2**63:
             raise OptionError(f"the seed must be 0 to 2^63 - 1, not {self.seed}")
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from converter.grouping import count_codes, rows_by_code
 from shardio.errors import OptionError
 from shardio.format.naming import MAX_SHARDS, ShardName
 from shardio.format.plan import PlannedSplit
@@ -24,12 +25,12 @@ _SMALL_SHARD_RECORDS = 256
 class ShardPlan:
     """The shards of a conversion, and the rows of each.
 
-    `rows` holds the rows of every split in the order of the table.
+    `rows` holds the rows of every split in the order of the table; None stands for all rows.
     """
 
     splits: tuple[PlannedSplit, ...]
     seed: int
-    rows: dict[str, NDArray[np.int64]]
+    rows: dict[str, NDArray[np.int64] | None]
 
     def names(self) -> list[ShardName]:
         """Return the names of all shards in canonical order."""
@@ -42,10 +43,12 @@ class ShardPlan:
     def rows_of(self, name: ShardName) -> NDArray[np.int64]:
         """Return the rows of a shard in the order in which they are stored."""
         rows = self.rows[name.split]
-        first = len(rows) * name.index // name.count
-        last = len(rows) * (name.index + 1) // name.count
-        shuffle = Permutation(len(rows), self.seed, f"split {name.split}")
-        return rows[shuffle(np.arange(first, last))]
+        count = next(split.rows for split in self.splits if split.split == name.split)
+        first = count * name.index // name.count
+        last = count * (name.index + 1) // name.count
+        shuffle = Permutation(count, self.seed, f"split {name.split}")
+        places = shuffle(np.arange(first, last))
+        return places if rows is None else rows[places]
 
 
 def plan_shards(
@@ -63,12 +66,14 @@ def plan_shards(
     `shards` are shared among the splits by their rows, each getting at least one and at most one
     a row; but for these two limits, there are as many as asked for.
     """
-    rows = {name: np.flatnonzero(split == code) for code, name in enumerate(splits)}
-    rows = {name: found for name, found in rows.items() if len(found)}
-    shares = {} if shards is None else _share(shards, {name: len(rows[name]) for name in rows})
+    of_code = count_codes(split, len(splits))
+    counts = {name: int(count) for name, count in zip(splits, of_code, strict=True) if count}
+    rows: dict[str, NDArray[np.int64] | None] = dict.fromkeys(counts)
+    if len(counts) > 1:
+        rows = dict(zip(splits, rows_by_code(split, of_code), strict=True))
+    shares = {} if shards is None else _share(shards, counts)
     planned = []
-    for name, found in sorted(rows.items()):
-        count = len(found)
+    for name, count in sorted(counts.items()):
         if shards is not None:
             number = shares[name]
         elif shard_size is not None:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from converter.image_files import read_image
 from converter.output import OutputFolder
 from converter.plan import ShardPlan
-from converter.source import Table
+from converter.table import Table
 from shardio.errors import MissingFileError, OutputError, UnusableFileError
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.manifest import Manifest, ShardEntry
@@ -107,6 +107,8 @@ def _is_mended(reject: Reject, plan: ConversionPlan, table: Table) -> bool:
     """Whether an image that was rejected can be used now."""
     from converter.imaging import BadImageError, ImageTransformer
 
+    if table.images is not None:
+        return False  # they are of the table, which is the same
     try:
         data = read_image(table.location(reject.path))
         ImageTransformer(plan.transform, strict=plan.strict_decode).pixels(data)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 
 from converter.engines import Engine, Progress, engine_for
+from converter.jobs import ConversionJobs
 from converter.label_statistics import label_statistics
 from converter.options import ConvertOptions, RejectLimit
 from converter.output import OutputFolder, entry_of
-from converter.plan import ShardPlan, plan_shards
+from converter.plan import plan_shards
 from converter.repair import reopen
-from converter.shard import ShardJob
-from converter.source import Table, read_table
+from converter.source import read_table
 from converter.summary import Summary, reasons
 from shardio.errors import FormatError, OptionError, RejectsError
 from shardio.format.done import DoneRecord
@@ -35,33 +33,6 @@ class NoProgress:
         """Be told of images that are done."""
 
 
-@dataclass(frozen=True)
-class _Jobs:
-    """The jobs of the shards called `names`."""
-
-    folder: str
-    table: Table
-    options: ConvertOptions
-    plan: ShardPlan
-    names: Sequence[ShardName]
-
-    def job(self, name: ShardName) -> ShardJob:
-        rows = self.plan.rows_of(name)
-        paths = self.table.paths(rows)
-        return ShardJob(
-            folder=self.folder,
-            name=name,
-            transform=self.options.transform,
-            heads=self.table.heads,
-            rows=rows,
-            labels=self.table.labels[rows],
-            paths=paths,
-            locations=[self.table.location(path) for path in paths],
-            strict_decode=self.options.strict_decode,
-            encoding=self.options.encoding,
-        )
-
-
 def convert(
     table: str,
     out: str,
@@ -79,11 +50,12 @@ def convert(
     """Convert the images that a table names into a folder of shards.
 
     `table` is a CSV, TSV, JSON Lines or Parquet file with a column `path`, label columns and, if
-    wanted, a column `split`. `out` is a folder or a URL. The bytes of the shards depend on the
-    table, the images and `options` alone. An interrupted conversion goes on when it is called
-    again; `overwrite` starts anew; `repair` makes those shards of a finished set again that are
-    missing or damaged, or that lack an image which can be used by now. `max_rejects` is a number of
-    rows or a percentage.
+    wanted, a column `split`; its rows are kept in TMPDIR for the time of the run. `out` is a folder
+    or a URL. Images that are a column of a Parquet table (see `options`) are copied to the disk of
+    `out`, or to TMPDIR where that is a URL. The bytes of the shards depend on the table, the images
+    and `options` alone. An interrupted conversion goes on when it is called again; `overwrite`
+    starts anew; `repair` makes those shards of a finished set again that are missing or damaged, or
+    that lack an image which can be used by now. `max_rejects` is a number of rows or a percentage.
 
     Raises TableError, OutputError, RejectsError, WorkerError or StorageError; whatever happens,
     `out` holds dataset.json only once every shard is complete.
@@ -109,6 +81,7 @@ def convert(
         vocabulary=options.vocabulary,
         shares=options.splits,
         seed=options.seed,
+        image_column=options.image_column,
     )
     if len(source) - 1 > MAX_ROW:
         raise OptionError(f"{table} has {len(source)} rows; {MAX_ROW + 1} is the most")
@@ -133,6 +106,7 @@ def convert(
         options.encoding.name,
         options.strict_decode,
         None if options.splits is None else str(options.splits),
+        options.image_column,
     )
     summary = Summary(out, len(names), rows=len(source), versions=plan.versions)
     summary.heads = label_statistics(plan.labels, source.labels, source.splits, source.split)
@@ -170,7 +144,9 @@ def convert(
             len(source), sum(done.records for done in finished.values()) + rejected, rejected
         )
         allowed = limit.rows(len(source))
-        jobs = _Jobs(out, source, options, shards, [name for name in names if name not in finished])
+        jobs = ConversionJobs(
+            out, source, options, shards, [name for name in names if name not in finished]
+        )
         if rejected <= allowed:
             _work(jobs, runner, finished, progress, summary, allowed)
         _close(folder, plan, names, finished, summary, limit, allowed)
@@ -199,7 +175,7 @@ def _was_complete(folder: OutputFolder, plan: ConversionPlan, summary: Summary) 
 
 
 def _work(
-    jobs: _Jobs,
+    jobs: ConversionJobs,
     runner: Engine,
     finished: dict[ShardName, DoneRecord],
     progress: Progress,
@@ -209,7 +185,9 @@ def _work(
     """Run the jobs, adding to `finished`, until all are done or too many rows are rejected."""
     start = time.perf_counter()
     rejected = sum(len(done.rejects) for done in finished.values())
-    with closing(runner.run(jobs, progress)) as results:
+    with jobs.ready() as ready, closing(runner.run(ready, progress)) as results:
+        if ready.images is not None:
+            summary.times.reading += time.perf_counter() - start
         for result in results:
             name = ShardName.parse(result.done.file)
             assert name is not None

@@ -39,7 +39,7 @@ class ShardJob:
     transform: Transform
     heads: tuple[str, ...]
     rows: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    labels: NDArray[np.integer]
     paths: list[str]
     locations: list[str]
     strict_decode: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -11,8 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converter.bad_rows import Bad
+from converter.numbering import Numbering
+from converter.scratch import Scratch, recoded
 from shardio.errors import OptionError
 from shardio.format.naming import SPLIT_PATTERN
+
+DEFAULT_SPLIT = "train"
 
 _EXAMPLE = "train=0.98,val=0.02"
 
@@ -54,18 +60,15 @@ class SplitShares:
         """Return the names of the splits in order, and the split of each row of `paths`.
 
         A path is dealt by a hash of itself and the seed: all its rows are in one split, whatever
-        else the table holds, and in whatever order.
+        else the table holds, and in whatever order. Images are dealt by their bytes in place of
+        paths.
         """
-        encoded = paths.dictionary_encode()
+        import pyarrow as pa
+
         start = f"split {seed}\0".encode()
-        places = np.fromiter(
-            (
-                int.from_bytes(hashlib.sha256(start + path.encode()).digest()[:8], "big")
-                for path in encoded.dictionary.to_pylist()
-            ),
-            dtype=np.uint64,
-            count=len(encoded.dictionary),
-        )
+        items = paths.cast(pa.large_binary()).to_pylist()
+        digests = b"".join(hashlib.sha256(start + item).digest() for item in items)
+        places = np.frombuffer(digests, ">u8")[::4].astype(np.uint64)
         ends: list[int] = []
         total = Fraction(0)
         for _, share in self.shares:
@@ -73,30 +76,44 @@ class SplitShares:
             ends.append(min(int(total * 2**64), 2**64 - 1))
         ends[-1] = 2**64 - 1
         dealt = np.searchsorted(np.array(ends, dtype=np.uint64), places, side="left")
-        of_row = dealt[encoded.indices.to_numpy()]
         names = [name for name, _ in self.shares]
-        order = sorted({int(number) for number in of_row}, key=names.__getitem__)
+        order = sorted({int(number) for number in np.unique(dealt)}, key=names.__getitem__)
         rank = np.zeros(len(names), dtype=np.int32)
         rank[order] = np.arange(len(order), dtype=np.int32)
-        return tuple(names[number] for number in order), rank[of_row]
+        return tuple(names[number] for number in order), rank[dealt]
 
 
-def in_two_splits(
-    paths: Any, splits: tuple[str, ...], split: NDArray[np.int32]
-) -> list[tuple[int, str]]:
-    """Find rows whose path is in another split already: what was trained on would be tested."""
-    if len(splits) < 2:
-        return []
-    encoded = paths.dictionary_encode()
-    codes = encoded.indices.to_numpy()
-    first = np.full(len(encoded.dictionary), len(codes), dtype=np.int64)
-    np.minimum.at(first, codes, np.arange(len(codes)))
-    other = np.flatnonzero(split[first[codes]] != split)
-    return [
-        (
-            int(row),
-            f"path {paths[int(row)].as_py()!r} is in split {splits[split[row]]}, and in split "
-            f"{splits[split[first[codes[row]]]]} in row {first[codes[row]]}",
-        )
-        for row in other
-    ]
+class SplitColumn:
+    """The split of each row, slice by slice, on disk; one split takes no space."""
+
+    def __init__(self, scratch: Scratch) -> None:
+        self._scratch = scratch
+        self._column = scratch.column(np.int32)
+        self._numbering = Numbering()
+
+    def append(self, names: Sequence[str], split: NDArray[np.int32]) -> None:
+        """Add rows, each with the index of its split among `names`."""
+        self._column.append(self._numbering.of_each(names)[split])
+
+    def append_column(self, column: Any) -> list[Bad]:
+        """Add the texts of an Arrow array; returns those that no shard can be named by."""
+        encoded = column.dictionary_encode()
+        names = encoded.dictionary.to_pylist()
+        split = encoded.indices.to_numpy(zero_copy_only=False)
+        self.append(names, split)
+        bad = np.array([not re.fullmatch(SPLIT_PATTERN, name) for name in names], dtype=np.bool_)
+        return [
+            Bad(
+                np.flatnonzero(bad[split]),
+                lambda row: (
+                    f"split is {names[split[row]]!r}, not a letter, then letters, digits or _"
+                ),
+            )
+        ]
+
+    def finish(self, rows: int) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+        """Return the names of the splits in order, and the index of each row's."""
+        names, place = self._numbering.in_order()
+        if len(names) < 2:
+            return names or (DEFAULT_SPLIT,), np.broadcast_to(np.int32(0), rows)
+        return names, recoded(self._scratch, self._column.finish(), place)

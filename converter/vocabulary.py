@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
 from shardio.errors import OptionError
 from shardio.storage import storage_for
-
-_SHOWN = 40
 
 
 def read_vocabulary(path: str) -> tuple[str, ...]:
@@ -40,27 +32,3 @@ def read_vocabulary(path: str) -> tuple[str, ...]:
     if not lines:
         raise OptionError(f"{path} is empty")
     return tuple(lines)
-
-
-def build_vocabulary(columns: Sequence[Any]) -> tuple[str, ...]:
-    """Return the texts of Arrow columns, each once, in the order of their code points."""
-    found: set[str] = set()
-    for column in columns:
-        found.update(column.unique().to_pylist())
-    return tuple(sorted(found - {""}))
-
-
-def classes_of(
-    column: Any, vocabulary: tuple[str, ...]
-) -> tuple[NDArray[np.int64], list[tuple[int, str]]]:
-    """Return the class of each text of an Arrow column, and the rows without one, and why."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    found = pc.index_in(column, pa.array(vocabulary, pa.large_string()))
-    bad = []
-    for row in np.flatnonzero(found.is_null().to_numpy(False)):
-        text = column[int(row)].as_py()
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-        bad.append((int(row), f"{shown!r}, not in the vocabulary" if text else "missing"))
-    return pc.fill_null(found, 0).to_numpy(False).astype(np.int64), bad

@@ -42,6 +42,7 @@ class ConversionPlan:
     encoding: str = "raw"
     strict_decode: bool = False
     split_shares: str | None = None
+    image_column: str | None = None
 
     @cached_property
     def sha256(self) -> str:
@@ -50,11 +51,13 @@ class ConversionPlan:
 
     def to_json(self) -> bytes:
         """Return the bytes of plan.json."""
+        column = {} if self.image_column is None else {"image_column": self.image_column}
         return dump(
             {
                 "format": FORMAT,
                 "version": VERSION,
                 "table_sha256": self.table_sha256,
+                **column,
                 "transform": self.transform.to_json(),
                 "encoding": self.encoding,
                 "strict_decode": self.strict_decode,

@@ -17,8 +17,9 @@ from pyarrow import parquet
 from converter import ConvertOptions, convert
 from converter.cli import main
 from converter.label_statistics import label_statistics
-from converter.source import Table, read_table
+from converter.source import read_table
 from converter.splits import SplitShares
+from converter.table import Table
 from converter.vocabulary import read_vocabulary
 from reader import open_shards
 from shardio.errors import OptionError, OutputError, TableError

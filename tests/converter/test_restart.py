@@ -513,22 +513,6 @@ def test_a_lock_file_that_is_removed_while_it_is_taken_locks_nothing(
 # A full disk.
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)],
-        capture_output=True,
-        check=False,
-    )
-    if mount.returncode:
-        pytest.skip("a full disk needs the right to mount a tmpfs")
-    yield folder
-    with suppress(OSError):
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 @pytest.mark.parametrize("engine", ["inline", "processes"])
 def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_space(
     table: Path, small_disk: Path, tmp_path: Path, engine: str

@@ -19,7 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converter.source import Table, read_table
+from converter.source import read_table
+from converter.table import Table
 from shardio.errors import MissingFileError, TableError, UnusableFileError
 
 Columns = dict[str, list[Any]]

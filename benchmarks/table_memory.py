@@ -1,0 +1,104 @@
+"""How much memory and time a large table takes: `python -m converter TABLE OUT --dry-run`.
+
+    python benchmarks/table_memory.py [--rows 1000000 10000000] [--folder data/bench-tables]
+
+The tables have a path and four labels of 21,000 classes a row, as CSV, JSON Lines and Parquet, and
+as CSV with a column split. RssAnon is the memory that the process owns, sampled each few
+milliseconds; VmHWM is the largest resident size, in which the kernel also counts the mapped pages
+of files, which it takes back when it needs them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv, parquet
+
+_BATCH = 100_000
+_HEADS = ("y0", "y1", "y2", "y3")
+KINDS = ("csv", "jsonl", "parquet", "split.csv")
+
+
+def batches(rows: int, split: bool) -> Iterator[pa.RecordBatch]:
+    """Make the rows of a table."""
+    random = np.random.default_rng(rows)
+    for start in range(0, rows, _BATCH):
+        numbers = range(start, min(start + _BATCH, rows))
+        columns: dict[str, Any] = {"path": [f"images/{n // 1000:06d}/{n:09d}.jpg" for n in numbers]}
+        columns |= {head: random.integers(0, 21_000, len(numbers)) for head in _HEADS}
+        if split:
+            columns["split"] = ["val" if n % 50 == 0 else "train" for n in numbers]
+        yield pa.RecordBatch.from_pydict(columns)
+
+
+def write(path: Path, rows: int) -> None:
+    """Write a table, unless it is there."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    made = batches(rows, "split" in path.name)
+    first = next(made)
+    if path.suffix == ".jsonl":
+        line = '{"path": "%s", "y0": %d, "y1": %d, "y2": %d, "y3": %d}\n'
+        with temporary.open("w") as file:
+            for batch in (first, *made):
+                columns = (column.to_pylist() for column in batch.columns)
+                file.writelines(line % row for row in zip(*columns, strict=True))
+    else:
+        kind = parquet.ParquetWriter if path.suffix == ".parquet" else csv.CSVWriter
+        with kind(str(temporary), first.schema) as writer:
+            for batch in (first, *made):
+                writer.write_table(pa.Table.from_batches([batch]))
+    temporary.rename(path)
+
+
+def measure(table: Path) -> tuple[float, float, float]:
+    """Check a table; returns peak RssAnon and VmHWM in MB, and seconds."""
+    command = [sys.executable, "-m", "converter", str(table), "none", "--dry-run"]
+    start = time.perf_counter()
+    peaks = {"RssAnon": 0, "VmHWM": 0}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            try:
+                text = Path(f"/proc/{process.pid}/status").read_text()
+            except OSError:
+                break
+            for name in peaks:
+                if found := re.search(rf"{name}:\s+(\d+) kB", text):
+                    peaks[name] = max(peaks[name], int(found[1]))
+            time.sleep(0.003)
+    if process.returncode:
+        raise SystemExit(f"{table} was refused")
+    return peaks["RssAnon"] / 1e3, peaks["VmHWM"] / 1e3, time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--folder", type=Path, default=Path("data/bench-tables"))
+    arguments = parser.parse_args()
+    print("| table | rows | MB | RssAnon, MB | VmHWM, MB | s |\n|---|---|---|---|---|---|")
+    for kind in arguments.kinds:
+        for rows in arguments.rows:
+            path = arguments.folder / f"{rows}.{kind}"
+            write(path, rows)
+            owned, most, seconds = measure(path)
+            size = path.stat().st_size / 1e6
+            line = f"| {kind} | {rows:,} | {size:,.0f} | {owned:.0f} | {most:.0f} | {seconds:.1f} |"
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

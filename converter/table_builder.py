@@ -1,0 +1,107 @@
+"""A table that is put together on disk, batch by batch, while its rows are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter.bad_rows import Bad, BadRows
+from converter.columns import LabelColumn, bad_paths, empty_paths, numbered, texts
+from converter.duplicates import add_paths_in_two_splits, hashes_of
+from converter.numbering import Numbering
+from converter.scratch import Scratch, Texts
+from converter.splits import SplitColumn, SplitShares
+from converter.table import PATH, SPLIT
+from shardio.errors import TableError
+
+_TEXT_HINT = " (labels that are texts need --text-labels)"
+
+
+class TableBuilder:
+    """Takes the batches of the table called `name`.
+
+    `reading` says what is being looked at, for errors of Arrow. With a `numbering` the labels are
+    texts that it numbers.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        scratch: Scratch,
+        heads: tuple[str, ...],
+        columns: list[str],
+        classes: int | None,
+        numbering: Numbering | None,
+    ) -> None:
+        self.reading = name
+        self.rows = 0
+        self._name = name
+        # Beside the image itself a path is but a name.
+        self.with_images = False
+        self._scratch = scratch
+        self._heads = {head: LabelColumn(classes) for head in heads}
+        self._numbering = numbering
+        self._bad = BadRows()
+        self._labels = scratch.column(np.int32, len(heads))
+        self._paths = scratch.texts() if PATH in columns else None
+        self._hashes = scratch.column(np.uint64) if {PATH, SPLIT} <= {*columns} else None
+        self._splits = SplitColumn(scratch)
+        self._has_splits = SPLIT in columns
+
+    def append(self, batch: Any, shares: SplitShares | None, seed: int) -> None:
+        """Add an Arrow batch; its paths are dealt by `shares`, where they are given."""
+        if self._paths is not None:
+            paths = self._text_of(batch, PATH)
+            self._add(empty_paths(paths) if self.with_images else bad_paths(paths))
+            self._paths.append(paths)
+            if shares is not None:
+                self._splits.append(*shares.deal(paths, seed))
+            if self._hashes is not None:
+                self._hashes.append(hashes_of(paths))
+        values = np.empty((batch.num_rows, len(self._heads)), dtype=np.int32)
+        for index, (head, checked) in enumerate(self._heads.items()):
+            self.reading = f"column {head} of {self._name}"
+            if self._numbering is None:
+                values[:, index], bad = checked.labels(batch.column(head))
+            else:
+                values[:, index], bad = numbered(self._text_of(batch, head), self._numbering)
+            self._add(bad, head)
+        self._labels.append(values)
+        if self._has_splits:
+            self._add(self._splits.append_column(self._text_of(batch, SPLIT)))
+        self.rows += batch.num_rows
+        self.reading = self._name
+
+    def deal(self, images: Iterator[Any], shares: SplitShares, seed: int) -> None:
+        """Deal the rows to splits by the images themselves, Arrow arrays of them."""
+        self.reading = f"the images of {self._name}"
+        for batch in images:
+            self._splits.append(*shares.deal(batch, seed))
+
+    def finish(
+        self,
+    ) -> tuple[Texts | None, NDArray[np.int32], tuple[str, ...], NDArray[np.int32]]:
+        """Return paths, labels, splits and the split of each row; TableError for bad rows."""
+        if not self.rows:
+            raise TableError(f"{self._name} has no rows")
+        paths = None if self._paths is None else self._paths.finish()
+        splits, split = self._splits.finish(self.rows)
+        if paths is not None and self._hashes is not None:
+            add_paths_in_two_splits(self._bad, paths, self._hashes.finish(), splits, split)
+        # One that is wrong is a slip; a column of them are texts.
+        self._bad.hints = {
+            head: _TEXT_HINT for head, column in self._heads.items() if not column.any_number
+        }
+        self._bad.refuse(self._name)
+        return paths, self._labels.finish(), splits, split
+
+    def _text_of(self, batch: Any, column: str) -> Any:
+        self.reading = f"column {column} of {self._name}"
+        return texts(batch.column(column))
+
+    def _add(self, found: list[Bad], column: str = "") -> None:
+        for bad in found:
+            self._bad.add(bad, self.rows, column)
