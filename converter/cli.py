@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from converter.arguments import WITHOUT_BOX, build_parser
+from converter.one_arena import use_one_arena
 from converter.options import ConvertOptions, RejectLimit
 from converter.run import NoProgress, convert
 from converter.vocabulary import read_vocabulary
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StorageError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
+    use_one_arena()
     try:
         with _Bar() as bar:
             summary = convert(

@@ -106,18 +106,20 @@ def convert_shard(
             else:
                 pause(0)
 
-        return _make_shard(job, once)
+        return _make_shard(job, once, pause)
 
     return patiently(attempt, pause)
 
 
-def _make_shard(job: ShardJob, image_done: ImageDone) -> ShardResult:
+def _make_shard(
+    job: ShardJob, image_done: ImageDone, pause: Callable[[float], None]
+) -> ShardResult:
     # A name that no other attempt at this shard has: engines may run the same job twice.
     attempt = secrets.token_hex(6)
     times = Times()
     storage = storage_for(job.folder)
     with storage.publish(join(job.folder, str(job.name)), attempt=attempt) as file:
-        done, sizes = _write_records(job, file, image_done, times)
+        done, sizes = _write_records(job, file, image_done, pause, times)
         if not job.encoding.is_raw:
             index = ShardIndex.of_offsets(np.cumsum([0, *sizes], dtype=np.int64))
             path = join(job.folder, str(job.name)) + INDEX_SUFFIX
@@ -132,7 +134,11 @@ def _make_shard(job: ShardJob, image_done: ImageDone) -> ShardResult:
 
 
 def _write_records(
-    job: ShardJob, file: BinaryIO, image_done: ImageDone, times: Times
+    job: ShardJob,
+    file: BinaryIO,
+    image_done: ImageDone,
+    pause: Callable[[float], None],
+    times: Times,
 ) -> tuple[DoneRecord, list[int]]:
     """Write the records; returns what they are, and their sizes."""
     from converter.imaging import BadImageError, ImageTransformer  # PIL, only when it is needed
@@ -147,7 +153,7 @@ def _write_records(
     rejects: list[Reject] = []
     sizes: list[int] = []
     raw = job.encoding.is_raw
-    with ImageFiles(job.locations) as files:
+    with ImageFiles(job.locations, pause) as files:
         for index, read in enumerate(files):
             data = b""
             try:

@@ -17,6 +17,7 @@ from multiprocessing.connection import wait as wait_for_sentinels
 from multiprocessing.context import ForkServerContext
 
 from converter.engines.protocol import Jobs, Progress
+from converter.one_arena import use_one_arena
 from converter.shard import ShardJob, ShardResult, convert_shard
 from shardio.errors import WorkerError
 
@@ -166,6 +167,7 @@ def _start_worker(shared: _Shared) -> None:
     global _shared  # the pool hands state to its workers in no other way
     _shared = shared
     shared.claim()
+    use_one_arena()
     # Ctrl-C reaches the whole group; the parent stops the workers, which then clean up.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
