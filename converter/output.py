@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from converter.patience import patiently
-from shardio.errors import ManifestError, MissingFileError, OutputError
+from shardio.errors import ManifestError, MissingFileError, OutputError, ShardioError
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.manifest import Manifest, ShardEntry
 from shardio.format.naming import (
@@ -85,8 +85,12 @@ class OutputFolder:
         try:
             yield
         finally:
-            # Nothing was begun here, or all is finished: then no trace stays.
-            if not os.path.exists(self._path(PLAN)):
+            if os.path.exists(self._path(PLAN)):
+                # Of workers that were killed, since they did not stop in time.
+                with suppress(ShardioError):
+                    self.remove_half_written()
+            else:
+                # Nothing was begun here, or all is finished: then no trace stays.
                 with suppress(OSError):
                     os.unlink(self._path(LOCK))
                     os.rmdir(self._path(WORK_FOLDER))
@@ -177,10 +181,7 @@ class OutputFolder:
         Files that a killed run left half-written are removed. With `indexed` each shard has an
         index beside it.
         """
-        for folder in ("", DONE_FOLDER):
-            for name, info in self._names(folder).items():
-                if self._is_ours(final_name(name)):
-                    self._storage.delete(info.path)
+        self.remove_half_written()
         sizes = {name: info.size for name, info in self._names().items()}
         records = self._names(DONE_FOLDER)
         found = {}
@@ -207,6 +208,13 @@ class OutputFolder:
         writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerows((reject.row, reject.path, reject.reason) for reject in rejects)
         self.write(REJECTS, text.getvalue().encode())
+    def remove_half_written(self) -> None:
+        """Remove what would have become files of ours."""
+        for folder in ("", DONE_FOLDER):
+            for name, info in self._names(folder).items():
+                if self._is_ours(final_name(name)):
+                    self._storage.delete(info.path)
+
 
     def finish(self, manifest: Manifest) -> None:
         """Publish the manifest and remove what only a running conversion needs."""

@@ -31,7 +31,7 @@ class NoProgress:
     def begin(self, rows: int, done: int, rejected: int) -> None:
         """Be told the number of rows, and of those that an earlier run has done."""
 
-    def advance(self, images: int, bytes_read: int, rejected: int) -> None:
+    def advance(self, images: int, bytes_read: int, rejected: int, bytes_written: int) -> None:
         """Be told of images that are done."""
 
 

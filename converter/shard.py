@@ -79,8 +79,9 @@ class ShardResult:
     times: Times = field(default_factory=Times)
 
 
-# Called after each image with the bytes read and whether it was rejected. It may raise to stop.
-ImageDone = Callable[[int, bool], None]
+# Called after each image with the bytes read, whether it was rejected, and the bytes written. It
+# may raise to stop.
+ImageDone = Callable[[int, bool, int], None]
 
 
 def convert_shard(
@@ -97,12 +98,12 @@ def convert_shard(
     def attempt() -> ShardResult:
         images = 0
 
-        def once(size: int, rejected: bool) -> None:
+        def once(size: int, rejected: bool, written: int) -> None:
             nonlocal images, counted
             images += 1
             if images > counted:
                 counted = images
-                image_done(size, rejected)
+                image_done(size, rejected, written)
             else:
                 pause(0)
 
@@ -162,7 +163,7 @@ def _write_records(
             except (MissingFileError, UnusableFileError, BadImageError) as error:
                 reason = _reason(error, job.locations[index])
                 rejects.append(Reject(int(job.rows[index]), job.paths[index], reason))
-                image_done(len(data), True)
+                image_done(len(data), True, 0)
                 continue
             except MemoryError as error:
                 raise WorkerError(
@@ -181,7 +182,7 @@ def _write_records(
             digest.update(record)
             file.write(record)
             times.writing += time.perf_counter() - start
-            image_done(len(data), False)
+            image_done(len(data), False, len(record))
     times.reading += files.seconds
     times.decoding += transformer.times.decoding
     times.resizing += transformer.times.resizing
