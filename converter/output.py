@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from converter.patience import patiently
 from shardio.errors import ManifestError, MissingFileError, OutputError, ShardioError
 from shardio.format.done import DoneRecord, Reject
+from shardio.format.encoding import RAW
 from shardio.format.manifest import Manifest, ShardEntry
 from shardio.format.naming import (
     DONE_FOLDER,
@@ -124,6 +125,13 @@ class OutputFolder:
                 f"{self.folder} holds this dataset, but {len(lost)} of its shards are missing or "
                 f"of another size ({_listed(lost)}); --repair makes them again"
             )
+        indexes = [shard.file + INDEX_SUFFIX for shard in manifest.shards]
+        lost = [] if manifest.encoding == RAW else [name for name in indexes if name not in sizes]
+        if lost:
+            raise OutputError(
+                f"{self.folder} holds this dataset, but {len(lost)} of its indexes are missing "
+                f"({_listed(lost)}); --repair makes them again"
+            )
         return manifest
 
     def manifest(self, plan: ConversionPlan) -> Manifest | None:
@@ -200,6 +208,13 @@ class OutputFolder:
                 found[shard] = done
         return found
 
+    def remove_half_written(self) -> None:
+        """Remove what would have become files of ours."""
+        for folder in ("", DONE_FOLDER):
+            for name, info in self._names(folder).items():
+                if self._is_ours(final_name(name)):
+                    self._storage.delete(info.path)
+
     def write_rejects(self, rejects: list[Reject]) -> None:
         """Publish rejects.csv, in the order of the rows."""
         text = io.StringIO()
@@ -208,13 +223,6 @@ class OutputFolder:
         writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerows((reject.row, reject.path, reject.reason) for reject in rejects)
         self.write(REJECTS, text.getvalue().encode())
-    def remove_half_written(self) -> None:
-        """Remove what would have become files of ours."""
-        for folder in ("", DONE_FOLDER):
-            for name, info in self._names(folder).items():
-                if self._is_ours(final_name(name)):
-                    self._storage.delete(info.path)
-
 
     def finish(self, manifest: Manifest) -> None:
         """Publish the manifest and remove what only a running conversion needs."""

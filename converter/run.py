@@ -155,7 +155,9 @@ def convert(
         if overwrite:
             folder.clear()
         elif repair and (manifest := folder.manifest(plan)) is not None:
-            if not reopen(folder, plan, manifest, shards, source):
+            repaired = reopen(folder, plan, manifest, shards, source)
+            summary.indexes_made = len(repaired.indexes)
+            if not repaired.shards:
                 _was_complete(folder, plan, summary)
                 folder.tidy()
                 return summary

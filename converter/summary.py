@@ -44,11 +44,17 @@ class Summary:
     times: Times = field(default_factory=Times)
     versions: Versions | None = None
     heads: list[HeadStatistics] = field(default_factory=list)
+    indexes_made: int = 0
     dry_run: bool = False
     complete_before: bool = False
 
     def lines(self) -> list[str]:
         """Return the summary for people."""
+        if self.indexes_made and self.complete_before:
+            return [
+                f"{self.folder} is complete: {self.records:,} records in {self.shards} shards; "
+                f"{self.indexes_made} indexes were made again."
+            ]
         if self.complete_before:
             return [
                 f"{self.folder} is complete already: {self.records:,} records in "
@@ -69,6 +75,8 @@ class Summary:
         lines += [f"label     {head.line()}" for head in self.heads]
         if self.shards_kept:
             lines.append(f"resumed   {self.shards_kept} shards were finished before")
+        if self.indexes_made:
+            lines.append(f"repaired  {self.indexes_made} indexes of other shards were made again")
         if self.images and self.seconds:
             rate = self.images / self.seconds
             lines.append(f"speed     {rate:,.0f} images/s, {self.seconds:.1f} s")
@@ -89,6 +97,7 @@ class Summary:
             "state": "planned" if self.dry_run else "complete",
             "rows": {"read": self.rows, "written": self.records, "rejected": self.rejected},
             "shards": {"all": self.shards, "made": self.shards_made, "kept": self.shards_kept},
+            "indexes_made": self.indexes_made,
             "bytes": self.bytes,
             "images": self.images,
             "seconds": round(self.seconds, 3),
