@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+from converter.accounts import accounts_in, accounts_of
 from converter.engines import Engine, Progress, engine_for
 from converter.label_statistics import label_statistics
 from converter.options import ConvertOptions, RejectLimit
@@ -16,7 +17,7 @@ from converter.repair import reopen
 from converter.shard import ShardJob
 from converter.source import Table, read_table
 from converter.summary import Summary, reasons
-from shardio.errors import FormatError, OptionError, RejectsError
+from shardio.errors import OptionError, RejectsError
 from shardio.format.done import DoneRecord
 from shardio.format.layout import MAX_ROW, RecordLayout
 from shardio.format.manifest import Manifest
@@ -194,6 +195,7 @@ def _was_complete(folder: OutputFolder, plan: ConversionPlan, summary: Summary) 
     if manifest is None:
         return False
     summary.complete_before = True
+    summary.splits = accounts_in(plan.splits, manifest)
     summary.records = manifest.rows_written
     summary.rejected = manifest.rows_rejected
     summary.bytes = sum(shard.bytes for shard in manifest.shards)
@@ -249,15 +251,10 @@ def _close(
             "(or choose another --crop or --root) and start again with --overwrite, or give a "
             "higher --max-rejects to go on from here"
         )
+    summary.splits = accounts_of(plan.splits, finished)
     summary.rejected = len(rejects)
     summary.records = sum(done.records for done in finished.values())
     summary.bytes = sum(done.bytes for done in finished.values())
-    if summary.records + summary.rejected != summary.rows or len(finished) != len(names):
-        raise FormatError(
-            f"{summary.rows} rows were read, but {summary.records} written and "
-            f"{summary.rejected} rejected, in {len(finished)} of {len(names)} shards; start again "
-            "with --overwrite"
-        )
     folder.finish(
         Manifest(
             plan_sha256=plan.sha256,
