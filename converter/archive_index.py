@@ -259,12 +259,13 @@ def _find(
 ) -> int | None:
     """Return where the last member with a key is; with `order` one that comes before another."""
     first, second = np.frombuffer(key, np.uint64)
-    left = int(np.searchsorted(keys[0], first, "left"))
-    right = int(np.searchsorted(keys[0], first, "right"))
-    for at in range(right - 1, left - 1, -1):
-        if keys[1, at] == second and (order is None or order[at] < before):
-            return at
-    return None
+    halves, others = keys
+    at, found = int(halves.searchsorted(first)), None
+    while at < len(halves) and halves[at] == first:
+        if others[at] == second and (order is None or order[at] < before):
+            found = at
+        at += 1
+    return found
 
 
 def _last_ones(keys: NDArray[np.uint64]) -> NDArray[np.bool_]:

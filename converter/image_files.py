@@ -26,6 +26,10 @@ AHEAD_BYTES = 32 << 20
 _SLOW_SECONDS = 0.0005
 # So many more slow files than quick ones: the first of all is always slow.
 _MANY = 4
+# After so many files it is tried whether they come quickly by now: a disk had to wake up, or the
+# indexes of archives were read. The next time it is after so many times as many.
+_STRETCH = 64
+_LONGER = 4
 
 
 class ImageFiles:
@@ -47,6 +51,9 @@ class ImageFiles:
         self._ahead: deque[tuple[int, Future[bytes], FileRoom]] = deque()
         self._threads: ReadingThreads | None = None
         self._bound = ReadAheadBound(AHEAD_BYTES, _THREADS)
+        # Where reading ahead ends, and how many files it takes the next time.
+        self._until = 0
+        self._stretch = _STRETCH
         self._slow = 0
 
     def __enter__(self) -> ImageFiles:
@@ -73,16 +80,20 @@ class ImageFiles:
         finally:
             seconds = time.perf_counter() - start
             self.seconds += seconds
-            self._slow = max(0, self._slow + (1 if seconds > _SLOW_SECONDS else -1))
+            # What is read ahead says nothing of that; it begins anew after the last of those.
+            slow = not self._ahead and seconds > _SLOW_SECONDS
+            self._slow = 0 if self._ahead else max(0, self._slow + (1 if slow else -1))
         return data
 
     def _result(self) -> bytes:
-        if self._threads is None:
-            if self._slow < _MANY:
-                self._next += 1
-                return read_image(self._locations[self._next - 1], self._paused)
-            self._threads = ReadingThreads(_THREADS)
-        while len(self._ahead) < _AHEAD_FILES and self._next < len(self._locations):
+        if not self._ahead and self._slow < _MANY:
+            self._next += 1
+            return read_image(self._locations[self._next - 1], self._paused)
+        if not self._ahead:
+            self._until = min(len(self._locations), self._next + self._stretch)
+            self._stretch *= _LONGER
+        self._threads = self._threads or ReadingThreads(_THREADS)
+        while len(self._ahead) < _AHEAD_FILES and self._next < self._until:
             self._begin(self._threads, self._next)
             self._next += 1
         number, file, room = self._ahead.popleft()

@@ -39,6 +39,7 @@ class SlowFiles(MemoryFileSystem):  # type: ignore[misc]
     most = 0
     opened = 0
     turn = threading.Lock()
+    readers: ClassVar[set[str]] = set()
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
@@ -48,6 +49,7 @@ class SlowFiles(MemoryFileSystem):  # type: ignore[misc]
         cls = type(self)
         with cls.turn:
             cls.opened += 1
+            cls.readers.add(threading.current_thread().name)
             cls.now += 1
             cls.most = max(cls.most, cls.now)
         time.sleep(cls.seconds)
@@ -105,6 +107,26 @@ def test_quick_files_are_read_when_they_are_asked_for(
             Path(names[number]).write_bytes(b"new")
             assert take() == b"new"
         assert threading.active_count() <= before
+
+
+def test_where_files_come_quickly_by_now_nothing_is_read_ahead(
+    slow: type[SlowFiles], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk had to wake up, the index of an archive was read, a server was busy."""
+    monkeypatch.setattr(image_files, "_SLOW_SECONDS", 0.02)
+    slow.seconds = 0.03
+    numbers = [(7 * n) % 100 for n in range(400)]
+    found: list[bytes] = []
+    with ImageFiles([f"shardio-slow://{n}" for n in numbers]) as files:
+        for number, take in enumerate(files):
+            if number == 20:
+                assert "shardio-images" in slow.readers
+                slow.seconds = 0.0
+            if number == 200:
+                slow.readers.clear()
+            found.append(take())
+    assert found == wanted(numbers)
+    assert slow.readers == {"MainThread"}
 
 
 def test_what_is_ahead_is_bounded_in_bytes(
