@@ -146,7 +146,8 @@ def test_an_interrupt_during_the_imports_is_a_line(
         _, errors = interrupt(process)
     finally:
         kill_group(process)
-    assert process.returncode == 130
+    # An import that runs code from C makes Python end itself by the signal, after all is said.
+    assert process.returncode in (130, -signal.SIGINT)
     assert errors.count("\n") == 1
     assert errors.startswith("shardio-convert: stopped")
     assert not list(tmp_path.rglob("*.tmp"))
