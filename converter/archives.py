@@ -68,6 +68,14 @@ class OpenFiles:
                     del self._files[path]
                 self._change.notify()
 
+    def close(self) -> None:
+        """Close what nobody reads from."""
+        with self._change:
+            for path in [path for path, file in self._files.items() if not file.users]:
+                reader = self._files.pop(path).reader
+                if reader is not None:
+                    reader.close()
+
     def _has_place(self) -> bool:
         if len(self._files) < self._most:
             return True
@@ -119,6 +127,10 @@ class Archives:
         # Whatever a decompressor says: the bytes were read, they are at fault.
         except Exception as error:
             raise UnusableFileError(f"{location}: damaged: {error}") from error
+
+    def close(self) -> None:
+        """Close the open files."""
+        self._files.close()
 
     def _index(self, path: str) -> ArchiveIndex | MissingFileError | UnusableFileError:
         known = self._known.setdefault(path, _KnownArchive())
@@ -176,6 +188,17 @@ def read_member(location: str, most: int, room: Room = ROOM) -> bytes:
     damaged.
     """
     return _of_process.read(location, most, room)
+
+
+@contextmanager
+def known_archives() -> Iterator[None]:
+    """Know archives for one run: before the next one they may be mended, or others."""
+    global _of_process
+    try:
+        yield
+    finally:
+        known, _of_process = _of_process, Archives()
+        known.close()
 
 
 def _forget() -> None:

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from converter.accounts import accounts_in, accounts_of
+from converter.archives import known_archives
 from converter.engines import Engine, Progress, engine_for
 from converter.label_statistics import label_statistics
 from converter.options import ConvertOptions, RejectLimit
@@ -152,7 +153,7 @@ def convert(
         and _was_complete(folder, plan, summary)
     ):
         return summary
-    with folder.locked():
+    with folder.locked(), known_archives():
         if overwrite:
             folder.clear()
         elif repair and (manifest := folder.manifest(plan)) is not None:

@@ -147,6 +147,50 @@ def test_who_finds_all_files_lent_waits_for_one(tmp_path: Path) -> None:
     assert len(files) <= 2
 
 
+def test_many_archives_give_the_shards_of_their_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are shuffled, so that every thread wants another archive."""
+    names = write_images(tmp_path / "images", 300, (20, 16))
+    rows = [[f"images/{name}", n % 9] for n, name in enumerate(names)]
+    plain = write_csv(tmp_path / "plain.csv", ["path", "y0"], rows)
+    for number in range(60):
+        with tarfile.open(tmp_path / f"{number}.tar", "w") as archive:
+            for name in names[number::60]:
+                archive.add(tmp_path / "images" / name, name)
+    rows = [[f"{n % 60}.tar::{name}", n % 9] for n, name in enumerate(names)]
+    archived = write_csv(tmp_path / "archived.csv", ["path", "y0"], rows)
+    options = ConvertOptions(Transform(None, (8, 8)), shards=3)
+
+    def shards(table: Path, out: str, engine: str) -> dict[str, bytes]:
+        summary = convert(str(table), str(tmp_path / out), options, engine=engine)
+        assert summary.rejected == 0
+        found = contents(tmp_path / out)
+        return {name: data for name, data in found.items() if name.endswith(".tfrecord")}
+
+    wanted = shards(plain, "plain", "inline")
+    assert shards(archived, "processes", "processes") == wanted
+    monkeypatch.setattr(image_files, "_SLOW_SECONDS", 0.0)  # all are read ahead
+    before = open_files()
+    for number in range(3):
+        monkeypatch.setattr(archives, "_of_process", Archives(most_open=3))
+        assert shards(archived, f"inline-{number}", "inline") == wanted
+    assert open_files() <= before
+
+
+def test_an_archive_that_was_mended_is_read_anew(tmp_path: Path) -> None:
+    (name,) = write_images(tmp_path / "images", 1, (20, 16))
+    table = write_csv(tmp_path / "t.csv", ["path", "y0"], [[f"x.tar::{name}", 1]])
+    (tmp_path / "x.tar").write_bytes(b"x" * 5000)
+    options = ConvertOptions(Transform(None, (8, 8)))
+    how = {"engine": "inline", "max_rejects": "1"}
+    assert convert(str(table), str(tmp_path / "out"), options, **how).rejected == 1  # type: ignore[arg-type]
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        archive.add(tmp_path / "images" / name, name)
+    again = convert(str(table), str(tmp_path / "out"), options, repair=True, **how)  # type: ignore[arg-type]
+    assert (again.shards_made, again.rejected) == (1, 0)
+
+
 def add(archive: tarfile.TarFile, name: str, data: bytes = b"", **header: Any) -> None:
     info = tarfile.TarInfo(name)
     info.size = len(data)

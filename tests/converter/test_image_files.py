@@ -260,4 +260,14 @@ def test_an_error_of_the_storage_is_told_after_some_tries(
     monkeypatch.setattr(slow, "_open", fail)
     with pytest.raises(StorageError, match=r"failed 3 times: .*out of order"):
         read_image("shardio-slow://1")
+
+    class StopError(Exception):
+        pass
+
+    def stop(seconds: float) -> None:
+        assert seconds == 0.0
+        raise StopError
+
+    with pytest.raises(StopError):  # the pause between two tries is where a run is stopped
+        read_image("shardio-slow://1", stop)
     assert read([f"shardio-slow://{n}" for n in range(9)]) == [StorageError] * 9
