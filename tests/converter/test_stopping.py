@@ -167,15 +167,17 @@ def started(work: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     kill_group(process)
 
 
+@pytest.mark.parametrize("group", [False, True])
 def test_termination_is_as_clean_as_an_interrupt(
-    started: subprocess.Popen[str], tmp_path: Path
+    started: subprocess.Popen[str], tmp_path: Path, group: bool
 ) -> None:
     out = tmp_path / "out"
     wait_until(lambda: bool(list(out.glob("*.tfrecord"))))
     workers = workers_of(started)
-    started.terminate()
+    (os.killpg if group else os.kill)(started.pid, signal.SIGTERM)
     _, errors = started.communicate(timeout=60)
     assert started.returncode == 143
+    assert "Traceback" not in errors
     assert "shardio-convert: stopped" in errors
     assert not any(map(is_running, workers))
     assert not list(out.rglob("*.tmp"))
