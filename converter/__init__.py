@@ -8,8 +8,24 @@
 `shard` in this process or in many, and `run` holds them together.
 """
 
-from converter.options import ConvertOptions
-from converter.run import convert
-from converter.summary import Summary
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from converter.options import ConvertOptions
+    from converter.run import convert
+    from converter.summary import Summary
 
 __all__ = ["ConvertOptions", "Summary", "convert"]
+
+# Imported when they are asked for: `python -m converter` imports this file first, and Ctrl-C during
+# the imports is to be caught.
+_PLACES = {"ConvertOptions": "options", "Summary": "summary", "convert": "run"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from collections.abc import Sequence
-from typing import Any
-
-from tqdm import tqdm
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import current_thread, main_thread
 
 from converter.arguments import WITHOUT_BOX, build_parser
+from converter.one_arena import use_one_arena
 from converter.options import ConvertOptions, RejectLimit
-from converter.run import NoProgress, convert
+from converter.progress import progress_on
+from converter.run import convert
 from converter.vocabulary import read_vocabulary
 from shardio.errors import OptionError, ShardioError, StorageError
 from shardio.format.transform import Transform
@@ -49,8 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StorageError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
+    use_one_arena()
     try:
-        with _Bar() as bar:
+        with _termination(), progress_on(sys.stderr) as progress:
             summary = convert(
                 arguments.table,
                 arguments.out,
@@ -62,20 +65,21 @@ def main(argv: Sequence[str] | None = None) -> int:
                 overwrite=arguments.overwrite,
                 repair=arguments.repair,
                 dry_run=arguments.dry_run,
-                progress=bar,
+                progress=progress,
             )
     except OptionError as error:
         parser.error(str(error))
     except ShardioError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        but = ", without --overwrite," if arguments.overwrite else ""
         print(
-            f"{parser.prog}: stopped. Finished shards are kept: give the same command again to "
-            "go on",
+            f"{parser.prog}: stopped. Finished shards are kept: give the same command again{but} "
+            "to go on",
             file=sys.stderr,
         )
-        return 130
+        return 128 + (signal.SIGTERM if isinstance(stop, _Terminated) else signal.SIGINT)
     # A name that the terminal's encoding lacks must not fail what has succeeded.
     encoding = sys.stdout.encoding or "utf-8"
     text = "\n".join(summary.lines())
@@ -88,40 +92,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-class _Bar(NoProgress):
-    """A progress bar on the terminal; nothing is shown before the work begins."""
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which a cluster sends before it kills: it stops a run as Ctrl-C does."""
 
-    def __init__(self) -> None:
-        self._bar: tqdm[Any] | None = None
-        self._bytes = 0
-        self._rejected = 0
 
-    def __enter__(self) -> _Bar:
-        return self
+@contextmanager
+def _termination() -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise _Terminated
 
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def begin(self, rows: int, done: int, rejected: int) -> None:
-        self._rejected = rejected
-        self._bar = tqdm(
-            total=rows,
-            initial=done,
-            unit=" images",
-            dynamic_ncols=True,
-            smoothing=0.1,
-            # A log file gets a line every ten seconds, not ten a second.
-            mininterval=0.1 if sys.stderr.isatty() else 10,
-        )
-
-    def advance(self, images: int, bytes_read: int, rejected: int) -> None:
-        if self._bar is None or images == 0:
-            return
-        self._bytes += bytes_read
-        self._rejected += rejected
-        seconds = max(self._bar.format_dict["elapsed"], 1e-9)
-        self._bar.set_postfix_str(
-            f"{self._bytes / seconds / 1e6:,.1f} MB/s, {self._rejected} rejected", refresh=False
-        )
-        self._bar.update(images)
+    # Who ignores it, or is no main thread, is left alone.
+    ours = current_thread() is main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from converter.patience import patiently
-from shardio.errors import ManifestError, MissingFileError, OutputError
+from shardio.errors import ManifestError, MissingFileError, OutputError, ShardioError
 from shardio.format.done import DoneRecord, Reject
+from shardio.format.encoding import RAW
 from shardio.format.manifest import Manifest, ShardEntry
 from shardio.format.naming import (
     DONE_FOLDER,
@@ -85,8 +86,12 @@ class OutputFolder:
         try:
             yield
         finally:
-            # Nothing was begun here, or all is finished: then no trace stays.
-            if not os.path.exists(self._path(PLAN)):
+            if os.path.exists(self._path(PLAN)):
+                # Of workers that were killed, since they did not stop in time.
+                with suppress(ShardioError):
+                    self.remove_half_written()
+            else:
+                # Nothing was begun here, or all is finished: then no trace stays.
                 with suppress(OSError):
                     os.unlink(self._path(LOCK))
                     os.rmdir(self._path(WORK_FOLDER))
@@ -119,6 +124,13 @@ class OutputFolder:
             raise OutputError(
                 f"{self.folder} holds this dataset, but {len(lost)} of its shards are missing or "
                 f"of another size ({_listed(lost)}); --repair makes them again"
+            )
+        indexes = [shard.file + INDEX_SUFFIX for shard in manifest.shards]
+        lost = [] if manifest.encoding == RAW else [name for name in indexes if name not in sizes]
+        if lost:
+            raise OutputError(
+                f"{self.folder} holds this dataset, but {len(lost)} of its indexes are missing "
+                f"({_listed(lost)}); --repair makes them again"
             )
         return manifest
 
@@ -177,10 +189,7 @@ class OutputFolder:
         Files that a killed run left half-written are removed. With `indexed` each shard has an
         index beside it.
         """
-        for folder in ("", DONE_FOLDER):
-            for name, info in self._names(folder).items():
-                if self._is_ours(final_name(name)):
-                    self._storage.delete(info.path)
+        self.remove_half_written()
         sizes = {name: info.size for name, info in self._names().items()}
         records = self._names(DONE_FOLDER)
         found = {}
@@ -198,6 +207,13 @@ class OutputFolder:
             if done.file == str(shard) and done.bytes == sizes[str(shard)]:
                 found[shard] = done
         return found
+
+    def remove_half_written(self) -> None:
+        """Remove what would have become files of ours."""
+        for folder in ("", DONE_FOLDER):
+            for name, info in self._names(folder).items():
+                if self._is_ours(final_name(name)):
+                    self._storage.delete(info.path)
 
     def write_rejects(self, rejects: list[Reject]) -> None:
         """Publish rejects.csv, in the order of the rows."""

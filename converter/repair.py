@@ -6,6 +6,9 @@ import csv
 import hashlib
 import io
 from collections import defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from converter.image_files import read_image
 from converter.output import OutputFolder
@@ -13,13 +16,25 @@ from converter.plan import ShardPlan
 from converter.table import Table
 from shardio.errors import MissingFileError, OutputError, UnusableFileError
 from shardio.format.done import DoneRecord, Reject
+from shardio.format.encoding import RAW
+from shardio.format.framing import FRAMING_BYTES
+from shardio.format.index import ShardIndex
 from shardio.format.manifest import Manifest, ShardEntry
-from shardio.format.naming import REJECTS, ShardName
+from shardio.format.naming import INDEX_SUFFIX, REJECTS, ShardName
 from shardio.format.plan import ConversionPlan
 from shardio.storage import storage_for
 from shardio.storage.chooser import join
 
 _READ_BYTES = 1 << 22
+_LENGTH_BYTES = 8
+
+
+@dataclass
+class Repair:
+    """The shards that are to be made again, and the indexes that were."""
+
+    shards: list[str] = field(default_factory=list)
+    indexes: list[str] = field(default_factory=list)
 
 
 def reopen(
@@ -28,12 +43,13 @@ def reopen(
     manifest: Manifest,
     shards: ShardPlan,
     table: Table,
-) -> list[str]:
+) -> Repair:
     """Turn a finished set into an unfinished one that lacks the shards to be made again.
 
     These are the ones that are missing, whose SHA-256 is not that of `manifest`, or that lack an
-    image which can be used by now. Returns their names; with none nothing is changed. A run that
-    is killed after this goes on like any other.
+    image which can be used by now. With none the set stays finished. Indexes of whole shards are
+    made from the shards, which need no image for that. A run that is killed after this goes on
+    like any other.
     """
     rejects = _rejects(folder, manifest)
     by_shard: dict[str, list[Reject]] = defaultdict(list)
@@ -41,14 +57,16 @@ def reopen(
         for name in shards.names():
             for row in {*shards.rows_of(name).tolist()} & rejects.keys():
                 by_shard[str(name)].append(rejects[row])
-    bad = [
-        entry.file
-        for entry in manifest.shards
-        if not _is_whole(folder.folder, entry)
-        or any(_is_mended(reject, plan, table) for reject in by_shard[entry.file])
-    ]
-    if not bad:
-        return []
+    repair = Repair()
+    for entry in manifest.shards:
+        index = _index_if_whole(folder.folder, entry)
+        if index is None or any(_is_mended(r, plan, table) for r in by_shard[entry.file]):
+            repair.shards.append(entry.file)
+        elif plan.encoding != RAW and folder.read(entry.file + INDEX_SUFFIX) != index.to_text():
+            folder.write(entry.file + INDEX_SUFFIX, index.to_text())
+            repair.indexes.append(entry.file + INDEX_SUFFIX)
+    if not repair.shards:
+        return repair
     done = [
         DoneRecord(
             file=entry.file,
@@ -60,10 +78,10 @@ def reopen(
             rejects=tuple(_in_order(by_shard[entry.file], entry.file, shards)),
         )
         for entry in manifest.shards
-        if entry.file not in bad
+        if entry.file not in repair.shards
     ]
-    folder.reopen(plan, done, bad)
-    return bad
+    folder.reopen(plan, done, repair.shards)
+    return repair
 
 
 def _in_order(rejects: list[Reject], file: str, shards: ShardPlan) -> list[Reject]:
@@ -91,16 +109,29 @@ def _rejects(folder: OutputFolder, manifest: Manifest) -> dict[int, Reject]:
     return rejects
 
 
-def _is_whole(folder: str, entry: ShardEntry) -> bool:
+def _index_if_whole(folder: str, entry: ShardEntry) -> ShardIndex | None:
+    """Return where the records of a shard begin; None where its bytes are not those it had."""
     path = join(folder, entry.file)
     digest = hashlib.sha256()
+    offsets = [0]
+    data, start = b"", 0
     try:
         with storage_for(path).open_stream(path) as stream:
             while block := stream.read(_READ_BYTES):
                 digest.update(block)
+                data += block
+                # The length of a record stands before it.
+                while offsets[-1] + _LENGTH_BYTES <= start + len(data):
+                    at = offsets[-1] - start
+                    length = int.from_bytes(data[at : at + _LENGTH_BYTES], "little")
+                    offsets.append(offsets[-1] + FRAMING_BYTES + length)
+                done = min(offsets[-1] - start, len(data))
+                data, start = data[done:], start + done
     except (MissingFileError, UnusableFileError):
-        return False
-    return digest.hexdigest() == entry.sha256
+        return None
+    if digest.hexdigest() != entry.sha256:
+        return None
+    return ShardIndex.of_offsets(np.array(offsets, dtype=np.int64))
 
 
 def _is_mended(reject: Reject, plan: ConversionPlan, table: Table) -> bool:

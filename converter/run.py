@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from contextlib import closing
 
+from converter.accounts import accounts_in, accounts_of
+from converter.archives import known_archives
 from converter.engines import Engine, Progress, engine_for
 from converter.jobs import ConversionJobs
 from converter.label_statistics import label_statistics
@@ -14,7 +16,7 @@ from converter.plan import plan_shards
 from converter.repair import reopen
 from converter.source import read_table
 from converter.summary import Summary, reasons
-from shardio.errors import FormatError, OptionError, RejectsError
+from shardio.errors import OptionError, RejectsError
 from shardio.format.done import DoneRecord
 from shardio.format.layout import MAX_ROW, RecordLayout
 from shardio.format.manifest import Manifest
@@ -29,7 +31,7 @@ class NoProgress:
     def begin(self, rows: int, done: int, rejected: int) -> None:
         """Be told the number of rows, and of those that an earlier run has done."""
 
-    def advance(self, images: int, bytes_read: int, rejected: int) -> None:
+    def advance(self, images: int, bytes_read: int, rejected: int, bytes_written: int) -> None:
         """Be told of images that are done."""
 
 
@@ -125,11 +127,13 @@ def convert(
         and _was_complete(folder, plan, summary)
     ):
         return summary
-    with folder.locked():
+    with folder.locked(), known_archives():
         if overwrite:
             folder.clear()
         elif repair and (manifest := folder.manifest(plan)) is not None:
-            if not reopen(folder, plan, manifest, shards, source):
+            repaired = reopen(folder, plan, manifest, shards, source)
+            summary.indexes_made = len(repaired.indexes)
+            if not repaired.shards:
                 _was_complete(folder, plan, summary)
                 folder.tidy()
                 return summary
@@ -168,6 +172,7 @@ def _was_complete(folder: OutputFolder, plan: ConversionPlan, summary: Summary) 
     if manifest is None:
         return False
     summary.complete_before = True
+    summary.splits = accounts_in(plan.splits, manifest)
     summary.records = manifest.rows_written
     summary.rejected = manifest.rows_rejected
     summary.bytes = sum(shard.bytes for shard in manifest.shards)
@@ -225,15 +230,10 @@ def _close(
             "(or choose another --crop or --root) and start again with --overwrite, or give a "
             "higher --max-rejects to go on from here"
         )
+    summary.splits = accounts_of(plan.splits, finished)
     summary.rejected = len(rejects)
     summary.records = sum(done.records for done in finished.values())
     summary.bytes = sum(done.bytes for done in finished.values())
-    if summary.records + summary.rejected != summary.rows or len(finished) != len(names):
-        raise FormatError(
-            f"{summary.rows} rows were read, but {summary.records} written and "
-            f"{summary.rejected} rejected, in {len(finished)} of {len(names)} shards; start again "
-            "with --overwrite"
-        )
     folder.finish(
         Manifest(
             plan_sha256=plan.sha256,

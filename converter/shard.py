@@ -79,8 +79,9 @@ class ShardResult:
     times: Times = field(default_factory=Times)
 
 
-# Called after each image with the bytes read and whether it was rejected. It may raise to stop.
-ImageDone = Callable[[int, bool], None]
+# Called after each image with the bytes read, whether it was rejected, and the bytes written. It
+# may raise to stop.
+ImageDone = Callable[[int, bool, int], None]
 
 
 def convert_shard(
@@ -97,27 +98,29 @@ def convert_shard(
     def attempt() -> ShardResult:
         images = 0
 
-        def once(size: int, rejected: bool) -> None:
+        def once(size: int, rejected: bool, written: int) -> None:
             nonlocal images, counted
             images += 1
             if images > counted:
                 counted = images
-                image_done(size, rejected)
+                image_done(size, rejected, written)
             else:
                 pause(0)
 
-        return _make_shard(job, once)
+        return _make_shard(job, once, pause)
 
     return patiently(attempt, pause)
 
 
-def _make_shard(job: ShardJob, image_done: ImageDone) -> ShardResult:
+def _make_shard(
+    job: ShardJob, image_done: ImageDone, pause: Callable[[float], None]
+) -> ShardResult:
     # A name that no other attempt at this shard has: engines may run the same job twice.
     attempt = secrets.token_hex(6)
     times = Times()
     storage = storage_for(job.folder)
     with storage.publish(join(job.folder, str(job.name)), attempt=attempt) as file:
-        done, sizes = _write_records(job, file, image_done, times)
+        done, sizes = _write_records(job, file, image_done, pause, times)
         if not job.encoding.is_raw:
             index = ShardIndex.of_offsets(np.cumsum([0, *sizes], dtype=np.int64))
             path = join(job.folder, str(job.name)) + INDEX_SUFFIX
@@ -132,7 +135,11 @@ def _make_shard(job: ShardJob, image_done: ImageDone) -> ShardResult:
 
 
 def _write_records(
-    job: ShardJob, file: BinaryIO, image_done: ImageDone, times: Times
+    job: ShardJob,
+    file: BinaryIO,
+    image_done: ImageDone,
+    pause: Callable[[float], None],
+    times: Times,
 ) -> tuple[DoneRecord, list[int]]:
     """Write the records; returns what they are, and their sizes."""
     from converter.imaging import BadImageError, ImageTransformer  # PIL, only when it is needed
@@ -147,7 +154,7 @@ def _write_records(
     rejects: list[Reject] = []
     sizes: list[int] = []
     raw = job.encoding.is_raw
-    with ImageFiles(job.locations) as files:
+    with ImageFiles(job.locations, pause) as files:
         for index, read in enumerate(files):
             data = b""
             try:
@@ -156,7 +163,7 @@ def _write_records(
             except (MissingFileError, UnusableFileError, BadImageError) as error:
                 reason = _reason(error, job.locations[index])
                 rejects.append(Reject(int(job.rows[index]), job.paths[index], reason))
-                image_done(len(data), True)
+                image_done(len(data), True, 0)
                 continue
             except MemoryError as error:
                 raise WorkerError(
@@ -175,7 +182,7 @@ def _write_records(
             digest.update(record)
             file.write(record)
             times.writing += time.perf_counter() - start
-            image_done(len(data), False)
+            image_done(len(data), False, len(record))
     times.reading += files.seconds
     times.decoding += transformer.times.decoding
     times.resizing += transformer.times.resizing

@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from converter.accounts import SplitAccount
 from converter.label_statistics import HeadStatistics
 from converter.shard import Times
 from shardio.format.done import Reject
 from shardio.format.manifest import Versions
 
 # Of a shorter run nobody asks how it could be quicker.
-_LONG_SECONDS = 60.0
+_LONG_SECONDS = 5.0
 HINTS = {
-    "reading": "most time went into waiting for files: more --workers, or files on a faster disk",
-    "decoding": "most time went into decoding: more --workers on more cores; of JPEG and PNG that"
-    " are not progressive or interlaced only what the crop needs is decoded",
-    "resizing": "most time went into resizing: more --workers on more cores, a smaller --size, or"
-    " --resample bilinear",
-    "encoding": "most time went into encoding: more --workers on more cores, or --encode raw",
-    "writing": "most time went into writing: OUT on a faster disk, or fewer and larger shards",
+    "reading": "more --workers wait for more files at once, or put the files on a faster disk",
+    "decoding": "use more --workers on more cores, or smaller files; of JPEG and PNG that are not"
+    " progressive or interlaced only the rows that the crop needs are decoded",
+    "resizing": "use more --workers on more cores, a smaller --size, or --resample bilinear",
+    "encoding": "use more --workers on more cores, or --encode raw",
+    "writing": "put OUT on a faster disk, or make fewer and larger shards",
 }
 
 
@@ -44,11 +44,18 @@ class Summary:
     times: Times = field(default_factory=Times)
     versions: Versions | None = None
     heads: list[HeadStatistics] = field(default_factory=list)
+    splits: list[SplitAccount] = field(default_factory=list)
+    indexes_made: int = 0
     dry_run: bool = False
     complete_before: bool = False
 
     def lines(self) -> list[str]:
         """Return the summary for people."""
+        if self.indexes_made and self.complete_before:
+            return [
+                f"{self.folder} is complete: {self.records:,} records in {self.shards} shards; "
+                f"{self.indexes_made} indexes were made again."
+            ]
         if self.complete_before:
             return [
                 f"{self.folder} is complete already: {self.records:,} records in "
@@ -66,14 +73,22 @@ class Summary:
             f"rows      {self.rows:,} read = {self.records:,} written + {self.rejected:,} rejected"
             + (" (see rejects.csv)" if self.rejected else ""),
         ]
+        if len(self.splits) > 1:
+            lines += [
+                f"split     {split.split}: {split.read:,} read = {split.written:,} written + "
+                f"{split.rejected:,} rejected"
+                for split in self.splits
+            ]
         lines += [f"label     {head.line()}" for head in self.heads]
         if self.shards_kept:
             lines.append(f"resumed   {self.shards_kept} shards were finished before")
+        if self.indexes_made:
+            lines.append(f"repaired  {self.indexes_made} indexes of other shards were made again")
         if self.images and self.seconds:
             rate = self.images / self.seconds
             lines.append(f"speed     {rate:,.0f} images/s, {self.seconds:.1f} s")
             lines.append(f"time      {self._shares()}")
-            lines += [hint] if self.seconds > _LONG_SECONDS and (hint := self._hint()) else []
+            lines += [f"hint      {hint}"] if (hint := self.hint()) else []
         if self.versions is not None:
             lines.append(f"decoders  Pillow {self.versions.pillow}, {self.versions.libjpeg}")
         return lines
@@ -89,21 +104,32 @@ class Summary:
             "state": "planned" if self.dry_run else "complete",
             "rows": {"read": self.rows, "written": self.records, "rejected": self.rejected},
             "shards": {"all": self.shards, "made": self.shards_made, "kept": self.shards_kept},
+            "indexes_made": self.indexes_made,
             "bytes": self.bytes,
             "images": self.images,
             "seconds": round(self.seconds, 3),
             "work_seconds": {name: round(spent, 3) for name, spent in vars(self.times).items()},
+            "hint": self.hint(),
+            "splits": {
+                split.split: {
+                    "read": split.read,
+                    "written": split.written,
+                    "rejected": split.rejected,
+                }
+                for split in self.splits
+            },
             "labels": [head.to_json() for head in self.heads],
             "versions": None if self.versions is None else asdict(self.versions),
         }
 
-    def _hint(self) -> str:
-        """Return what would help most, where one part of the work stands out."""
+    def hint(self) -> str | None:
+        """Return what would help most; None for a run so short that nobody asks."""
         times = vars(self.times)
+        total = sum(times.values())
+        if not self.images or self.seconds < _LONG_SECONDS or not total:
+            return None
         name = max(times, key=lambda part: times[part])
-        if times[name] < 0.5 * sum(times.values()):
-            return ""
-        return f"hint      {HINTS[name]}"
+        return f"{name} is the largest part, {times[name] / total:.0%}: {HINTS[name]}"
 
     def _shares(self) -> str:
         times = {name: spent for name, spent in vars(self.times).items() if spent}

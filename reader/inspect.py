@@ -10,9 +10,11 @@ import numpy as np
 
 from reader.batches import PIPELINE
 from reader.foreign_layout import ForeignLayout
+from reader.index_pass import make_index
 from reader.memory import plan_memory
 from reader.options import BatchOptions
 from reader.shard_files import ShardFile
+from reader.shard_index import IndexedShard, beside
 from reader.shardset import ShardSet
 from reader.shuffle_quality import window_quality
 from shardio.errors import ShardioError
@@ -122,8 +124,10 @@ def verify(shards: ShardSet, progress: Callable[[int], object]) -> list[ShardFau
         try:
             _verify_records(shards, shard, progress)
             _verify_digest(shard)
+            _verify_index(shard)
         except ShardioError as error:
-            faults.append(ShardFault(shard.path, str(error)))
+            wrong = _is_wrongly_indexed(shard)
+            faults.append(ShardFault(shard.path, wrong or str(error)))
     return faults
 
 
@@ -134,6 +138,36 @@ def _verify_records(shards: ShardSet, shard: ShardFile, progress: Callable[[int]
         ids = np.arange(start, min(start + _BATCH, shard.records))
         source.fetch(ids, room)
         progress(len(ids))
+
+
+def _verify_index(shard: ShardFile) -> None:
+    """Raise where a shard of ours had no index of its own beside it.
+
+    What one says is checked with the records: each is whole where it says.
+    """
+    if shard.entry is not None and isinstance(shard, IndexedShard) and shard.lacked:
+        raise ShardioError(
+            f"{beside(shard.path)}: was missing, or not the index of its shard; the converter's "
+            "--repair makes it again, if it is not there by now"
+        )
+
+
+def _is_wrongly_indexed(shard: ShardFile) -> str:
+    """Say so if it is not the shard that is damaged, but its index."""
+    if shard.entry is None or not isinstance(shard, IndexedShard):
+        return ""
+    try:
+        _verify_digest(shard)
+        info = storage_for(shard.path).stat(shard.path)
+        index = make_index(info, lambda size: None)
+    except ShardioError:
+        return ""
+    if np.array_equal(index.offsets, shard.index.offsets):
+        return ""
+    return (
+        f"{beside(shard.path)}: is not the index of its shard, which is whole; the converter's "
+        "--repair makes it again"
+    )
 
 
 def _verify_digest(shard: ShardFile) -> None:

@@ -40,9 +40,13 @@ class IndexNotKeptWarning(UserWarning):
 
 @dataclass(frozen=True, kw_only=True)
 class IndexedShard(ShardFile):
-    """A shard whose records are found by an index."""
+    """A shard whose records are found by an index.
+
+    It `lacked` one when none was beside it that could be its own, and another was found or made.
+    """
 
     index: ShardIndex = field(compare=False, repr=False)
+    lacked: bool = field(default=False, compare=False, repr=False)
 
 
 def index_shards(files: Sequence[FileInfo], *, trusted: bool = False) -> tuple[IndexedShard, ...]:
@@ -54,12 +58,18 @@ def index_shards(files: Sequence[FileInfo], *, trusted: bool = False) -> tuple[I
     """
 
     def shard(info: FileInfo, progress: Progress) -> IndexedShard:
-        index = find_index(info, trusted=trusted)
+        index = read_index(info, beside(info.path), trusted=trusted)
+        lacked = index is None
+        if index is None:
+            # The name of a cached one says of what it is the index.
+            index = read_index(info, _cached(info), trusted=True)
         if index is None:
             _refuse_cut(info)
             index = make_index(info, progress)
             keep_index(info, index)
-        return IndexedShard(info.path, len(index), None, info.identity, info.size, index=index)
+        return IndexedShard(
+            info.path, len(index), None, info.identity, info.size, index=index, lacked=lacked
+        )
 
     return tuple(in_threads(shard, files, lambda size: None))
 
@@ -95,13 +105,6 @@ def in_threads(
 def beside(path: str) -> str:
     """Return where the index of a shard lies: beside it."""
     return path + INDEX_SUFFIX
-
-
-def find_index(info: FileInfo, *, trusted: bool = False) -> ShardIndex | None:
-    """Return the index of a shard from beside it or from the cache, None where none fits."""
-    index = read_index(info, beside(info.path), trusted=trusted)
-    # The name of a cached one says of what it is the index.
-    return read_index(info, _cached(info), trusted=True) if index is None else index
 
 
 def read_index(info: FileInfo, path: str, *, trusted: bool = False) -> ShardIndex | None:

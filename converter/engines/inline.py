@@ -20,21 +20,22 @@ class InlineEngine:
 
     def run(self, jobs: Jobs, progress: Progress) -> Generator[ShardResult, None, None]:
         """Run every job and yield its result."""
-        counts = [0, 0, 0]
+        counts = [0, 0, 0, 0]
         told = time.monotonic()
 
-        def image_done(size: int, rejected: bool) -> None:
+        def image_done(size: int, rejected: bool, written: int) -> None:
             nonlocal told
             counts[0] += 1
             counts[1] += size
             counts[2] += rejected
+            counts[3] += written
             if time.monotonic() - told > _TELL_SECONDS:
                 tell()
 
         def tell() -> None:
             nonlocal told
-            progress.advance(counts[0], counts[1], counts[2])
-            counts[:] = [0, 0, 0]
+            progress.advance(*counts)
+            counts[:] = [0, 0, 0, 0]
             told = time.monotonic()
 
         for name in jobs.names:

@@ -5,26 +5,30 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait as wait_for_sentinels
-from multiprocessing.context import ForkServerContext
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from typing import Any
 
 from converter.engines.protocol import Jobs, Progress
+from converter.engines.work_state import POLL_SECONDS, WorkState
+from converter.one_arena import use_one_arena
 from converter.shard import ShardJob, ShardResult, convert_shard
 from shardio.errors import WorkerError
 
-_POLL_SECONDS = 0.1
-
-
-class StoppedError(Exception):
-    """The run is being stopped; raised inside a worker so that it cleans up."""
+# Workers stop by themselves in that time, or else they are killed: they wait for a slow storage, or
+# decode an image of many megapixels.
+_STOP_SECONDS = 1.0
+# At the end of a run that went well nothing is lost by waiting.
+_END_SECONDS = 10.0
+_WATCH_SECONDS = 0.5
 
 
 class ProcessesEngine:
@@ -36,7 +40,7 @@ class ProcessesEngine:
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
-        self._context = multiprocessing.get_context("forkserver")
+        self._context = _Context()
 
     def get_ready(self) -> None:
         """Start the process that the workers are forked from.
@@ -53,9 +57,11 @@ class ProcessesEngine:
         """Run every job and yield its result as soon as it is there."""
         self.get_ready()
         workers = max(1, min(self._workers, len(jobs.names)))
-        shared = _Shared(self._context, workers)
+        state = WorkState(self._context, workers)
+        self._context.started.clear()
+        seconds = _STOP_SECONDS
         pool = ProcessPoolExecutor(
-            workers, mp_context=self._context, initializer=_start_worker, initargs=(shared,)
+            workers, mp_context=self._context, initializer=_start_worker, initargs=(state,)
         )
         waiting = iter(jobs.names)
         running: dict[Future[ShardResult], str] = {}
@@ -64,120 +70,141 @@ class ProcessesEngine:
                 # One job more than there are workers: none waits, and few job lists are held.
                 for name in islice(waiting, workers + 1 - len(running)):
                     job = jobs.job(name)
-                    with _no_interrupts():
-                        running[pool.submit(_run_job, job)] = str(name)
+                    running[_submit(pool, job)] = str(name)
                 if not running:
+                    seconds = _END_SECONDS
                     return
-                ready, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-                progress.advance(*shared.take())
+                ready, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+                progress.advance(*state.take())
                 for future in ready:
                     result = future.result()
                     del running[future]
                     yield result
         except BrokenProcessPool as error:
-            if not shared.was_claimed:
-                raise WorkerError(
-                    "no worker process could start. A script that calls convert() must do so "
-                    'below `if __name__ == "__main__":`, since every worker imports it'
-                ) from error
+            if not state.was_claimed:
+                raise WorkerError(self._context.why_none_started()) from error
             raise WorkerError(
                 "a worker process died (killed, or out of memory) while these shards were being "
                 f"made: {', '.join(sorted(running.values()))}. Finished shards are kept: run the "
                 "same command again to go on, with fewer --workers if the memory ran out"
             ) from error
         finally:
-            shared.stop()
+            state.stop()
+            killer = threading.Timer(seconds, self._context.kill)
+            killer.start()
             pool.shutdown(wait=True, cancel_futures=True)
-            progress.advance(*shared.take())
+            killer.cancel()
+            progress.advance(*state.take())
+
+
+class _Context(ForkServerContext):
+    """Starts processes from the fork server, and remembers them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[ForkServerProcess] = []
+
+    def Process(self, *arguments: Any, **options: Any) -> ForkServerProcess:  # type: ignore[override]
+        process = ForkServerProcess(*arguments, **options)
+        self.started.append(process)
+        return process
+
+    def kill(self) -> None:
+        """Kill what is left, so that nobody waits for it."""
+        for process in self.started:
+            if process.pid is not None and process.is_alive():
+                process.kill()
+
+    def why_none_started(self) -> str:
+        """Say why no worker got as far as its first job."""
+        if 1 not in [process.exitcode for process in self.started if process.pid is not None]:
+            return (
+                "the worker processes died (killed, or out of memory) before they had started; if "
+                "the memory ran out, run it with fewer --workers"
+            )
+        return (
+            "no worker process could start. A script that calls convert() must do so below "
+            '`if __name__ == "__main__":`, since every worker imports it'
+        )
+
+
+def _submit(pool: ProcessPoolExecutor, job: ShardJob) -> Future[ShardResult]:
+    try:
+        with _no_interrupts(), _no_false_main():
+            return pool.submit(_run_job, job)
+    except OSError as error:  # the pool is closing its pipes, since a worker has died just now
+        raise BrokenProcessPool(str(error)) from error
+
+
+@contextmanager
+def _no_false_main() -> Iterator[None]:
+    """Let workers not look for the file of a script that came from the standard input."""
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    if file is None or getattr(main, "__spec__", None) is not None or os.path.exists(file):
+        yield
+        return
+    del main.__file__
+    try:
+        yield
+    finally:
+        main.__file__ = file
 
 
 @contextmanager
 def _no_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back for a moment: what starts inherits that, and the parent gets it.
+    """Hold Ctrl-C and SIGTERM back for a moment.
 
-    It reaches the whole group, and a process that still imports would die of it with a traceback.
+    What starts meanwhile inherits that: Ctrl-C reaches the whole group, and a process that still
+    imports would die of it with a traceback. And this process must not lose one that has started.
     """
+    handlers: dict[int, Callable[..., object]] = {}
+    late: list[tuple[int, object]] = []
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    if threading.current_thread() is threading.main_thread():
+        # Threads of libraries get signals, too, and Python then tells the main thread.
+        for number in map(int, (signal.SIGINT, signal.SIGTERM)):
+            if callable(handler := signal.getsignal(number)):
+                handlers[number] = handler
+                signal.signal(number, lambda *what: late.append(what))
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for what in late[:1]:
+            handlers[what[0]](*what)
 
 
-class _Shared:
-    """What the parent and its workers share: counts of work done, and the wish to stop.
-
-    Each worker has three counters of its own and only the parent reads them, without a lock: a
-    worker that is killed while it holds a lock would keep it for ever.
-    """
-
-    def __init__(self, context: ForkServerContext, workers: int) -> None:
-        self._counts = context.RawArray("q", 3 * workers)
-        self._stop = context.RawValue("b", 0)
-        self._claimed = context.Value("i", 0)
-        self._first = 0
-        self._taken = [0, 0, 0]
-
-    @property
-    def was_claimed(self) -> bool:
-        """Whether a worker has ever started."""
-        return bool(self._claimed.value)
-
-    def claim(self) -> None:
-        """Choose the counters of this worker."""
-        with self._claimed.get_lock():
-            self._first = 3 * self._claimed.value
-            self._claimed.value += 1
-
-    def image_done(self, size: int, rejected: bool) -> None:
-        """Count an image; raises StoppedError when the run is being stopped."""
-        if self._stop.value:
-            raise StoppedError
-        self._counts[self._first] += 1
-        self._counts[self._first + 1] += size
-        self._counts[self._first + 2] += rejected
-
-    def pause(self, seconds: float) -> None:
-        """Sleep; raises StoppedError when the run is being stopped."""
-        end = time.monotonic() + seconds
-        while not self._stop.value:
-            left = end - time.monotonic()
-            if left <= 0:
-                return
-            time.sleep(min(left, _POLL_SECONDS))
-        raise StoppedError
-
-    def take(self) -> tuple[int, int, int]:
-        """Return images, bytes and rejects since the last call."""
-        now = [sum(self._counts[kind::3]) for kind in range(3)]
-        images, size, rejected = (a - b for a, b in zip(now, self._taken, strict=True))
-        self._taken = now
-        return images, size, rejected
-
-    def stop(self) -> None:
-        """Let every worker stop at its next image."""
-        self._stop.value = 1
+_state: WorkState
 
 
-_shared: _Shared
-
-
-def _start_worker(shared: _Shared) -> None:
-    global _shared  # the pool hands state to its workers in no other way
-    _shared = shared
-    shared.claim()
+def _start_worker(state: WorkState) -> None:
+    global _state  # the pool hands state to its workers in no other way
+    _state = state
+    state.claim()
+    use_one_arena()
     # Ctrl-C reaches the whole group; the parent stops the workers, which then clean up.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=_end_in_time, args=(state,), daemon=True).start()
 
 
-def _die_with_parent() -> None:
-    """End this process when its parent is gone, be it by SIGKILL: nobody would take the result."""
+def _end_in_time(state: WorkState) -> None:
+    """End this process when nobody would take its result.
+
+    That is when its parent is gone, be it by SIGKILL, and some time after it was told to stop: when
+    the fork server is gone, the parent takes its workers for gone, too.
+    """
     parent = multiprocessing.parent_process()
     if parent is not None:
-        wait_for_sentinels([parent.sentinel])
+        while not wait_for_sentinels([parent.sentinel], _WATCH_SECONDS):
+            if state.is_stopped:
+                wait_for_sentinels([parent.sentinel], _END_SECONDS)
+                break
         os._exit(1)
 
 
 def _run_job(job: ShardJob) -> ShardResult:
-    return convert_shard(job, _shared.image_done, _shared.pause)
+    _state.pause(0)  # another one may be waiting when the run is stopped
+    return convert_shard(job, _state.image_done, _state.pause)

@@ -23,7 +23,7 @@ class Jobs(Protocol):
 class Progress(Protocol):
     """Is told how the work goes on."""
 
-    def advance(self, images: int, bytes_read: int, rejected: int) -> None:
+    def advance(self, images: int, bytes_read: int, rejected: int, bytes_written: int) -> None:
         """Count images that are done since the last call, rejected ones among them."""
 
 

@@ -16,7 +16,7 @@ from shardio.storage.hdfs_client import client_for
 from shardio.storage.hdfs_files import HdfsRanges, HdfsStream, HdfsWriter, identity
 from shardio.storage.protocol import FileInfo, RangeReader
 from shardio.storage.temporary import temporary_name
-from shardio.storage.whole import read_stream
+from shardio.storage.whole import ROOM, Room, read_stream
 
 _SLASHES = re.compile(r"/+")
 # Taking away what a failed attempt left must not keep its error back for long.
@@ -62,10 +62,10 @@ class HdfsStorage:
         ranges = HdfsRanges(self._root, path, self._inner(path))
         return cast(BinaryIO, HdfsStream(ranges))
 
-    def read_file(self, path: str, most: int) -> bytes:
+    def read_file(self, path: str, most: int, room: Room = ROOM) -> bytes:
         """Return a whole file."""
         with self.open_stream(path) as stream:
-            return read_stream(stream, path, most)
+            return read_stream(stream, path, most, room)
 
     @contextmanager
     def publish(self, path: str, *, attempt: str, overwrite: bool = True) -> Iterator[BinaryIO]:

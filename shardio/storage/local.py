@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 from shardio.errors import MissingFileError, OutputError, StorageError, UnusableFileError
 from shardio.storage.protocol import FileInfo, RangeReader
 from shardio.storage.temporary import temporary_name
-from shardio.storage.whole import check_size, read_stream
+from shardio.storage.whole import ROOM, Room, check_size, read_stream
 
 # The path is wrong or closed to us, and it will be the same on the next try.
 _UNUSABLE = {
@@ -70,16 +70,17 @@ class LocalStorage:
         """Open a file for reading; unbuffered, so read large pieces."""
         return cast(BinaryIO, _LocalStream(path, _open_regular(path)))
 
-    def read_file(self, path: str, most: int) -> bytes:
+    def read_file(self, path: str, most: int, room: Room = ROOM) -> bytes:
         """Return a whole file, at once."""
         descriptor = _open_regular(path)
         try:
             size = os.fstat(descriptor).st_size
             check_size(size, path, most)
+            room.take(size)
             data = os.read(descriptor, size + 1)
             if len(data) != size:  # it grows, or is one whose size is not known
                 with _LocalStream(path, os.dup(descriptor)) as rest:
-                    data += read_stream(cast(BinaryIO, rest), path, most - len(data))
+                    data += read_stream(cast(BinaryIO, rest), path, most - len(data), room)
             return data
         except OSError as error:
             if isinstance(error, StorageError):

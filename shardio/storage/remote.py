@@ -21,7 +21,7 @@ from shardio.errors import (
 from shardio.storage.protocol import FileInfo, RangeReader
 from shardio.storage.remote_files import FsspecRanges, FsspecStream, translate
 from shardio.storage.temporary import temporary_name
-from shardio.storage.whole import check_size, read_stream
+from shardio.storage.whole import ROOM, Room, check_size, read_stream
 
 # Where file systems say when a file was written.
 _TIME_KEYS = ("mtime", "modified", "LastModified", "last_modified", "updated", "created")
@@ -111,19 +111,25 @@ class FsspecStorage:
         """Open a file for reading."""
         return cast(BinaryIO, FsspecStream(path, self._open(path)))
 
-    def read_file(self, path: str, most: int) -> bytes:
-        """Return a whole file with one request, where the file system can do that."""
+    def read_file(self, path: str, most: int, room: Room = ROOM) -> bytes:
+        """Return a whole file with one request, where the file system and `room` let it."""
         files = self._files
         try:
             if not _has_own_cat_file(files):
                 raise NotImplementedError
-            data = bytes(files.cat_file(path, start=0, end=most + 1))
+            data = _whole(files, path, most, room)
         except FileNotFoundError as error:
             raise translate(error, path) from error
         except Exception:
             # Not every one takes a range, or that of an empty file. A real error comes again.
-            with self.open_stream(path) as stream:
-                return read_stream(stream, path, most)
+            # By default a file is read 5 MB ahead.
+            with FsspecStream(path, file := self._open(path, cache_type="none")) as stream:
+                size = getattr(file, "size", None)
+                if not isinstance(size, int):
+                    return read_stream(cast(BinaryIO, stream), path, most, room)
+                check_size(size, path, most)
+                room.take(size)
+                return stream.read(size)
         check_size(len(data), path, most)
         return data
 
@@ -193,6 +199,22 @@ class FsspecStorage:
             pass
         except Exception as error:
             raise translate(error, path) from error
+
+
+def _whole(files: Any, path: str, most: int, room: Room) -> bytes:
+    """Return a whole file, or more than `most` bytes of it: what is expected, then ever more."""
+    data = b""
+    want = min(room.expected, most)
+    while True:
+        room.take(want)
+        # One more tells whether there are more, and those then exist: not every one takes the
+        # range behind the end.
+        data += bytes(files.cat_file(path, start=len(data), end=want + 1))
+        # Less: that was all. Much more: the server does not know ranges, and that was all, too.
+        if len(data) != want + 1 or want >= most:
+            return data
+        data = data[:want]
+        want = min(2 * want, most)
 
 
 def _has_own_cat_file(files: Any) -> bool:

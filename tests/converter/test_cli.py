@@ -201,7 +201,7 @@ def test_a_run_ends_with_a_summary(table: Path, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "60 read = 60 written + 0 rejected" in result.stdout
     assert f"Pillow {PIL.__version__}" in result.stdout
-    assert "60/60" in result.stderr  # the progress bar
+    assert result.stderr == ""  # no terminal, and no time for a line
     result = run(table, tmp_path / "out", "--shards", 3)
     assert (result.returncode, result.stderr) == (0, "")
     assert "complete already" in result.stdout

@@ -139,7 +139,7 @@ def test_an_index_of_something_else_is_refused(table: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("encoding", ["png", "jpeg:95"])
 def test_the_bytes_depend_on_nothing_else(table: Path, tmp_path: Path, encoding: str) -> None:
     class Stop(NoProgress):
-        def advance(self, images: int, bytes_read: int, rejected: int) -> None:
+        def advance(self, images: int, bytes_read: int, rejected: int, bytes_written: int) -> None:
             raise KeyboardInterrupt
 
     run(table, tmp_path / "a", encoding)

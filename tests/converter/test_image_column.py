@@ -264,7 +264,7 @@ class Stop(NoProgress):
     def __init__(self) -> None:
         self.told = 0
 
-    def advance(self, images: int, bytes_read: int, rejected: int) -> None:
+    def advance(self, images: int, bytes_read: int, rejected: int, bytes_written: int) -> None:
         self.told += images
         if self.told > 100:
             raise KeyboardInterrupt

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from converter import image_files
 from converter.image_files import ImageFiles, read_image
+from converter.read_ahead import ClosedError, FileRoom, ReadAheadBound
+from converter.reading_threads import ReadingThreads
 from shardio.errors import MissingFileError, ShardioError, StorageError
+from tests.converter.inputs import environment
 
 Found = list[bytes | type[ShardioError]]
 
@@ -31,6 +39,7 @@ class SlowFiles(MemoryFileSystem):  # type: ignore[misc]
     most = 0
     opened = 0
     turn = threading.Lock()
+    readers: ClassVar[set[str]] = set()
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
@@ -40,6 +49,7 @@ class SlowFiles(MemoryFileSystem):  # type: ignore[misc]
         cls = type(self)
         with cls.turn:
             cls.opened += 1
+            cls.readers.add(threading.current_thread().name)
             cls.now += 1
             cls.most = max(cls.most, cls.now)
         time.sleep(cls.seconds)
@@ -99,17 +109,138 @@ def test_quick_files_are_read_when_they_are_asked_for(
         assert threading.active_count() <= before
 
 
+def test_where_files_come_quickly_by_now_nothing_is_read_ahead(
+    slow: type[SlowFiles], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk had to wake up, the index of an archive was read, a server was busy."""
+    monkeypatch.setattr(image_files, "_SLOW_SECONDS", 0.02)
+    slow.seconds = 0.03
+    numbers = [(7 * n) % 100 for n in range(400)]
+    found: list[bytes] = []
+    with ImageFiles([f"shardio-slow://{n}" for n in numbers]) as files:
+        for number, take in enumerate(files):
+            if number == 20:
+                assert "shardio-images" in slow.readers
+                slow.seconds = 0.0
+            if number == 200:
+                slow.readers.clear()
+            found.append(take())
+    assert found == wanted(numbers)
+    assert slow.readers == {"MainThread"}
+
+
 def test_what_is_ahead_is_bounded_in_bytes(
     slow: type[SlowFiles], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_files, "AHEAD_BYTES", 3000)
-    for number in range(100):
-        slow().pipe_file(f"/{number}", bytes(1000))
-    slow.opened = 0
+    """Small files come first, so that nothing tells how large the others are."""
+    monkeypatch.setattr(image_files, "AHEAD_BYTES", 3_000_000)
+    sizes = [1000] * 40 + [700_000] * 40 + [5_000_000] * 5 + [10] * 15
+    for number, size in enumerate(sizes):
+        slow().pipe_file(f"/{number}", bytes(size))
+    held: list[int] = []
     with ImageFiles([f"shardio-slow://{n}" for n in range(100)]) as files:
-        for number, take in enumerate(files):
-            take()
-            assert slow.opened <= number + 1 + 3
+        for size, take in zip(sizes, files, strict=True):
+            assert len(take()) == size
+            time.sleep(0.01)  # so that those ahead get as far as they may
+            held.append(sum(room.taken for _, _, room in files._ahead))
+    # Beside the bound one file that is waited for, of which it is asked twice as much.
+    assert max(held[:75]) <= 3_000_000 + 2 * 700_000
+    assert max(held) <= 3_000_000 + 10_000_000
+    assert max(held) > 1_000_000
+
+
+_READ_SKEWED = """
+import sys, time
+import fsspec
+from converter.image_files import ImageFiles
+from converter.one_arena import use_one_arena
+
+class SlowDisk(fsspec.get_filesystem_class("file")):
+    protocol = "slowdisk"
+    cachable = False
+    @classmethod
+    def _strip_protocol(cls, path):
+        return "/" + path.removeprefix("slowdisk://").strip("/")
+    def _open(self, path, *args, **options):
+        time.sleep(0.005)
+        return super()._open(path, *args, **options)
+
+fsspec.register_implementation("slowdisk", SlowDisk)
+use_one_arena()
+
+def peak():
+    # Not of getrusage, which begins with that of the process it was forked from.
+    status = dict(line.split(":") for line in open("/proc/self/status"))
+    return 1000 * int(status["VmHWM"].split()[0])
+
+small, large = sys.argv[1:]
+locations = [f"slowdisk://{small}"] * 40 + [f"slowdisk://{large}"] * 60
+before = peak()
+total = 0
+with ImageFiles(locations) as files:
+    for take in files:
+        total += len(take())
+        time.sleep(0.01)
+print(total, peak() - before)
+"""
+
+
+def test_memory_is_bounded_when_small_files_come_first(tmp_path: Path) -> None:
+    (tmp_path / "small").write_bytes(b"x" * 1000)
+    (tmp_path / "large").write_bytes(b"x" * 20_000_000)
+    done = subprocess.run(
+        [sys.executable, "-c", _READ_SKEWED, str(tmp_path / "small"), str(tmp_path / "large")],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    total, peak = map(int, done.stdout.split())
+    assert total == 40 * 1000 + 60 * 20_000_000
+    # The bound, the file that is waited for and the one in use.
+    assert peak < image_files.AHEAD_BYTES + 2 * 20_000_000 + 10_000_000
+
+
+@settings(max_examples=50, deadline=None)
+@given(sizes=st.lists(st.integers(0, 50), min_size=1, max_size=40), limit=st.integers(1, 60))
+def test_room_is_taken_in_turn_and_nobody_waits_for_ever(sizes: list[int], limit: int) -> None:
+    bound = ReadAheadBound(limit, 8)
+    threads = ReadingThreads(8)
+    rooms = [FileRoom(bound, number) for number in range(len(sizes))]
+    most = 0
+
+    def read(number: int) -> bytes:
+        nonlocal most
+        for size in (sizes[number] // 2, sizes[number]):  # it grows
+            rooms[number].take(size)
+            most = max(most, sum(room.taken for room in rooms))
+        return bytes(sizes[number])
+
+    waiting = [threads.begin(partial(read, number)) for number in range(len(sizes))]
+    for number, file in enumerate(waiting):
+        bound.need(number)
+        assert len(file.result(timeout=10)) == sizes[number]
+        rooms[number].settle(0)
+    threads.close()
+    assert most <= limit + 50
+
+
+def test_those_who_wait_for_room_are_let_go(tmp_path: Path) -> None:
+    bound = ReadAheadBound(10, 2)
+    room = FileRoom(bound, 7)
+    threads = ReadingThreads(1)
+
+    def read() -> bytes:
+        room.take(11)
+        return b""
+
+    file = threads.begin(read)
+    time.sleep(0.05)
+    assert not file.done()
+    bound.close()
+    with pytest.raises(ClosedError):
+        file.result(timeout=10)
+    threads.close()
 
 
 def test_one_who_stops_waits_for_nothing(slow: type[SlowFiles]) -> None:
@@ -134,4 +265,14 @@ def test_an_error_of_the_storage_is_told_after_some_tries(
     monkeypatch.setattr(slow, "_open", fail)
     with pytest.raises(StorageError, match=r"failed 3 times: .*out of order"):
         read_image("shardio-slow://1")
+
+    class StopError(Exception):
+        pass
+
+    def stop(seconds: float) -> None:
+        assert seconds == 0.0
+        raise StopError
+
+    with pytest.raises(StopError):  # the pause between two tries is where a run is stopped
+        read_image("shardio-slow://1", stop)
     assert read([f"shardio-slow://{n}" for n in range(9)]) == [StorageError] * 9

@@ -101,7 +101,7 @@ def test_of_a_whole_set_nothing_is_changed(table: Path, tmp_path: Path) -> None:
 
 def test_a_repair_that_was_stopped_goes_on_as_any_run(table: Path, tmp_path: Path) -> None:
     class Stop(NoProgress):
-        def advance(self, images: int, bytes_read: int, rejected: int) -> None:
+        def advance(self, images: int, bytes_read: int, rejected: int, bytes_written: int) -> None:
             raise KeyboardInterrupt
 
     out = tmp_path / "out"

@@ -230,7 +230,7 @@ def unfinished(table: Path, tmp_path: Path) -> Path:
     from converter.run import NoProgress
 
     class StopLate(NoProgress):
-        def advance(self, images: int, bytes_read: int, rejected: int) -> None:
+        def advance(self, images: int, bytes_read: int, rejected: int, bytes_written: int) -> None:
             if shards_in(out) == 4:
                 raise Stop
 

@@ -358,20 +358,21 @@ def test_progress_is_told_of_every_row(tmp_path: Path) -> None:
 
     class Count(NoProgress):
         begun: tuple[int, int, int] | None = None
-        images = size = rejected = 0
+        images = size = rejected = written = 0
 
         def begin(self, rows: int, done: int, rejected: int) -> None:
             self.begun = rows, done, rejected
 
-        def advance(self, images: int, bytes_read: int, rejected: int) -> None:
+        def advance(self, images: int, bytes_read: int, rejected: int, bytes_written: int) -> None:
             self.images += images
             self.size += bytes_read
             self.rejected += rejected
+            self.written += bytes_written
 
     table = write_half_broken(tmp_path / "in")
     for engine in ("inline", "processes"):
         count = Count()
-        convert(
+        summary = convert(
             str(table),
             str(tmp_path / engine),
             ConvertOptions(shards=3),
@@ -381,6 +382,7 @@ def test_progress_is_told_of_every_row(tmp_path: Path) -> None:
         )
         assert count.begun == (20, 0, 0)
         assert (count.images, count.rejected) == (20, 8)
+        assert count.written == summary.bytes > 0
         good = [(tmp_path / "in" / f"000{n % 2}.{'png' if n % 2 else 'jpg'}") for n in (0, 1, 0)]
         assert count.size == 4 * sum(path.stat().st_size for path in good) + 4 * len(b"text")
 

@@ -47,7 +47,7 @@ def job(folder: Path, locations: list[str], transform: Transform | None = None) 
 
 
 def make(job: ShardJob) -> DoneRecord:
-    return convert_shard(job, lambda size, rejected: None).done
+    return convert_shard(job, lambda size, rejected, written: None).done
 
 
 def test_the_bytes_of_a_shard_are_pinned(tmp_path: Path) -> None:
@@ -117,10 +117,10 @@ def test_every_image_that_cannot_be_used_is_a_reject_with_its_reason(tmp_path: P
     reasons = write_broken(tmp_path)
     (tmp_path / "good.png").write_bytes(encoded(picture("RGB", 300, 40), "PNG"))
     locations = [str(tmp_path / name) for name in (*reasons, "good.png")]
-    told: list[tuple[int, bool]] = []
+    told: list[tuple[int, bool, int]] = []
     result = convert_shard(
         job(tmp_path / "out", locations, Transform()),
-        lambda size, rejected: told.append((size, rejected)),
+        lambda size, rejected, written: told.append((size, rejected, written)),
     )
     found = result.done.rejects
     assert [reject.row for reject in found] == [1000 * n + 7 for n in range(len(reasons))]
@@ -128,7 +128,8 @@ def test_every_image_that_cannot_be_used_is_a_reject_with_its_reason(tmp_path: P
         assert reject.path == os.path.basename(name)
         assert reject.reason.startswith(reason)
     assert result.done.records == 1
-    assert [rejected for _, rejected in told] == [True] * len(reasons) + [False]
+    assert [rejected for _, rejected, _ in told] == [True] * len(reasons) + [False]
+    assert [written for _, _, written in told] == [0] * len(reasons) + [result.done.bytes]
 
 
 def test_a_shard_of_rejects_alone_is_empty(tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_a_shard_of_rejects_alone_is_empty(tmp_path: Path) -> None:
 
 
 def test_stopping_leaves_nothing(tmp_path: Path) -> None:
-    def stop(size: int, rejected: bool) -> None:
+    def stop(size: int, rejected: bool, written: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

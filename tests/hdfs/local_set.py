@@ -57,7 +57,7 @@ class Once(NoProgress):
     def begin(self, rows: int, done: int, rejected: int) -> None:
         self._left = (rows - done) * 5 // 8
 
-    def advance(self, images: int, bytes_read: int, rejected: int) -> None:
+    def advance(self, images: int, bytes_read: int, rejected: int, bytes_written: int) -> None:
         self._left -= images
         if self._left <= 0 and self._do is not None:
             do, self._do = self._do, None
