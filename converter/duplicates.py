@@ -8,7 +8,7 @@ are many of them, each path takes 16 bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,9 +38,13 @@ def add_paths_in_two_splits(
     hashes: NDArray[np.uint64],
     splits: Sequence[str],
     split: NDArray[np.int32],
+    spell: Callable[[str], str] = str,
     at_a_time: int = _AT_A_TIME,
 ) -> None:
-    """Add each row whose path is in another split already, in an earlier row."""
+    """Add each row whose path is in another split already, in an earlier row.
+
+    `hashes` are those of the paths as `spell` spells them.
+    """
     if len(splits) < 2:
         return
     suspects = _hashes_in_two_splits(hashes, split, at_a_time)
@@ -60,8 +64,8 @@ def add_paths_in_two_splits(
         for index, (own, earlier) in enumerate(
             zip(paths.take(rows), paths.take(origin), strict=True)
         ):
-            if own != earlier:
-                origin[index] = others.setdefault(own, int(rows[index]))
+            if spell(own) != spell(earlier):
+                origin[index] = others.setdefault(spell(own), int(rows[index]))
         wrong = split[rows] != split[origin]
         wrong_rows, origins = rows[wrong], origin[wrong]
 

@@ -14,6 +14,7 @@ from shardio.format.manifest import Label
 
 _TRAIN = "train"
 _CLASS_BITS = 32
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,20 @@ class HeadStatistics:
     seen: int
     lowest: int
     highest: int
+    # How many classes are never seen, and the first of them.
+    unseen: int
+    first_unseen: tuple[str, ...]
     most: tuple[str, int]
     least: tuple[str, int]
     warnings: tuple[str, ...]
 
     def line(self) -> str:
         """Return the statistics for people."""
+        examples = ", ".join(self.first_unseen) + (", ..." if self.unseen > _SHOWN else "")
+        never = f" ({self.unseen:,} never: {examples})" if self.unseen else ""
         return (
-            f"{self.name}: {self.seen:,} of {self.classes:,} classes seen, {self.lowest:,} to "
-            f"{self.highest:,}; most often {self.most[0]} ({self.most[1]:,} x), least often "
+            f"{self.name}: {self.seen:,} of {self.classes:,} classes seen{never}, {self.lowest:,} "
+            f"to {self.highest:,}; most often {self.most[0]} ({self.most[1]:,} x), least often "
             f"{self.least[0]} ({self.least[1]:,} x)"
         )
 
@@ -45,6 +51,8 @@ class HeadStatistics:
             "seen": self.seen,
             "lowest": self.lowest,
             "highest": self.highest,
+            "unseen": self.unseen,
+            "first_unseen": list(self.first_unseen),
             "most": list(self.most),
             "least": list(self.least),
             "warnings": list(self.warnings),
@@ -100,10 +108,14 @@ def _of_head(
     counts = np.zeros(len(classes), dtype=np.int64)
     np.add.at(counts, place, of_pair)
 
+    def word(number: int) -> str:
+        return str(number) if head.vocabulary is None else head.vocabulary[number]
+
     def named(place: int) -> tuple[str, int]:
-        number = int(classes[place])
-        text = str(number) if head.vocabulary is None else head.vocabulary[number]
-        return text, int(counts[place])
+        return word(int(classes[place])), int(counts[place])
+
+    few = np.arange(min(head.classes, len(classes) + _SHOWN))
+    unseen = np.setdiff1d(few, classes)[:_SHOWN]
 
     warnings = []
     if len(classes) == 1:
@@ -111,11 +123,11 @@ def _of_head(
     if _TRAIN in splits:
         trained = values[split == splits.index(_TRAIN)]
         for code, name in enumerate(splits):
-            unseen = np.setdiff1d(values[split == code], trained)
-            if len(unseen):
-                shown = named(int(np.searchsorted(classes, unseen[0])))[0]
+            fresh = np.setdiff1d(values[split == code], trained)
+            if len(fresh):
+                shown = word(int(fresh[0]))
                 warnings.append(
-                    f"label {head.name} has {len(unseen):,} classes in split {name} that are never "
+                    f"label {head.name} has {len(fresh):,} classes in split {name} that are never "
                     f"seen in {_TRAIN}, such as {shown}"
                 )
     return HeadStatistics(
@@ -124,6 +136,8 @@ def _of_head(
         seen=len(classes),
         lowest=int(classes[0]),
         highest=int(classes[-1]),
+        unseen=head.classes - len(classes),
+        first_unseen=tuple(word(int(number)) for number in unseen),
         most=named(int(counts.argmax())),
         least=named(int(counts.argmin())),
         warnings=tuple(warnings),

@@ -112,6 +112,9 @@ def convert(
     )
     summary = Summary(out, len(names), rows=len(source), versions=plan.versions)
     summary.heads = label_statistics(plan.labels, source.labels, source.splits, source.split)
+    if options.splits is not None:
+        shares = [name for name, _ in options.splits.shares]
+        summary.empty_splits = [name for name in shares if name not in source.splits]
     if dry_run:
         summary.dry_run = True
         summary.bytes = len(source) * layout.stride

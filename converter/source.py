@@ -8,6 +8,7 @@ import re
 from converter.image_column import ImageColumn
 from converter.numbering import Numbering
 from converter.scratch import Scratch, recoded
+from converter.spelling import Spelling
 from converter.splits import SplitShares
 from converter.table import PATH, SPLIT, Table
 from converter.table_builder import TableBuilder
@@ -48,6 +49,7 @@ def read_table(
             "reading tables needs pyarrow: it comes with shardio's extra [convert]"
         ) from error
     digest = _digest(name)
+    below = root or name[: name.rfind("/") + 1] or "."
     builder: TableBuilder | None = None
     try:
         file = open_table(name, block)
@@ -58,7 +60,8 @@ def read_table(
             raise TableError(f"{name} has a column {SPLIT} already; give no shares of splits")
         numbering = Numbering(vocabulary) if text_labels and heads else None
         with Scratch() as scratch:
-            builder = TableBuilder(name, scratch, heads, columns, classes, numbering)
+            spelling = Spelling(below)
+            builder = TableBuilder(name, scratch, heads, columns, classes, numbering, spelling)
             builder.with_images = images is not None
             for batch in file.batches(columns):
                 builder.append(batch, shares, seed)
@@ -74,9 +77,8 @@ def read_table(
     except (pa.ArrowException, OSError, ValueError) as error:
         reading = name if builder is None else builder.reading
         raise TableError(f"{reading} cannot be read: {explain(error)}") from error
-    folder = name[: name.rfind("/") + 1] or "."
     words = None if numbering is None else vocabulary
-    return Table(name, digest, root or folder, heads, values, splits, split, paths, words, images)
+    return Table(name, digest, below, heads, values, splits, split, paths, words, images)
 
 
 def _digest(name: str) -> str:

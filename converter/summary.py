@@ -45,6 +45,8 @@ class Summary:
     versions: Versions | None = None
     heads: list[HeadStatistics] = field(default_factory=list)
     splits: list[SplitAccount] = field(default_factory=list)
+    # Splits that shares were given for, and that no row was dealt to.
+    empty_splits: list[str] = field(default_factory=list)
     indexes_made: int = 0
     dry_run: bool = False
     complete_before: bool = False
@@ -94,8 +96,11 @@ class Summary:
         return lines
 
     def warnings(self) -> list[str]:
-        """Return what is odd about the labels."""
-        return [warning for head in self.heads for warning in head.warnings]
+        """Return what is odd about the splits and the labels."""
+        return [
+            *(f"split {name} is empty: no row was dealt to it" for name in self.empty_splits),
+            *(warning for head in self.heads for warning in head.warnings),
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary for programs."""

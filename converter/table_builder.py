@@ -13,6 +13,7 @@ from converter.columns import LabelColumn, bad_paths, empty_paths, numbered, tex
 from converter.duplicates import add_paths_in_two_splits, hashes_of
 from converter.numbering import Numbering
 from converter.scratch import Scratch, Texts
+from converter.spelling import Spelling
 from converter.splits import SplitColumn, SplitShares
 from converter.table import PATH, SPLIT
 from shardio.errors import TableError
@@ -24,7 +25,7 @@ class TableBuilder:
     """Takes the batches of the table called `name`.
 
     `reading` says what is being looked at, for errors of Arrow. With a `numbering` the labels are
-    texts that it numbers.
+    texts that it numbers. With the `spelling` it is told which paths are the same.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class TableBuilder:
         columns: list[str],
         classes: int | None,
         numbering: Numbering | None,
+        spelling: Spelling,
     ) -> None:
         self.reading = name
         self.rows = 0
@@ -42,6 +44,7 @@ class TableBuilder:
         # Beside the image itself a path is but a name.
         self.with_images = False
         self._scratch = scratch
+        self._spelling = spelling
         self._heads = {head: LabelColumn(classes) for head in heads}
         self._numbering = numbering
         self._bad = BadRows()
@@ -58,9 +61,9 @@ class TableBuilder:
             self._add(empty_paths(paths) if self.with_images else bad_paths(paths))
             self._paths.append(paths)
             if shares is not None:
-                self._splits.append(*shares.deal(paths, seed))
+                self._splits.append(*shares.deal(self._spelling.of_all(paths), seed))
             if self._hashes is not None:
-                self._hashes.append(hashes_of(paths))
+                self._hashes.append(hashes_of(self._spelling.of_all(paths)))
         values = np.empty((batch.num_rows, len(self._heads)), dtype=np.int32)
         for index, (head, checked) in enumerate(self._heads.items()):
             self.reading = f"column {head} of {self._name}"
@@ -90,7 +93,8 @@ class TableBuilder:
         paths = None if self._paths is None else self._paths.finish()
         splits, split = self._splits.finish(self.rows)
         if paths is not None and self._hashes is not None:
-            add_paths_in_two_splits(self._bad, paths, self._hashes.finish(), splits, split)
+            hashes = self._hashes.finish()
+            add_paths_in_two_splits(self._bad, paths, hashes, splits, split, self._spelling.of)
         # One that is wrong is a slip; a column of them are texts.
         self._bad.hints = {
             head: _TEXT_HINT for head, column in self._heads.items() if not column.any_number

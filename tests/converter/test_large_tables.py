@@ -235,7 +235,7 @@ def test_paths_in_two_splits_are_those_that_a_dictionary_finds(
     hashes = np.array([path % kinds << 60 | path % kinds for path, _ in pairs], dtype=np.uint64)
     found = BadRows()
     split = np.array([code for _, code in pairs], dtype=np.int32)
-    add_paths_in_two_splits(found, texts_of(paths), hashes, splits, split, at_a_time)
+    add_paths_in_two_splits(found, texts_of(paths), hashes, splits, split, at_a_time=at_a_time)
     assert said_of(found) == said_of(wanted)
 
 

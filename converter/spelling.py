@@ -1,0 +1,54 @@
+"""One spelling for each path: the same image must not be taken for two."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from typing import Any
+
+import numpy as np
+
+from converter.archives import SEPARATOR
+from shardio.storage.chooser import scheme_of
+
+_ARCHIVES = ("tar", "zip")
+# What may be spelled in another way; most paths are not, and are not looked at one by one.
+_ODD = rf"//|(^|/)\.\.?(/|$)|/$|{SEPARATOR}"
+
+
+class Spelling:
+    """Spells paths of a table whose relative ones are below `root`.
+
+    Without `./`, doubled slashes and `..`, relative where they are below the root, and members of
+    archives as `archive::name`. Links are not followed, and paths of URLs stay as they are.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._start = "" if scheme_of(root) else os.path.abspath(root).rstrip("/") + "/"
+
+    def of(self, path: str) -> str:
+        """Spell one path."""
+        if scheme_of(path) in _ARCHIVES and SEPARATOR in path:
+            name, _, archive = path.partition("://")[2].partition(SEPARATOR)
+            return self.of(archive) + SEPARATOR + posixpath.normpath(name).strip("/")
+        if SEPARATOR in path:
+            archive, _, name = path.partition(SEPARATOR)
+            return self.of(archive) + SEPARATOR + posixpath.normpath(name).strip("/")
+        if scheme_of(path) or not path:
+            return path
+        normal = posixpath.normpath(path)
+        return normal.removeprefix(self._start) if self._start else normal
+
+    def of_all(self, paths: Any) -> Any:
+        """Spell an Arrow array of paths."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        odd = pc.match_substring_regex(paths, _ODD)
+        if self._start:
+            odd = pc.or_(odd, pc.starts_with(paths, self._start))
+        rows = np.flatnonzero(odd.to_numpy(zero_copy_only=False))
+        if not len(rows):
+            return paths
+        spelled = [self.of(path) for path in paths.take(pa.array(rows)).to_pylist()]
+        return pc.replace_with_mask(paths, odd, pa.array(spelled, paths.type))
