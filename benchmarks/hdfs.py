@@ -12,6 +12,7 @@ import argparse
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,8 +21,9 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+ROOT = Path(__file__).resolve().parents[1]
 # For the examples.
-sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(1, str(ROOT))
 
 from bare_hdfs import MIB, PIECE, bare_reads, shards_on_hdfs, timed
 from rounds import Way, measure, table
@@ -118,6 +120,59 @@ def published(files: list[bytes], url: str, piece: int) -> float:
     return sum(map(len, files)) / MIB
 
 
+def built_locally(files: list[bytes], url: str, folder: Path) -> float:
+    """Build each shard in a local file first, then write it whole; returns MiB."""
+    for number, data in enumerate(files):
+        path = join(url, f"built-{number}")
+        with tempfile.TemporaryFile(dir=folder) as local:
+            for start in range(0, len(data), RECORD):
+                local.write(data[start : start + RECORD])
+            local.seek(0)
+            with storage_for(path).publish(path, attempt="bench") as file:
+                while piece := local.read(PIECE):
+                    file.write(piece)
+    storage_for(url).delete(url)
+    return sum(map(len, files)) / MIB
+
+
+_READ = """
+import sys
+from reader import open_shards
+
+def owned():
+    for line in open("/proc/self/status"):
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) * 1024
+
+shards = open_shards(sys.argv[1])
+base, peak, size = owned(), 0, 0
+batches = shards.batches(128, epochs=None, memory="200MB", dtype="uint8")
+for step, (x, _) in enumerate(batches):
+    size += len(x) * shards.layout.stride
+    if step % 20 == 0:
+        peak = max(peak, owned())
+    if size > 10e9:
+        break
+print(base, peak, batches.memory.total)
+"""
+
+
+def show_memory(url: str) -> None:
+    """Print what a process owns at most while it reads 10 GB."""
+    done = subprocess.run(
+        [sys.executable, "-c", _READ, url],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    base, peak, planned = (int(word) / 1e6 for word in done.stdout.split())
+    print(
+        f'\nreading 10 GB, window, memory="200MB": at most {peak:.0f} MB owned (RssAnon), '
+        f"{base:.0f} MB of it before the first batch; the reader planned {planned:.0f} MB"
+    )
+
+
 def way(name: str, work: Callable[[], float]) -> Way:
     """Return a timed way."""
     return Way(name, partial(timed, work))
@@ -154,12 +209,15 @@ def compare(url: str, folder: Path, rounds: int) -> None:
     ways = [
         way("written, hdfs-native", partial(written_bare, files, there)),
         way("written, 4 MiB at a time", partial(published, files, there, PIECE)),
-        way("written, 12 KiB at a time", partial(published, files, there, 12_412)),
+        way("built in a local file, then written", partial(built_locally, files, there, folder)),
+        way("written, 12 KiB at a time", partial(published, files, there, RECORD)),
     ]
     print("\n" + table(measure(ways, rounds), ways[0].name, "MiB/s"))
+    show_memory(url)
 
 
 ORDERS = ("window", "none")
+RECORD = 12_412
 
 
 def _whole(info: FileInfo) -> bytes:
