@@ -21,9 +21,8 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-ROOT = Path(__file__).resolve().parents[1]
 # For the examples.
-sys.path.insert(1, str(ROOT))
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
 from bare_hdfs import MIB, PIECE, bare_reads, shards_on_hdfs, timed
 from rounds import Way, measure, table
@@ -32,6 +31,8 @@ from reader import ShardSet, open_shards
 from reader.stage import Staging
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.chooser import join
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def batches(url: str, shuffle: str, verify: bool) -> float:
