@@ -16,7 +16,7 @@ ARGS ?=
 DATANODES ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help shards train hdfs hdfs-stop mount test test-slow test-hdfs test-asan lint bench bench-peers clean
+.PHONY: help shards train hdfs hdfs-stop mount test test-slow test-hdfs test-asan lint bench bench-peers dist clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -67,6 +67,9 @@ bench-peers: $(VENV)/.dev ## install other loaders, each for itself, and measure
 	$(BIN)/python -m pip --disable-pip-version-check install -q torch==2.13.0
 	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/convert_peers.py
+
+dist: $(VENV)/.convert ## build the source archive and a wheel, and try both
+	bash .ci/dist $(BIN)/python
 
 clean: $(if $(wildcard data/hdfs),hdfs-stop) ## remove the environment, the demo and what benchmarks and checks left
 	rm -rf $(VENV) reader/*.so $(DEMO) data/bench data/bench-images data/bench-out data/hdfs data/peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, NoReturn
 
+from converter.jpeg_header import BLOCK, JpegHeader
 from converter.options import MAX_PIXELS
 from converter.partial_decode import keep_upper_rows
 from shardio.errors import MissingExtraError, OptionError
@@ -137,10 +139,17 @@ class ImageTransformer:
         return data.getvalue()
 
     def _decode(self, data: bytes) -> PillowImage:
+        crop = self._transform.crop
+        header = None if self._strict else JpegHeader.of(data)
+        if header is not None:
+            self._check(header.width, header.height)
+            with suppress(ValueError, OSError):  # what is wrong is for Pillow to say
+                rows = header.height if crop is None else header.rows_for(crop[3])
+                return _to_colour(_upper_rows(data, header, rows))
         image = Image.open(BytesIO(data), formats=self._formats)
-        self._check(image)
-        if self._transform.crop is not None and not self._strict:
-            keep_upper_rows(image, data, self._transform.crop[3])
+        self._check(*image.size)
+        if crop is not None and not self._strict:
+            keep_upper_rows(image, crop[3])
         image.load()
         return _to_colour(image)
 
@@ -177,8 +186,7 @@ class ImageTransformer:
         right, bottom = left + self._transform.size[0], top + self._transform.size[1]
         return image.crop((left, top, right, bottom))
 
-    def _check(self, image: PillowImage) -> None:
-        width, height = image.size
+    def _check(self, width: int, height: int) -> None:
         if width < 1 or height < 1:
             raise BadImageError(f"an image of {width}x{height} has no pixels")
         # Pillow refuses very long lines with MemoryError, which here is to mean just that.
@@ -195,6 +203,26 @@ class ImageTransformer:
                 f"the crop box {left},{top},{right},{bottom} reaches outside the image of "
                 f"{width}x{height}"
             )
+
+
+def _upper_rows(data: bytes, header: JpegHeader, rows: int) -> PillowImage:
+    """Decode at least `rows` rows of a JPEG file; ValueError or OSError where that fails."""
+
+    def decoded(file: bytes, rows: int) -> PillowImage:
+        size = header.width, rows
+        return Image.frombytes(header.mode, size, file, "jpeg", header.raw_mode, "")
+
+    if rows == header.height:
+        return decoded(data, rows)
+    part = header.part(data, rows)
+    if part is not None:
+        image = decoded(part, rows + BLOCK)
+        # libjpeg fills up what is missing with grey blocks. Where the last row is anything else
+        # the part was long enough; colours of the blocks above are not smoothed as far as that.
+        last = image.crop((0, rows + BLOCK - 1, header.width, rows + BLOCK))
+        if last.tobytes().strip(b"\x80"):
+            return image
+    return decoded(header.lowered(data, rows), rows)
 
 
 def _to_colour(image: PillowImage) -> PillowImage:
