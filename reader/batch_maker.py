@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -98,6 +99,10 @@ class BatchMaker:
             self._order = WindowOrder(len(shards), options.seed, block, window, lanes, owned)
         else:
             self._order = Order(len(shards), options.shuffle, options.seed)
+        # Steps whose records were computed to look ahead, and how many these may be: a window.
+        self._known_ids: OrderedDict[tuple[int, int], NDArray[np.int64]] = OrderedDict()
+        window_records = self.memory.window * self.memory.block * (options.lanes or 1)
+        self._steps_ahead = window_records // options.step_size + 8
         self._source = source
         self._reading = self._choose_reading()
         self._read_ahead = ReadAhead()
@@ -183,6 +188,10 @@ class BatchMaker:
 
     def _ids(self, epoch: int, start: int) -> NDArray[np.int64]:
         """Return the records of this rank's part of a step."""
+        key = epoch, start
+        known = self._known_ids.pop(key, None)
+        if known is not None:
+            return known
         stop = start + self.options.step_size
         if not self.options.pad:
             stop = min(stop, len(self.shards))
@@ -242,7 +251,14 @@ class BatchMaker:
         epoch, start = epoch + start // length, start % length
         if options.epochs is not None and epoch >= options.start_epoch + options.epochs:
             return None
-        return self._ids(epoch, start - start % options.step_size)
+        start -= start % options.step_size
+        ids = self._ids(epoch, start)
+        # They need not be computed again when their turn comes.
+        self._known_ids[epoch, start] = ids
+        if len(self._known_ids) > self._steps_ahead:
+            with suppress(KeyError):  # another thread may have taken the last one
+                self._known_ids.popitem(last=False)
+        return ids
 
     def _images(self, room: Any, count: int) -> Array:
         """Turn the pixels of a room into images; the room is not used by the caller any more."""

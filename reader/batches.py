@@ -50,7 +50,7 @@ class Batches(Iterator[Batch]):
         """
         self._every = every
         self._turn = Lock()
-        self._ahead: deque[tuple[int, int, Future[Batch]]] = deque()
+        self._ahead: deque[tuple[int, int, Future[Batch] | _Made]] = deque()
         self._shards = shards
         self._start(options, options.start_epoch, 0)
 
@@ -104,16 +104,14 @@ class Batches(Iterator[Batch]):
         self._samples = min(start + self._maker.options.step_size, len(self._shards))
         return batch
 
-    def _begin(self, epoch: int, start: int, *, here: bool) -> Future[Batch]:
+    def _begin(self, epoch: int, start: int, *, here: bool) -> Future[Batch] | _Made:
         """Make a batch here and now, or let the thread make it."""
         if not here:
             return self._pool.submit(self._maker.make, epoch, start)
-        future: Future[Batch] = Future()
         try:
-            future.set_result(self._maker.make(epoch, start))
+            return _Made(self._maker.make(epoch, start), None)
         except BaseException as error:
-            future.set_exception(error)
-        return future
+            return _Made((), error)
 
     @property
     def options(self) -> BatchOptions:
@@ -202,6 +200,20 @@ class Batches(Iterator[Batch]):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+class _Made:
+    """A batch that is made, or the error that came instead: a Future takes longer to be one."""
+
+    def __init__(self, batch: Batch, error: BaseException | None) -> None:
+        self._batch = batch
+        self._error = error
+
+    def result(self) -> Batch:
+        """Return the batch or raise the error."""
+        if self._error is not None:
+            raise self._error
+        return self._batch
 
 
 # No method: a generator that holds its stream would keep a forgotten stream, and its thread, alive.

@@ -22,9 +22,13 @@ class BlockAdvice:
         self._block = block
         self._remembered = remembered
         self._advised: OrderedDict[int, None] = OrderedDict()
+        # Records that have to be told of as wanted later until all that come were: a window.
+        self._left = remembered // 2 * block
 
     def now(self, ids: NDArray[np.int64]) -> None:
         """Be told of records that are wanted at once."""
+        if self._left <= 0:
+            return
         for block in self._fresh(ids):
             self._advise(block)
 
@@ -33,6 +37,7 @@ class BlockAdvice:
 
         All blocks of a window are wanted by its first step; so they come one by one.
         """
+        self._left -= len(ids)
         for block in self._fresh(ids)[: len(ids) // self._block + 1]:
             self._advise(block)
 

@@ -20,6 +20,8 @@ class LabelArrays:
 
     def __init__(self, labels: Sequence[Label], size: int, alive: int, *, one_hot: bool) -> None:
         self._labels = labels
+        # The largest label of each head; where the number of classes is not known, any.
+        self._most = np.array([label.classes - 1 if label.classes else 2**62 for label in labels])
         self._pools: list[Pool[Room]] = []
         if one_hot:
             self._pools = [self._pool(size, label.classes, alive) for label in labels]
@@ -33,18 +35,23 @@ class LabelArrays:
 
         Raises DatasetError for a label that is none of its head's classes.
         """
+        values = integers[:, :-1]
+        if len(values) and (values.max(axis=0) > self._most).any():
+            self._refuse(integers)
+        if not self._pools:
+            # One conversion for all heads; each is a row of the result, so no view is strided.
+            return list(values.T.astype(np.int32, order="C"))
+        return [self._one_hot(integers[:, i], pool) for i, pool in enumerate(self._pools)]
+
+    def _refuse(self, integers: NDArray[np.int64]) -> None:
         for index, label in enumerate(self._labels):
             values = integers[:, index]
-            if label.classes and len(values) and values.max() >= label.classes:
+            if label.classes and values.max() >= label.classes:
                 at = int(values.argmax())
                 raise DatasetError(
                     f"label {label.name} is {values[at]} in the record of row "
                     f"{integers[at, -1]}, but it has {label.classes} classes"
                 )
-        if not self._pools:
-            # One conversion for all heads; each is a row of the result, so no view is strided.
-            return list(integers.T[:-1].astype(np.int32, order="C"))
-        return [self._one_hot(integers[:, i], pool) for i, pool in enumerate(self._pools)]
 
     def _one_hot(self, values: NDArray[np.int64], pool: Pool[Room]) -> Array:
         memory = pool.take()

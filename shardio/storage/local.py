@@ -195,12 +195,21 @@ class LocalRanges:
         return done
 
     def advise(self, offset: int, size: int) -> None:
-        """Let the kernel begin to read."""
+        """Let the kernel begin to read, unless it has done so already."""
+        if size > _ADVISED and self._is_cached(offset) and self._is_cached(offset + size - 1):
+            return
         with suppress(OSError):
             # Of a longer piece the kernel reads the start only.
             for start in range(offset, offset + size, _ADVISED):
                 length = min(_ADVISED, offset + size - start)
                 os.posix_fadvise(self._descriptor, start, length, os.POSIX_FADV_WILLNEED)
+
+    def _is_cached(self, offset: int) -> bool:
+        """Whether the kernel has a byte in its cache, as far as it says."""
+        try:
+            return os.preadv(self._descriptor, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+        except OSError:
+            return False
 
     def fileno(self) -> int:
         """Return the descriptor."""
