@@ -68,10 +68,13 @@ class WindowOrder:
         owned = range(rank * self._lanes // world, (rank + 1) * self._lanes // world)
         first, last = min(start, even) // self._lanes, min(stop, even) // self._lanes
         turns = [self._records_of(epoch, lane, lanes[lane], first, last) for lane in owned]
-        left = max(start, even), max(stop, even)
+        inner = turns[0] if len(turns) == 1 else np.stack(turns, axis=1).ravel()
+        if stop <= even:
+            return inner
+        left = max(start, even), stop
         each = (left[1] - left[0]) // world
         tail = self._tail(epoch, lanes, left[0] - even + rank * each, each)
-        return np.concatenate([np.stack(turns, axis=1).ravel(), tail])
+        return np.concatenate([inner, tail])
 
     def _lanes_of(self, epoch: int) -> list[_Lane]:
         # Finding the short block takes as long as a batch, and an epoch has but one.
@@ -115,6 +118,8 @@ class WindowOrder:
             piece = ids[start - first : stop - first].copy()
             pieces.append(piece)
             start += len(piece)
+        if len(pieces) == 1:
+            return pieces[0]
         return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
 
     def _group_at(self, lane: _Lane, position: int) -> tuple[int, int]:
