@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 from converter.jpeg_header import BLOCK, JpegHeader
 from converter.options import MAX_PIXELS
 from converter.partial_decode import keep_upper_rows
+from converter.png_header import PngHeader
 from shardio.errors import MissingExtraError, OptionError
 from shardio.format.encoding import Encoding
 from shardio.format.manifest import Versions
@@ -140,12 +141,14 @@ class ImageTransformer:
 
     def _decode(self, data: bytes) -> PillowImage:
         crop = self._transform.crop
-        header = None if self._strict else JpegHeader.of(data)
+        header = None if self._strict else JpegHeader.of(data) or PngHeader.of(data)
         if header is not None:
             self._check(header.width, header.height)
+            bottom = header.height if crop is None else max(1, min(crop[3], header.height))
             with suppress(ValueError, OSError):  # what is wrong is for Pillow to say
-                rows = header.height if crop is None else header.rows_for(crop[3])
-                return _to_colour(_upper_rows(data, header, rows))
+                if isinstance(header, PngHeader):
+                    return _to_colour(_rows_of_png(data, header, bottom))
+                return _to_colour(_rows_of_jpeg(data, header, bottom))
         image = Image.open(BytesIO(data), formats=self._formats)
         self._check(*image.size)
         if crop is not None and not self._strict:
@@ -205,8 +208,20 @@ class ImageTransformer:
             )
 
 
-def _upper_rows(data: bytes, header: JpegHeader, rows: int) -> PillowImage:
-    """Decode at least `rows` rows of a JPEG file; ValueError or OSError where that fails."""
+def _rows_of_png(data: bytes, header: PngHeader, rows: int) -> PillowImage:
+    """Decode the upper rows of a PNG file; ValueError or OSError where that fails."""
+    size = header.width, rows
+    if rows < header.height:
+        part = header.compressed(data, header.part(len(data), rows))
+        with suppress(ValueError):  # it was too short
+            return Image.frombytes(header.mode, size, part, "zip", header.mode)
+    whole = header.compressed(data, len(data))
+    return Image.frombytes(header.mode, size, whole, "zip", header.mode)
+
+
+def _rows_of_jpeg(data: bytes, header: JpegHeader, bottom: int) -> PillowImage:
+    """Decode the upper rows of a JPEG file; ValueError or OSError where that fails."""
+    rows = header.rows_for(bottom) if bottom < header.height else header.height
 
     def decoded(file: bytes, rows: int) -> PillowImage:
         size = header.width, rows

@@ -108,7 +108,7 @@ def test_the_pixels_are_those_of_the_whole_image(
     max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    jpegs(),
+    st.one_of(jpegs(), pngs()),
     st.sampled_from([0.0, 0.2, 0.5, 0.8, 1.0, 1.5]),
     st.integers(0, 40),
     st.integers(1, 200),
@@ -124,6 +124,8 @@ def test_a_part_of_a_file_that_is_too_short_is_noticed(
     monkeypatch.setattr("converter.jpeg_header._WORTH_BYTES", 0)
     monkeypatch.setattr("converter.jpeg_header._PART", part)
     monkeypatch.setattr("converter.jpeg_header._MORE", more)
+    monkeypatch.setattr("converter.png_header._PART", part)
+    monkeypatch.setattr("converter.png_header._MORE", more)
     data, width, height = file
     box = (0, 0, width, min(bottom, height))
     strict = pixels(data, box, box[2:], "box", strict=True)
@@ -151,6 +153,35 @@ def test_of_large_files_a_part_is_decoded(monkeypatch: pytest.MonkeyPatch, grey:
     assert given[0][1] < len(data) // 5
     assert given[1:] == ([(32, len(data))] if grey else [])
     assert found == pixels(data, box, (64, 8), "bicubic", strict=True)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_of_common_png_files_a_part_is_decoded(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    image = picture(mode, 300, 400, 3)
+    data = encoded(image, "PNG", dpi=(72, 72))
+    given = []
+    real = Image.frombytes
+
+    def frombytes(mode: str, size: tuple[int, int], file: bytes, *more: Any) -> Image.Image:
+        given.append((size, len(file)))
+        return real(mode, size, file, *more)
+
+    monkeypatch.setattr(Image, "frombytes", frombytes)
+    monkeypatch.setattr("converter.png_header._MORE", 100)
+    box = (0, 0, 300, 30)
+    found = pixels(data, box, (64, 8), "bicubic")
+    assert [size for size, _ in given] == [(300, 30)]
+    assert given[0][1] < len(data) // 5
+    assert found == pixels(data, box, (64, 8), "bicubic", strict=True)
+
+
+@pytest.mark.parametrize("kind", [b"IHDR", b"pHYs"])
+def test_a_damaged_header_of_a_png_file_is_seen(kind: bytes) -> None:
+    data = bytearray(encoded(picture("RGB", 300, 400, 3), "PNG", dpi=(72, 72)))
+    data[data.index(kind) + 7] ^= 1
+    for strict in (True, False):
+        with pytest.raises(BadImageError):
+            pixels(bytes(data), (0, 0, 100, 30), (64, 8), "bicubic", strict=strict)
 
 
 BOX = (10, 0, 90, 30)
