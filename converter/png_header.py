@@ -15,8 +15,17 @@ from dataclasses import dataclass
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MODES = {0: "L", 2: "RGB", 6: "RGBA"}
-# Chunks that say nothing of the pixels as they are stored.
-_IGNORED = frozenset({b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"tIME", b"tEXt", b"sBIT", b"bKGD"})
+# Chunks that say nothing of the pixels as they are stored, with the sizes that Pillow takes.
+_IGNORED = {
+    b"gAMA": range(4, 5),
+    b"cHRM": range(32, 33),
+    b"sRGB": range(1, 2),
+    b"pHYs": range(9, 10),
+    b"tIME": range(7, 8),
+    b"tEXt": range(1, 1 << 20),
+    b"sBIT": range(1, 5),
+    b"bKGD": range(1, 7),
+}
 _FRAME = 12  # length, kind and CRC of a chunk
 _HEADER = struct.Struct(">IIBBBBB")
 # What is given of the file first: so many times the part that the rows have in the height, and
@@ -51,8 +60,10 @@ class PngHeader:
                 return None
             if kind == b"IHDR" and size == _HEADER.size and not fields:
                 fields = _HEADER.unpack_from(data, at + 8)
-            elif kind not in _IGNORED or not fields:
+            elif not fields or size not in _IGNORED.get(kind, ()):
                 return None
+            elif kind == b"tEXt" and data[at + 8 : at + 9].islower():
+                return None  # Pillow takes some keywords for its own, which begin like this
             at = end
         return None
 

@@ -36,7 +36,8 @@ class Spelling:
             return self.of(archive) + SEPARATOR + posixpath.normpath(name).strip("/")
         if scheme_of(path) or not path:
             return path
-        normal = posixpath.normpath(path)
+        # normpath leaves two slashes at the start as they are.
+        normal = posixpath.normpath(f"/{path.lstrip('/')}" if path[0] == "/" else path)
         return normal.removeprefix(self._start) if self._start else normal
 
     def of_all(self, paths: Any) -> Any:

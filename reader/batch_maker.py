@@ -34,6 +34,8 @@ Array = NDArray[Any]
 Batch = tuple[Any, ...]
 
 
+# More steps than this are computed again: each takes some 300 bytes, and its records.
+_MOST_AHEAD = 2048
 # Records that are tried, one after the other, in place of a step of damaged ones.
 _TRIES = 1000
 
@@ -102,7 +104,8 @@ class BatchMaker:
         # Steps whose records were computed to look ahead, and how many these may be: a window.
         self._known_ids: OrderedDict[tuple[int, int], NDArray[np.int64]] = OrderedDict()
         window_records = self.memory.window * self.memory.block * (options.lanes or 1)
-        self._steps_ahead = window_records // options.step_size + 8
+        steps_ahead = window_records // options.step_size + 8
+        self._steps_ahead = steps_ahead if steps_ahead <= _MOST_AHEAD else 0
         self._source = source
         self._reading = self._choose_reading()
         self._read_ahead = ReadAhead()
@@ -218,15 +221,16 @@ class BatchMaker:
         """Prepare what comes later, after a step that has read `ids` since `begun`."""
         source, block_advice = reading.source, reading.block_advice
         if isinstance(source, BlockFetcher) and self.options.shuffle == "none":
-            places = (start + ahead * self.memory.block for ahead in range(1, BLOCKS_AHEAD + 1))
-            parts = [part for at in places if (part := self._later(epoch, at)) is not None]
+            ahead = [number * self.memory.block for number in range(1, BLOCKS_AHEAD + 1)]
+            found = [self._later(epoch, start, distance) for distance in ahead]
+            parts = [part for part in found if part is not None]
             if parts:
                 source.prepare(np.concatenate(parts))
             return
         if isinstance(source, BlockFetcher) or block_advice is not None:
             # The same place in the next window: the steps of this one bring in its blocks.
             lanes = self.options.lanes or 1
-            later = self._later(epoch, start + self.memory.window * self.memory.block * lanes)
+            later = self._later(epoch, start, self.memory.window * self.memory.block * lanes)
             if block_advice is not None:
                 block_advice.now(ids)
             if later is None or not len(later):
@@ -238,26 +242,34 @@ class BatchMaker:
             return
 
         def advise(steps: int) -> None:
-            ids = self._later(epoch, start + steps * self.options.step_size)
+            ids = self._later(epoch, start, steps * self.options.step_size)
             if ids is not None and len(ids):
                 source.advise(ids)
 
         self._read_ahead.after(begun, self.options.batch_size, advise)
 
-    def _later(self, epoch: int, start: int) -> NDArray[np.int64] | None:
-        """Return the records of a step to come, which may be one of the next epoch."""
+    def _later(self, epoch: int, start: int, distance: int) -> NDArray[np.int64] | None:
+        """Return the records of the step that is about `distance` ahead, maybe in the next epoch.
+
+        None where it is not of the same pass.
+        """
         options = self.options
         length = self.steps * options.step_size
-        epoch, start = epoch + start // length, start % length
-        if options.epochs is not None and epoch >= options.start_epoch + options.epochs:
-            return None
-        start -= start % options.step_size
-        ids = self._ids(epoch, start)
-        # They need not be computed again when their turn comes.
-        self._known_ids[epoch, start] = ids
-        if len(self._known_ids) > self._steps_ahead:
-            with suppress(KeyError):  # another thread may have taken the last one
-                self._known_ids.popitem(last=False)
+        step = start + distance - distance % options.step_size
+        later = epoch + step // length
+        # A stream that was resumed is not where steps begin that are counted from 0.
+        step = step if later == epoch else step % length // options.step_size * options.step_size
+        if options.epochs is not None:
+            this_pass = (epoch - options.start_epoch) // options.epochs
+            if later >= options.start_epoch + (this_pass + 1) * options.epochs:
+                return None
+        ids = self._ids(later, step)
+        if self._steps_ahead:
+            # They need not be computed again when their turn comes.
+            self._known_ids[later, step] = ids
+            if len(self._known_ids) > self._steps_ahead:
+                with suppress(KeyError):  # another thread may have taken the last one
+                    self._known_ids.popitem(last=False)
         return ids
 
     def _images(self, room: Any, count: int) -> Array:

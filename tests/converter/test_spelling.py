@@ -22,7 +22,7 @@ SAME = [
     ["m.tar::x/0.png", "./m.tar::x/0.png", "m.tar::./x/0.png", "tar://x/0.png::m.tar"],
     ["/data/set/m.zip::0.png", "zip://0.png::/data/set/m.zip", "m.zip::/0.png"],
     ["s3://bucket/a//b", "s3://bucket/a//b"],
-    ["/other/0.png", "/other//0.png"],
+    ["/other/0.png", "/other//0.png", "//other/0.png", "///other/0.png"],
     ["文.png", "./文.png"],
 ]
 
