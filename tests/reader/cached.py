@@ -90,14 +90,20 @@ def unfinished(folder: Path) -> list[Path]:
     return sorted(folder.glob("*/.*.tmp"))
 
 
-def size(folder: Path) -> int:
-    """Return the bytes of all files in a folder, whatever they are."""
-    total = 0
+def sizes(folder: Path) -> dict[int, int]:
+    """Return the bytes of each file in a folder, whatever it is, by its inode."""
+    found = {}
     for place, _, names in os.walk(folder):
         for name in names:
             with suppress(FileNotFoundError):
-                total += os.stat(f"{place}/{name}").st_size
-    return total
+                status = os.stat(f"{place}/{name}")
+                found[status.st_ino] = status.st_size
+    return found
+
+
+def size(folder: Path) -> int:
+    """Return the bytes of all files in a folder."""
+    return sum(sizes(folder).values())
 
 
 @contextmanager

@@ -39,9 +39,9 @@ def test_memory_is_what_was_said(
     write_records(tmp_path / "one", records)
     for index in range(links):
         os.link(tmp_path / "one", tmp_path / f"train-{index:05d}-of-{links:05d}.tfrecord")
-    code = _READ.replace("(32, 128, 3)", str(shape))
+    said = map(json.dumps, ({"drop_remainder": False, **options}, shape))
     done = subprocess.run(
-        [sys.executable, "-c", code, f"{tmp_path}/*.tfrecord", json.dumps(options)],
+        [sys.executable, "-c", _READ, f"{tmp_path}/*.tfrecord", *said],
         capture_output=True,
         text=True,
         check=True,
