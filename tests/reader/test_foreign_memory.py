@@ -39,7 +39,8 @@ def test_memory_is_what_was_said(
     write_records(tmp_path / "one", records)
     for index in range(links):
         os.link(tmp_path / "one", tmp_path / f"train-{index:05d}-of-{links:05d}.tfrecord")
-    said = map(json.dumps, ({"drop_remainder": False, **options}, shape))
+    options = options | {"drop_remainder": False}
+    said = map(json.dumps, (options, shape))
     done = subprocess.run(
         [sys.executable, "-c", _READ, f"{tmp_path}/*.tfrecord", *said],
         capture_output=True,
