@@ -61,7 +61,10 @@ class ProcessesEngine:
         self._context.started.clear()
         seconds = _STOP_SECONDS
         pool = ProcessPoolExecutor(
-            workers, mp_context=self._context, initializer=_start_worker, initargs=(state,)
+            workers,
+            mp_context=self._context,
+            initializer=_start_worker,
+            initargs=(state, dict(os.environ)),
         )
         waiting = iter(jobs.names)
         running: dict[Future[ShardResult], str] = {}
@@ -180,8 +183,12 @@ def _no_interrupts() -> Iterator[None]:
 _state: WorkState
 
 
-def _start_worker(state: WorkState) -> None:
+def _start_worker(state: WorkState, environment: dict[str, str]) -> None:
     global _state  # the pool hands state to its workers in no other way
+    # That of the fork server is of an earlier moment: of an earlier conversion, maybe.
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)
     _state = state
     state.claim()
     use_one_arena()
