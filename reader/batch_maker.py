@@ -19,6 +19,7 @@ from reader.options import BatchOptions
 from reader.order import Order
 from reader.pool import Pool, Room
 from reader.read_ahead import ReadAhead
+from reader.replacement import fetch_another
 from reader.skipped import Skipped
 from reader.source import RecordSource
 from reader.waiting import Begun, Waiting
@@ -36,8 +37,6 @@ Batch = tuple[Any, ...]
 
 # More steps than this are computed again: each takes some 300 bytes, and its records.
 _MOST_AHEAD = 2048
-# Records that are tried, one after the other, in place of a step of damaged ones.
-_TRIES = 1000
 
 
 @dataclass(frozen=True)
@@ -174,16 +173,7 @@ class BatchMaker:
         except CorruptRecordError:
             if self.options.on_error != "skip":
                 raise
-        tries = min(_TRIES, len(self.shards))
-        for ahead in range(1, tries):
-            with suppress(CorruptRecordError):
-                one = source.fetch((ids[:1] + ahead) % len(self.shards), room)
-                room.array[1 : len(ids)] = room.array[0]
-                return np.repeat(one, len(ids), axis=0)
-        raise CorruptRecordError(
-            f"of {tries} records, from record {int(ids[0])} of the set on, none can be used: all "
-            "are damaged"
-        )
+        return fetch_another(source, ids, room, len(self.shards))
 
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""
