@@ -16,10 +16,11 @@ from converter.archive_index import ArchiveIndex, read_index
 from converter.archive_member import Member, unpack
 from shardio.errors import MissingFileError, UnusableFileError
 from shardio.storage import RangeReader, storage_for
-from shardio.storage.chooser import is_local
+from shardio.storage.chooser import is_local, scheme_of
 from shardio.storage.whole import ROOM, Room, check_size
 
 SEPARATOR = "::"
+_SCHEMES = ("tar", "zip")
 # As many as threads read ahead, so that none waits for another's file.
 _OPEN = 24
 # A zip's local header, and what its names and extra fields take in nearly all cases.
@@ -208,3 +209,11 @@ def _forget() -> None:
 
 
 os.register_at_fork(after_in_child=_forget)
+
+
+def chained(path: str) -> tuple[str, str] | None:
+    """Return archive and name of `tar://name::archive`, as fsspec writes it; None for the rest."""
+    if scheme_of(path) not in _SCHEMES or SEPARATOR not in path:
+        return None
+    name, _, archive = path.partition("://")[2].partition(SEPARATOR)
+    return archive, name

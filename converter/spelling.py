@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from converter.archives import SEPARATOR
+from converter.archives import SEPARATOR, chained
 from shardio.storage.chooser import scheme_of
 
-_ARCHIVES = ("tar", "zip")
 # What may be spelled in another way; most paths are not, and are not looked at one by one.
 _ODD = rf"//|(^|/)\.\.?(/|$)|/$|{SEPARATOR}"
 
@@ -28,11 +27,8 @@ class Spelling:
 
     def of(self, path: str) -> str:
         """Spell one path."""
-        if scheme_of(path) in _ARCHIVES and SEPARATOR in path:
-            name, _, archive = path.partition("://")[2].partition(SEPARATOR)
-            return self.of(archive) + SEPARATOR + posixpath.normpath(name).strip("/")
         if SEPARATOR in path:
-            archive, _, name = path.partition(SEPARATOR)
+            archive, name = chained(path) or tuple(path.split(SEPARATOR, 1))
             return self.of(archive) + SEPARATOR + posixpath.normpath(name).strip("/")
         if scheme_of(path) or not path:
             return path

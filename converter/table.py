@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.archives import SEPARATOR
+from converter.archives import SEPARATOR, chained
 from converter.image_column import ImageColumn
 from converter.scratch import Texts
 from shardio.format.manifest import Label
@@ -16,8 +16,6 @@ from shardio.storage.chooser import join, scheme_of
 
 PATH = "path"
 SPLIT = "split"
-
-_ARCHIVES = ("tar", "zip")
 
 
 @dataclass(frozen=True)
@@ -65,8 +63,8 @@ class Table:
 
         A member of an archive is `archive.tar::name`, or as fsspec writes it, `tar://name::archive`.
         """
-        if scheme_of(path) in _ARCHIVES and SEPARATOR in path:
-            name, _, archive = path.partition("://")[2].partition(SEPARATOR)
+        if (member := chained(path)) is not None:
+            archive, name = member
             return self.location(archive) + SEPARATOR + name
         if path.startswith("/") or scheme_of(path):
             return path
