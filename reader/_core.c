@@ -18,7 +18,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -26,7 +25,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #if defined(__x86_64__)
@@ -503,55 +504,109 @@ static int read_part(const Job *job, size_t first, size_t stop) {
 
 /* ------------------------------------------------------------------ threads */
 
-/* A job is cut into parts, which the caller and a crew of threads take one after the other. The
- * crew serves one caller at a time; another one does its job alone, and so does a child process
- * until it has a crew of its own. */
+/* A job is cut into parts, which a crew of threads takes one after the other, and the caller too
+ * when it waits for the job. So a job is under way as soon as it is begun. Jobs are done in the
+ * order in which they were begun, but for those whose callers wait. A child process has none of the
+ * threads: it makes a crew of its own, and does alone what was begun before the fork. */
 enum { MOST_HANDS = 3, PART_BYTES = 1 << 18 };
-enum { IDLE, OFFERED, TAKEN };
+/* A thread that sleeps takes some time to wake up: for so many turns it looks for work first. */
+enum { TURNS = 200 };
+/* Nanoseconds a record: from memory it takes less, and from a disk more. */
+enum { QUICK = 20000 };
 
-typedef struct {
-    const Job *job;
+typedef struct Work {
+    Job job;
     size_t count, part;
-    atomic_size_t next;
-    atomic_int failed;
+    int process;
+    /* Of others' threads, with `lock`: */
+    size_t next; /* the first record that nobody has taken */
+    int busy;    /* parts that are being read */
+    int failed;
+    int64_t nanoseconds, waits;
+    struct Work *after;
 } Work;
 
-typedef struct {
-    sem_t wake;
-    atomic_int state;
-} Hand;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t came = PTHREAD_COND_INITIALIZER, ended = PTHREAD_COND_INITIALIZER;
+static _Atomic(Work *) queue; /* what has parts that nobody has taken */
+static int crew = -1;         /* how many threads there are; -1 before the first job of a process */
+static int asleep;            /* how many of them */
+static int process;           /* counts the forks on the way to this one */
 
-static Hand hands[MOST_HANDS];
-static int crew = -1; /* how many hands there are; -1 before the first job of a process */
-static Work *crew_work;
-static pthread_mutex_t crew_free = PTHREAD_MUTEX_INITIALIZER;
+static int64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
 
-static void work_on(Work *work) {
-    for (;;) {
-        size_t first = atomic_fetch_add(&work->next, work->part);
-        if (first >= work->count) return;
-        size_t stop = work->count - first > work->part ? first + work->part : work->count;
-        if (read_part(work->job, first, stop)) atomic_store(&work->failed, 1);
+/* How often this thread gave up the processor to wait for something, at its last count. */
+static __thread long known_waits;
+
+static long count_waits(void) {
+    struct rusage usage;
+    if (getrusage(RUSAGE_THREAD, &usage)) return 0;
+    long more = usage.ru_nvcsw - known_waits;
+    known_waits = usage.ru_nvcsw;
+    return more;
+}
+
+static void unqueue(Work *work) {
+    Work *one = atomic_load(&queue);
+    if (one == work) {
+        atomic_store(&queue, work->after);
+        return;
     }
+    for (; one; one = one->after)
+        if (one->after == work) one->after = work->after;
+}
+
+/* Read one more part. The caller has the lock, and has it again afterwards. */
+static void take_part(Work *work) {
+    size_t first = work->next, left = work->count - first;
+    size_t stop = first + (left > work->part ? work->part : left);
+    work->next = stop;
+    work->busy++;
+    if (stop == work->count) unqueue(work);
+    pthread_mutex_unlock(&lock);
+    int64_t begun = now();
+    int failed = read_part(&work->job, first, stop);
+    int64_t taken = now() - begun;
+    /* Where it was quick it cannot have waited often. */
+    long waits = taken > QUICK * (int64_t)(stop - first) ? count_waits() : 0;
+    pthread_mutex_lock(&lock);
+    work->failed |= failed;
+    work->nanoseconds += taken;
+    work->waits += waits;
+    /* The last of it: with the lock given up, `work` may be gone. */
+    if (--work->busy == 0 && work->next == work->count) pthread_cond_broadcast(&ended);
 }
 
 static void *serve(void *argument) {
-    Hand *hand = argument;
+    (void)argument;
+    pthread_mutex_lock(&lock);
     for (;;) {
-        while (sem_wait(&hand->wake)) continue;
-        int offered = OFFERED;
-        /* The job may be done before this thread was awake. */
-        if (!atomic_compare_exchange_strong(&hand->state, &offered, TAKEN)) continue;
-        work_on(crew_work);
-        atomic_store(&hand->state, IDLE);
+        Work *work = atomic_load(&queue);
+        if (work) {
+            take_part(work);
+            continue;
+        }
+        pthread_mutex_unlock(&lock);
+        for (int i = 0; i < TURNS && !atomic_load(&queue); i++) sched_yield();
+        pthread_mutex_lock(&lock);
+        if (atomic_load(&queue)) continue;
+        asleep++;
+        pthread_cond_wait(&came, &lock);
+        asleep--;
+        count_waits();
     }
     return NULL;
 }
 
 static void make_crew(void) {
     cpu_set_t cpus;
-    int wanted = sched_getaffinity(0, sizeof cpus, &cpus) ? 0 : CPU_COUNT(&cpus) - 1;
+    int wanted = sched_getaffinity(0, sizeof cpus, &cpus) ? 1 : CPU_COUNT(&cpus) - 1;
     if (wanted > MOST_HANDS) wanted = MOST_HANDS;
+    if (wanted < 1) wanted = 1;
     sigset_t all, old;
     sigfillset(&all);
     pthread_attr_t detached;
@@ -561,9 +616,7 @@ static void make_crew(void) {
     pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are for the threads of others */
     for (; crew < wanted; crew++) {
         pthread_t thread;
-        atomic_store(&hands[crew].state, IDLE);
-        if (sem_init(&hands[crew].wake, 0, 0)) break;
-        if (pthread_create(&thread, &detached, serve, &hands[crew])) break;
+        if (pthread_create(&thread, &detached, serve, NULL)) break;
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&detached);
@@ -572,36 +625,73 @@ static void make_crew(void) {
 /* In a child process there is none of the threads. */
 static void forget_crew(void) {
     crew = -1;
-    pthread_mutex_init(&crew_free, NULL);
+    asleep = 0;
+    process++;
+    atomic_store(&queue, NULL);
+    pthread_mutex_init(&lock, NULL);
+    pthread_cond_init(&came, NULL);
+    pthread_cond_init(&ended, NULL);
     pthread_mutex_init(&installing, NULL);
 }
 
-/* Read all records of a job; returns how many are not fine, or -1 without memory. */
-static Py_ssize_t read_job(Job *job, size_t count) {
-    size_t part = PART_BYTES / job->layout->stride + 1;
-    Work work = {.job = job, .count = count, .part = part, .next = 0, .failed = 0};
-    if (job->addresses && catch_faults()) job->addresses = NULL;
-    if (count > part && pthread_mutex_trylock(&crew_free) == 0) {
-        if (crew < 0) make_crew();
-        crew_work = &work;
-        for (int i = 0; i < crew; i++) {
-            atomic_store(&hands[i].state, OFFERED);
-            sem_post(&hands[i].wake);
-        }
-        work_on(&work);
-        for (int i = 0; i < crew; i++) {
-            int offered = OFFERED;
-            if (!atomic_compare_exchange_strong(&hands[i].state, &offered, IDLE))
-                while (atomic_load(&hands[i].state) != IDLE) sched_yield();
-        }
-        pthread_mutex_unlock(&crew_free);
+static void begin_work(Work *work) {
+    if (work->job.addresses && catch_faults()) work->job.addresses = NULL;
+    work->process = process;
+    if (work->count == 0) return;
+    pthread_mutex_lock(&lock);
+    if (crew < 0) make_crew();
+    Work *last = atomic_load(&queue);
+    if (last == NULL) {
+        atomic_store(&queue, work);
     } else {
-        work_on(&work);
+        while (last->after) last = last->after;
+        last->after = work;
     }
-    if (atomic_load(&work.failed)) return -1;
-    Py_ssize_t wrong = 0;
-    for (size_t i = 0; i < count; i++) wrong += job->faults[i] != FINE;
-    return wrong;
+    if (asleep) pthread_cond_broadcast(&came);
+    pthread_mutex_unlock(&lock);
+}
+
+/* Wait until nobody reads for it any more; the caller has the lock. */
+static void wait_for_parts(Work *work) {
+    for (int i = 0; i < TURNS && work->busy; i++) {
+        pthread_mutex_unlock(&lock);
+        sched_yield();
+        pthread_mutex_lock(&lock);
+    }
+    while (work->busy) pthread_cond_wait(&ended, &lock);
+}
+
+/* Whether all of it was read. */
+static int is_done(Work *work) {
+    if (work->process != process) return 0;
+    pthread_mutex_lock(&lock);
+    int done = work->next == work->count && work->busy == 0;
+    pthread_mutex_unlock(&lock);
+    return done;
+}
+
+/* Do what is left of it. */
+static void end_work(Work *work) {
+    count_waits();
+    if (work->process != process) { /* begun by another process: nobody here has a part of it */
+        work->process = process;
+        work->next = 0;
+        work->busy = 0;
+    }
+    pthread_mutex_lock(&lock);
+    while (work->next < work->count) take_part(work);
+    wait_for_parts(work);
+    pthread_mutex_unlock(&lock);
+}
+
+/* Begin no more parts of it, and wait for those that are being read. */
+static void give_up_work(Work *work) {
+    if (work->process != process) return;
+    pthread_mutex_lock(&lock);
+    if (work->next < work->count) unqueue(work);
+    work->next = work->count;
+    wait_for_parts(work);
+    pthread_mutex_unlock(&lock);
 }
 
 /* ------------------------------------------------------------------ Python */
@@ -648,6 +738,198 @@ static PyObject *make_map(PyObject *self, PyObject *arguments) {
     return Py_BuildValue("NL", capsule, (long long)(uintptr_t)map->memory);
 }
 
+PyDoc_STRVAR(locate_doc,
+"locate(ids, ends, ready, descriptors, bases, stride, files, offsets, addresses)\n--\n\n"
+"Find records by their number in the set (int64): for each shard the end of its records in that\n"
+"numbering (int64), whether it is ready (bool), its file descriptor (int32) and the address of its\n"
+"map (int64) are given. Fills `files` (int32), `offsets` and `addresses` (int64). Returns 2, or 1\n"
+"where a shard has no map, or 0 where one is not ready: then the arrays are not complete.");
+
+/* Whether a buffer holds `count` items of `size` bytes, each where such an item may be. */
+static int fits(const Py_buffer *buffer, size_t count, size_t size) {
+    return (size_t)buffer->len == count * size && (uintptr_t)buffer->buf % size == 0;
+}
+
+static PyObject *locate(PyObject *self, PyObject *arguments) {
+    (void)self;
+    Py_buffer ids, ends, ready, descriptors, bases, files, offsets, addresses;
+    Py_ssize_t stride;
+    if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*nw*w*w*", &ids, &ends, &ready, &descriptors, &bases,
+                          &stride, &files, &offsets, &addresses))
+        return NULL;
+    PyObject *result = NULL;
+    size_t count = (size_t)ids.len / 8, shards = (size_t)ends.len / 8;
+    if (!fits(&ids, count, 8) || !fits(&files, count, 4) || !fits(&offsets, count, 8) ||
+        !fits(&addresses, count, 8) || !fits(&ends, shards, 8) || !fits(&ready, shards, 1) ||
+        !fits(&descriptors, shards, 4) || !fits(&bases, shards, 8)) {
+        PyErr_SetString(PyExc_ValueError, "the arrays do not fit each other");
+        goto done;
+    }
+    const int64_t *end = ends.buf, *base = bases.buf;
+    int found = 2;
+    size_t shard = 0;
+    for (size_t i = 0; i < count; i++) {
+        int64_t id = ((const int64_t *)ids.buf)[i];
+        if (id < 0 || shards == 0 || id >= end[shards - 1]) {
+            PyErr_Format(PyExc_IndexError, "no record %lld", (long long)id);
+            goto done;
+        }
+        if (id >= end[shard] || (shard && id < end[shard - 1])) {
+            size_t low = 0, high = shards - 1;
+            while (low < high) {
+                size_t middle = (low + high) / 2;
+                if (id < end[middle])
+                    high = middle;
+                else
+                    low = middle + 1;
+            }
+            shard = low;
+        }
+        int file = ((const int32_t *)descriptors.buf)[shard];
+        if (file < 0 || !((const uint8_t *)ready.buf)[shard]) {
+            found = 0;
+            break;
+        }
+        int64_t offset = (id - (shard ? end[shard - 1] : 0)) * stride;
+        ((int32_t *)files.buf)[i] = file;
+        ((int64_t *)offsets.buf)[i] = offset;
+        ((int64_t *)addresses.buf)[i] = base[shard] + offset;
+        if (base[shard] == 0) found = 1;
+    }
+    result = PyLong_FromLong(found);
+done:
+    PyBuffer_Release(&ids);
+    PyBuffer_Release(&ends);
+    PyBuffer_Release(&ready);
+    PyBuffer_Release(&descriptors);
+    PyBuffer_Release(&bases);
+    PyBuffer_Release(&files);
+    PyBuffer_Release(&offsets);
+    PyBuffer_Release(&addresses);
+    return result;
+}
+
+PyDoc_STRVAR(labels_doc,
+"labels(integers, most, labels)\n--\n\n"
+"Turn (n, heads + 1) integers (int64) into (heads, n) labels (int32). Returns whether none is\n"
+"larger than `most` of its head (int64).");
+
+static PyObject *make_labels(PyObject *self, PyObject *arguments) {
+    (void)self;
+    Py_buffer integers, most, labels;
+    if (!PyArg_ParseTuple(arguments, "y*y*w*", &integers, &most, &labels)) return NULL;
+    PyObject *result = NULL;
+    size_t heads = (size_t)most.len / 8, count = (size_t)integers.len / (8 * (heads + 1));
+    if (!fits(&integers, count * (heads + 1), 8) || !fits(&most, heads, 8) ||
+        !fits(&labels, count * heads, 4)) {
+        PyErr_SetString(PyExc_ValueError, "the arrays do not fit each other");
+        goto done;
+    }
+    int wrong = 0;
+    for (size_t head = 0; head < heads; head++) {
+        const int64_t *from = (const int64_t *)integers.buf + head;
+        int64_t limit = ((const int64_t *)most.buf)[head];
+        int32_t *to = (int32_t *)labels.buf + head * count;
+        for (size_t i = 0; i < count; i++, from += heads + 1) {
+            wrong |= *from > limit;
+            to[i] = (int32_t)*from;
+        }
+    }
+    result = PyBool_FromLong(!wrong);
+done:
+    PyBuffer_Release(&integers);
+    PyBuffer_Release(&most);
+    PyBuffer_Release(&labels);
+    return result;
+}
+
+/* Work, and what it needs from Python. */
+typedef struct {
+    Work work;
+    PyObject *layout, *kept;
+    Py_buffer files, offsets, images, integers, faults, addresses;
+} Read;
+
+static void free_read(Read *read) {
+    PyBuffer_Release(&read->files);
+    PyBuffer_Release(&read->offsets);
+    PyBuffer_Release(&read->images);
+    PyBuffer_Release(&read->integers);
+    PyBuffer_Release(&read->faults);
+    if (read->addresses.obj) PyBuffer_Release(&read->addresses);
+    Py_XDECREF(read->layout);
+    Py_XDECREF(read->kept);
+    free(read);
+}
+
+/* Make the work that the arguments of `begin` and `read` describe. */
+static Read *make_read(PyObject *arguments) {
+    PyObject *capsule, *mapped, *kept = NULL;
+    int scaled, verify;
+    Read *read = calloc(1, sizeof *read);
+    if (read == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    if (!PyArg_ParseTuple(arguments, "Oy*y*Ow*pw*w*p|O", &capsule, &read->files, &read->offsets,
+                          &mapped, &read->images, &scaled, &read->integers, &read->faults, &verify,
+                          &kept)) {
+        free(read); /* what had been parsed was released */
+        return NULL;
+    }
+    Layout *layout = PyCapsule_GetPointer(capsule, NAME);
+    if (layout == NULL) goto fail;
+    if (mapped != Py_None && PyObject_GetBuffer(mapped, &read->addresses, PyBUF_SIMPLE)) goto fail;
+    size_t count = (size_t)read->files.len / sizeof(int32_t);
+    size_t image = layout->image * (scaled ? sizeof(float) : 1);
+    if (!fits(&read->files, count, 4) || !fits(&read->offsets, count, 8) ||
+        !fits(&read->faults, count, 8) || !fits(&read->integers, count * layout->integers, 8) ||
+        (read->addresses.obj && !fits(&read->addresses, count, 8)) ||
+        (size_t)read->images.len / image < count ||
+        (scaled && (uintptr_t)read->images.buf % sizeof(float))) {
+        PyErr_SetString(PyExc_ValueError, "the arrays do not fit each other");
+        goto fail;
+    }
+    read->layout = Py_NewRef(capsule);
+    read->kept = Py_XNewRef(kept);
+    read->work = (Work){
+        .job = {
+            .layout = layout,
+            .files = read->files.buf,
+            .offsets = read->offsets.buf,
+            .addresses = read->addresses.buf,
+            .pixels = scaled ? NULL : read->images.buf,
+            .floats = scaled ? read->images.buf : NULL,
+            .integers = read->integers.buf,
+            .faults = read->faults.buf,
+            .verify = verify,
+        },
+        .count = count,
+        .part = PART_BYTES / layout->stride + 1,
+    };
+    return read;
+fail:
+    free_read(read);
+    return NULL;
+}
+
+/* Wait for the work; returns how many records are not fine, or -1 and an error. */
+static Py_ssize_t end_read(Read *read) {
+    Work *work = &read->work;
+    if (!is_done(work)) {
+        Py_BEGIN_ALLOW_THREADS
+        end_work(work);
+        Py_END_ALLOW_THREADS
+    }
+    if (work->failed) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    Py_ssize_t wrong = 0;
+    for (size_t i = 0; i < work->count; i++) wrong += work->job.faults[i] != FINE;
+    return wrong;
+}
+
 PyDoc_STRVAR(read_doc,
 "read(layout, files, offsets, addresses, images, scaled, integers, faults, verify)\n--\n\n"
 "Read records: of each its file descriptor (int32), the byte at which it starts (int64), and its\n"
@@ -658,63 +940,69 @@ PyDoc_STRVAR(read_doc,
 
 static PyObject *read_records(PyObject *self, PyObject *arguments) {
     (void)self;
-    PyObject *capsule, *mapped, *result = NULL;
-    Py_buffer files, offsets, images, integers, faults, addresses = {0};
-    int scaled, verify;
-    if (!PyArg_ParseTuple(arguments, "Oy*y*Ow*pw*w*p", &capsule, &files, &offsets, &mapped,
-                          &images, &scaled, &integers, &faults, &verify))
-        return NULL;
-    Layout *layout = PyCapsule_GetPointer(capsule, NAME);
-    if (layout == NULL) goto done;
-    if (mapped != Py_None && PyObject_GetBuffer(mapped, &addresses, PyBUF_SIMPLE)) goto done;
-    size_t count = (size_t)files.len / sizeof(int32_t);
-    size_t image = layout->image * (scaled ? sizeof(float) : 1);
-    size_t longs = count * sizeof(int64_t);
-    if ((size_t)files.len != count * sizeof(int32_t) || (size_t)offsets.len != longs ||
-        (size_t)faults.len != longs || (addresses.buf && (size_t)addresses.len != longs) ||
-        (size_t)integers.len != longs * layout->integers ||
-        (size_t)images.len / image < count) {
-        PyErr_SetString(PyExc_ValueError, "the arrays are of different lengths");
-        goto done;
+    Read *read = make_read(arguments);
+    if (read == NULL) return NULL;
+    if (read->work.count > read->work.part) { /* less is done sooner than told */
+        begin_work(&read->work);
+    } else {
+        read->work.process = process;
+        if (read->work.job.addresses && catch_faults()) read->work.job.addresses = NULL;
     }
-    uintptr_t odd = (uintptr_t)files.buf % sizeof(int32_t) | (uintptr_t)offsets.buf % 8 |
-                    (uintptr_t)integers.buf % 8 | (uintptr_t)faults.buf % 8 |
-                    (uintptr_t)addresses.buf % 8 |
-                    (scaled ? (uintptr_t)images.buf % sizeof(float) : 0);
-    if (odd) {
-        PyErr_SetString(PyExc_ValueError, "an array is not aligned");
-        goto done;
-    }
-    Job job = {
-        .layout = layout,
-        .files = files.buf,
-        .offsets = offsets.buf,
-        .addresses = addresses.buf,
-        .pixels = scaled ? NULL : images.buf,
-        .floats = scaled ? images.buf : NULL,
-        .integers = integers.buf,
-        .faults = faults.buf,
-        .verify = verify,
-    };
-    Py_ssize_t wrong;
+    Py_ssize_t wrong = end_read(read);
+    free_read(read);
+    return wrong < 0 ? NULL : PyLong_FromSsize_t(wrong);
+}
+
+static const char READ[] = "reader._core.Read";
+
+static void free_read_capsule(PyObject *capsule) {
+    Read *read = PyCapsule_GetPointer(capsule, READ);
     Py_BEGIN_ALLOW_THREADS
-    wrong = read_job(&job, count);
+    give_up_work(&read->work);
     Py_END_ALLOW_THREADS
-    result = wrong < 0 ? PyErr_NoMemory() : PyLong_FromSsize_t(wrong);
-done:
-    PyBuffer_Release(&files);
-    PyBuffer_Release(&offsets);
-    PyBuffer_Release(&images);
-    PyBuffer_Release(&integers);
-    PyBuffer_Release(&faults);
-    if (addresses.obj) PyBuffer_Release(&addresses);
-    return result;
+    free_read(read);
+}
+
+PyDoc_STRVAR(begin_doc,
+"begin(layout, files, offsets, addresses, images, scaled, integers, faults, verify, kept)\n--\n\n"
+"Begin to `read`, and return at once what `wait` takes; forgotten, it ends without being waited\n"
+"for. `kept` lives as long.");
+
+static PyObject *begin_read(PyObject *self, PyObject *arguments) {
+    (void)self;
+    Read *read = make_read(arguments);
+    if (read == NULL) return NULL;
+    PyObject *capsule = PyCapsule_New(read, READ, free_read_capsule);
+    if (capsule == NULL)
+        free_read(read);
+    else
+        begin_work(&read->work);
+    return capsule;
+}
+
+PyDoc_STRVAR(wait_doc,
+"wait(begun)\n--\n\n"
+"Wait until what was begun is done, and help with it. Returns how many records are not fine, the\n"
+"seconds that all threads took for it, and how often they had to wait for the storage.");
+
+static PyObject *wait_read(PyObject *self, PyObject *capsule) {
+    (void)self;
+    Read *read = PyCapsule_GetPointer(capsule, READ);
+    if (read == NULL) return NULL;
+    Py_ssize_t wrong = end_read(read);
+    if (wrong < 0) return NULL;
+    return Py_BuildValue("ndL", wrong, (double)read->work.nanoseconds / 1e9,
+                         (long long)read->work.waits);
 }
 
 static PyMethodDef methods[] = {
     {"layout", make_layout, METH_VARARGS, layout_doc},
     {"map", make_map, METH_VARARGS, map_doc},
+    {"locate", locate, METH_VARARGS, locate_doc},
     {"read", read_records, METH_VARARGS, read_doc},
+    {"begin", begin_read, METH_VARARGS, begin_doc},
+    {"wait", wait_read, METH_O, wait_doc},
+    {"labels", make_labels, METH_VARARGS, labels_doc},
     {NULL, NULL, 0, NULL},
 };
 

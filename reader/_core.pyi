@@ -6,6 +6,17 @@ def layout(
     head: bytes, image_bytes: int, tail_bytes: int, places: tuple[int, ...], instruction: bool
 ) -> Any: ...
 def map(file: int, size: int) -> tuple[Any, int]: ...
+def locate(
+    ids: NDArray[Any],
+    ends: NDArray[Any],
+    ready: NDArray[Any],
+    descriptors: NDArray[Any],
+    bases: NDArray[Any],
+    stride: int,
+    files: NDArray[Any],
+    offsets: NDArray[Any],
+    addresses: NDArray[Any],
+) -> int: ...
 def read(
     layout: Any,
     files: NDArray[Any],
@@ -17,3 +28,17 @@ def read(
     faults: NDArray[Any],
     verify: bool,
 ) -> int: ...
+def begin(
+    layout: Any,
+    files: NDArray[Any],
+    offsets: NDArray[Any],
+    addresses: NDArray[Any] | None,
+    images: NDArray[Any],
+    scaled: bool,
+    integers: NDArray[Any],
+    faults: NDArray[Any],
+    verify: bool,
+    kept: object,
+) -> Any: ...
+def wait(begun: Any) -> tuple[int, float, int]: ...
+def labels(integers: NDArray[Any], most: NDArray[Any], labels: NDArray[Any]) -> bool: ...

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +14,13 @@ from reader.cache_filler import FILLER_BYTES
 from reader.label_arrays import LabelArrays
 from reader.memory import BLOCKS_AHEAD, Pipeline, plan_memory
 from reader.options import BatchOptions
-from reader.order import Order
 from reader.pool import Pool, Room
 from reader.read_ahead import ReadAhead
 from reader.replacement import fetch_another
 from reader.skipped import Skipped
-from reader.source import RecordSource
-from reader.waiting import Begun, Waiting
-from reader.window import WindowOrder
+from reader.source import Fetch, RecordSource
+from reader.steps import Steps
+from reader.waiting import Taken
 from shardio.errors import CorruptRecordError, OptionError
 
 if TYPE_CHECKING:
@@ -35,10 +32,6 @@ Array = NDArray[Any]
 Batch = tuple[Any, ...]
 
 
-# More steps than this are computed again: each takes some 300 bytes, and its records.
-_MOST_AHEAD = 2048
-
-
 @dataclass(frozen=True)
 class _Reading:
     """How records are read in an epoch: from blocks that are held, or each, with advice or not."""
@@ -46,6 +39,22 @@ class _Reading:
     in_blocks: bool
     source: RecordSource | BlockFetcher
     block_advice: BlockAdvice | None
+
+
+@dataclass(frozen=True)
+class BegunBatch:
+    """A batch that is being made: the records `ids` of a step come into `room`."""
+
+    maker: BatchMaker
+    epoch: int
+    start: int
+    ids: NDArray[np.int64]
+    room: Any
+    fetch: Fetch
+
+    def result(self) -> Batch:
+        """Wait for the batch and return it."""
+        return self.maker.end(self)
 
 
 class BatchMaker:
@@ -58,8 +67,7 @@ class BatchMaker:
     def __init__(self, shards: ShardSet, options: BatchOptions, pipeline: Pipeline) -> None:
         self.shards = shards
         self.options = options
-        self.steps = options.steps(len(shards))
-        if self.steps == 0:
+        if options.steps(len(shards)) == 0:
             raise OptionError(
                 f"the set has {len(shards)} records, not one batch of {options.batch_size} for "
                 f"each of {options.share[1]} workers; choose a smaller batch_size, or pad=True"
@@ -91,20 +99,12 @@ class BatchMaker:
             in_blocks=source.in_blocks,
             cache_bytes=0 if shards.cache is None else FILLER_BYTES,
         )
-        self._order: Order | WindowOrder
         if options.shuffle == "window":
             block, window = self.memory.block, self.memory.window
             lanes = options.lanes or options.share[1]
             self.options = options = replace(options, block=block, window=window, lanes=lanes)
-            owned = lanes // options.share[1]
-            self._order = WindowOrder(len(shards), options.seed, block, window, lanes, owned)
-        else:
-            self._order = Order(len(shards), options.shuffle, options.seed)
-        # Steps whose records were computed to look ahead, and how many these may be: a window.
-        self._known_ids: OrderedDict[tuple[int, int], NDArray[np.int64]] = OrderedDict()
-        window_records = self.memory.window * self.memory.block * (options.lanes or 1)
-        steps_ahead = window_records // options.step_size + 8
-        self._steps_ahead = steps_ahead if steps_ahead <= _MOST_AHEAD else 0
+        self._steps = Steps(options, len(shards))
+        self.steps = self._steps.count
         self._source = source
         self._reading = self._choose_reading()
         self._read_ahead = ReadAhead()
@@ -129,24 +129,37 @@ class BatchMaker:
         first = self.options.start_epoch + number * (self.options.epochs or 0)
         return self.make(first + epoch, step * self.options.step_size)
 
+    @property
+    def begins(self) -> bool:
+        """Whether `begin` lets records be read while the caller goes on.
+
+        One-hot labels are better made by another thread, which `begin` is not.
+        """
+        return self._reading.source.begins and not self.options.one_hot
+
     def make(self, epoch: int, start: int) -> Batch:
         """Make the batch of the step that starts at position `start` of `epoch`.
 
         The step takes the next `step_size` positions, and each rank an equal part of them.
         """
-        options = self.options
+        return self.begin(epoch, start).result()
+
+    def begin(self, epoch: int, start: int) -> BegunBatch:
+        """Begin to make the batch of a step."""
         if epoch > self._epoch:
             self._epoch = epoch
             self._source.new_epoch()
             if self._source.in_blocks != self._reading.in_blocks:
                 self._reading = self._choose_reading()
-        reading = self._reading
-        ids = self._ids(epoch, start)
+        ids = self._steps.ids(epoch, start)
         room = self._rooms.take()
-        begun = Waiting.begin()
-        integers = self._fetch(reading.source, ids, room)
-        self._look_ahead(reading, epoch, start, ids, begun)
-        count = len(ids)
+        return BegunBatch(self, epoch, start, ids, room, self._reading.source.begin(ids, room))
+
+    def end(self, begun: BegunBatch) -> Batch:
+        """Make the batch of what was begun."""
+        options, room, count = self.options, begun.room, len(begun.ids)
+        integers = self._integers(begun)
+        self._look_ahead(begun.epoch, begun.start, begun.ids, begun.fetch.taken)
         if options.pad and count < options.batch_size:
             room.array[count:] = 0
             integers = np.concatenate(
@@ -161,34 +174,21 @@ class BatchMaker:
             batch = *batch, integers[:, -1].copy()
         return batch
 
-    def _fetch(
-        self, source: RecordSource | BlockFetcher, ids: NDArray[np.int64], room: Any
-    ) -> NDArray[np.int64]:
-        """Read records; with `on_error="skip"`, another one of the set in place of all of them.
+    def _integers(self, begun: BegunBatch) -> NDArray[np.int64]:
+        """Wait for records; with `on_error="skip"`, another one of the set in place of all of them.
 
         In place of some comes another one of the same step.
         """
         try:
-            return source.fetch(ids, room)
+            return begun.fetch.result()
         except CorruptRecordError:
             if self.options.on_error != "skip":
                 raise
-        return fetch_another(source, ids, room, len(self.shards))
+        return fetch_another(self._reading.source, begun.ids, begun.room, len(self.shards))
 
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""
         self._reading.source.close()
-
-    def _ids(self, epoch: int, start: int) -> NDArray[np.int64]:
-        """Return the records of this rank's part of a step."""
-        key = epoch, start
-        known = self._known_ids.pop(key, None)
-        if known is not None:
-            return known
-        stop = start + self.options.step_size
-        if not self.options.pad:
-            stop = min(stop, len(self.shards))
-        return self._order.share(epoch, start, stop, *self.options.share)
 
     def _choose_reading(self) -> _Reading:
         """Hold whole blocks where a read is slow to begin, unless records are in exact order."""
@@ -200,67 +200,30 @@ class BatchMaker:
         advice = BlockAdvice(source, records, block, held) if shuffle == "window" else None
         return _Reading(source.in_blocks, source, advice)
 
-    def _look_ahead(
-        self,
-        reading: _Reading,
-        epoch: int,
-        start: int,
-        ids: NDArray[np.int64],
-        begun: Begun,
-    ) -> None:
-        """Prepare what comes later, after a step that has read `ids` since `begun`."""
-        source, block_advice = reading.source, reading.block_advice
+    def _look_ahead(self, epoch: int, start: int, ids: NDArray[np.int64], taken: Taken) -> None:
+        """Prepare what comes later, after a step whose records `ids` took so long."""
+        source, block_advice = self._reading.source, self._reading.block_advice
+        steps = self._steps
         if isinstance(source, BlockFetcher) and self.options.shuffle == "none":
             ahead = [number * self.memory.block for number in range(1, BLOCKS_AHEAD + 1)]
-            found = [self._later(epoch, start, distance) for distance in ahead]
-            parts = [part for part in found if part is not None]
-            if parts:
-                source.prepare(np.concatenate(parts))
+            source.prepare(np.concatenate([steps.later(epoch, start, one) for one in ahead]))
             return
         if isinstance(source, BlockFetcher) or block_advice is not None:
             # The same place in the next window: the steps of this one bring in its blocks.
-            lanes = self.options.lanes or 1
-            later = self._later(epoch, start, self.memory.window * self.memory.block * lanes)
-            if block_advice is not None:
-                block_advice.now(ids)
-            if later is None or not len(later):
-                return
+            later = steps.later(epoch, start, steps.window)
             if isinstance(source, BlockFetcher):
                 source.prepare(later)
             elif block_advice is not None:
+                block_advice.now(ids)
                 block_advice.later(later)
             return
 
-        def advise(steps: int) -> None:
-            ids = self._later(epoch, start, steps * self.options.step_size)
-            if ids is not None and len(ids):
-                source.advise(ids)
+        def advise(count: int) -> None:
+            later = steps.later(epoch, start, count * self.options.step_size)
+            if len(later):
+                source.advise(later)
 
-        self._read_ahead.after(begun, self.options.batch_size, advise)
-
-    def _later(self, epoch: int, start: int, distance: int) -> NDArray[np.int64] | None:
-        """Return the records of the step that is about `distance` ahead, maybe in the next epoch.
-
-        None where it is not of the same pass.
-        """
-        options = self.options
-        length = self.steps * options.step_size
-        step = start + distance - distance % options.step_size
-        later = epoch + step // length
-        # A stream that was resumed is not where steps begin that are counted from 0.
-        step = step if later == epoch else step % length // options.step_size * options.step_size
-        if options.epochs is not None:
-            this_pass = (epoch - options.start_epoch) // options.epochs
-            if later >= options.start_epoch + (this_pass + 1) * options.epochs:
-                return None
-        ids = self._ids(later, step)
-        if self._steps_ahead:
-            # They need not be computed again when their turn comes.
-            self._known_ids[later, step] = ids
-            if len(self._known_ids) > self._steps_ahead:
-                with suppress(KeyError):  # another thread may have taken the last one
-                    self._known_ids.popitem(last=False)
-        return ids
+        self._read_ahead.after(taken, self.options.batch_size, advise)
 
     def _images(self, room: Any, count: int) -> Array:
         """Turn the pixels of a room into images; the room is not used by the caller any more."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from reader.batch_maker import Batch, BatchMaker
+from reader.batch_maker import Batch, BatchMaker, BegunBatch
 from reader.memory import MemoryPlan, Pipeline
 from reader.options import BatchOptions
 from shardio.errors import DatasetError, OptionError
@@ -50,7 +50,7 @@ class Batches(Iterator[Batch]):
         """
         self._every = every
         self._turn = Lock()
-        self._ahead: deque[tuple[int, int, Future[Batch] | _Made]] = deque()
+        self._ahead: deque[tuple[int, int, Begun]] = deque()
         self._shards = shards
         self._start(options, options.start_epoch, 0)
 
@@ -86,7 +86,7 @@ class Batches(Iterator[Batch]):
             return batch
 
     def _next(self) -> Batch:
-        hurry = self._away < _HURRY
+        hurry = self._away < _HURRY and not self._maker.begins
         if not (hurry and self._ahead):
             depth = 1 if hurry else self._maker.memory.prefetch + 1 - len(self._ahead)
             for epoch, start in itertools.islice(self._waiting, depth):
@@ -104,14 +104,16 @@ class Batches(Iterator[Batch]):
         self._samples = min(start + self._maker.options.step_size, len(self._shards))
         return batch
 
-    def _begin(self, epoch: int, start: int, *, here: bool) -> Future[Batch] | _Made:
-        """Make a batch here and now, or let the thread make it."""
-        if not here:
-            return self._pool.submit(self._maker.make, epoch, start)
+    def _begin(self, epoch: int, start: int, *, here: bool) -> Begun:
+        """Begin to make a batch, or make it here and now, or let the thread make it."""
         try:
-            return _Made(self._maker.make(epoch, start), None)
+            if self._maker.begins:
+                return self._maker.begin(epoch, start)
+            if here:
+                return _Made(self._maker.make(epoch, start), None)
         except BaseException as error:
             return _Made((), error)
+        return self._pool.submit(self._maker.make, epoch, start)
 
     @property
     def options(self) -> BatchOptions:
@@ -214,6 +216,9 @@ class _Made:
         if self._error is not None:
             raise self._error
         return self._batch
+
+
+Begun = BegunBatch | Future[Batch] | _Made
 
 
 # No method: a generator that holds its stream would keep a forgotten stream, and its thread, alive.

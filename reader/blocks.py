@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from reader.block_memory import block_memory
 from reader.foreign_layout import Layout
-from reader.source import RecordSource
+from reader.source import Fetch, LaterFetch, RecordSource
 
 # Blocks that are read at once: while one is copied or waits, others come.
 THREADS = 3
@@ -24,6 +24,8 @@ class BlockFetcher:
     A block is `block` neighbouring records, read with few calls by one of `threads` threads. A
     batch is gathered from them with one copy.
     """
+
+    begins = False
 
     def __init__(
         self,
@@ -82,6 +84,10 @@ class BlockFetcher:
                 out[part] = self._memory.gather(rows, ids[part], room.array[part])
                 start = stop
         return out
+
+    def begin(self, ids: NDArray[np.int64], room: Any) -> Fetch:
+        """Fetch when the result is asked for."""
+        return LaterFetch(self.fetch, ids, room)
 
     def prepare(self, ids: NDArray[np.int64]) -> None:
         """Begin to read blocks of records that are wanted later: as many as `ids` fill, and one.

@@ -15,6 +15,7 @@ from reader.fetch import Fetcher
 from reader.pool import Room
 from reader.raw_fetch import RawFetcher
 from reader.shard_copies import ShardCopies
+from reader.source import Fetch
 from shardio.format.layout import RecordLayout
 
 
@@ -22,7 +23,7 @@ class CachedFetcher(RawFetcher):
     """Reads records as `fetcher` does, from any number of threads.
 
     Where the shards themselves are local files, of a mount maybe, `is_local` says so.
-    `in_blocks` may change when an epoch begins.
+    `in_blocks` and `begins` may change when an epoch begins.
     """
 
     def __init__(
@@ -44,9 +45,9 @@ class CachedFetcher(RawFetcher):
         """Look again whether the shards are still those that were opened, and which are here."""
         super().new_epoch()
         if not (self._is_local or self._copies.all_here):
-            self.in_blocks, self._core = True, None
+            self.in_blocks, self.begins, self._core = True, False, None
             return
-        self.in_blocks = False
+        self.in_blocks, self.begins = False, True
         maps = self._copies.maps()
         if self._core is not None and self._core[0] is maps:
             self._core[1].new_epoch()
@@ -64,3 +65,8 @@ class CachedFetcher(RawFetcher):
         """Read the records `ids` into the first rows of `room`; returns their integers."""
         core = self._core
         return super().fetch(ids, room) if core is None else core[1].fetch(ids, room)
+
+    def begin(self, ids: NDArray[np.int64], room: Room) -> Fetch:
+        """Begin to read the records `ids`, if they are read as those of a local set."""
+        core = self._core
+        return super().begin(ids, room) if core is None else core[1].begin(ids, room)

@@ -12,7 +12,7 @@ from reader.fetch import Fetcher
 from reader.mapped_files import MappedFiles
 from reader.maps import Maps
 from reader.pool import Room
-from reader.waiting import Waiting
+from reader.waiting import Taken, Waiting
 from shardio.format.layout import RecordLayout
 
 core: ModuleType | None
@@ -40,6 +40,30 @@ def new_maps() -> Maps:
     return Maps(core.map)
 
 
+class CoreFetch:
+    """Records that are being read."""
+
+    taken = Taken(0.0, 0)
+
+    def __init__(
+        self,
+        fetcher: CoreFetcher,
+        ids: NDArray[np.int64],
+        room: Room,
+        integers: NDArray[np.int64],
+        begun: list[object],
+    ) -> None:
+        self._fetcher = fetcher
+        self.ids = ids
+        self.room = room
+        self.integers = integers
+        self.begun = begun
+
+    def result(self) -> NDArray[np.int64]:
+        """Wait for the records; returns their integers."""
+        return self._fetcher.end(self)
+
+
 class CoreFetcher:
     """Reads records as `fetcher` does, from any number of threads.
 
@@ -49,6 +73,7 @@ class CoreFetcher:
 
     scales = True
     in_blocks = False
+    begins = True
 
     def __init__(self, fetcher: Fetcher, layout: RecordLayout, maps: Maps, *, verify: bool) -> None:
         assert core is not None
@@ -58,7 +83,7 @@ class CoreFetcher:
         self._core_layout = core.layout(
             layout.head, layout.image_bytes, layout.tail_bytes, layout.integer_offsets, True
         )
-        self._files = MappedFiles(fetcher.files, layout.stride, maps)
+        self._files = MappedFiles(fetcher.files, layout.stride, maps, core.locate)
         self._waiting = Waiting()
 
     def room(self, records: int, dtype: str = "uint8") -> Room:
@@ -79,40 +104,55 @@ class CoreFetcher:
         """Let the kernel begin to read the records `ids`."""
         self._fetcher.advise(ids)
 
+    def begin(self, ids: NDArray[np.int64], room: Room) -> CoreFetch:
+        """Begin to read the records `ids` into the first rows of `room`, and return at once."""
+        integers = np.empty((len(ids), len(self._layout.labels) + 1), dtype=np.int64)
+        most = self._files.most
+        if len(ids) <= most:
+            begun = [self._begin(ids, room.array, integers)]
+        else:
+            parts = [slice(first, first + most) for first in range(0, len(ids), most)]
+            begun = [self._begin(ids[part], room.array[part], integers[part]) for part in parts]
+        return CoreFetch(self, ids, room, integers, begun)
+
     def fetch(self, ids: NDArray[np.int64], room: Room) -> NDArray[np.int64]:
         """Read the records `ids` into the first rows of `room`; returns their integers."""
-        integers = np.empty((len(ids), len(self._layout.labels) + 1), dtype=np.int64)
-        begun = self._waiting.begin()
-        for first in range(0, len(ids), self._files.most):
-            part = slice(first, first + self._files.most)
-            if not self._read(ids[part], room.array[part], integers[part]):
-                return self._fetch_slowly(ids, room)
-        self._waiting.end(begun, len(ids))
-        return integers
+        return self.begin(ids, room).result()
+
+    def end(self, fetch: CoreFetch) -> NDArray[np.int64]:
+        """Wait for what was begun; returns the integers of its records."""
+        assert core is not None
+        ended = [core.wait(begun) for begun in fetch.begun]
+        wrong, seconds, waits = ended[0] if len(ended) == 1 else map(sum, zip(*ended, strict=True))
+        if wrong:
+            return self._fetch_slowly(fetch.ids, fetch.room)
+        fetch.taken = Taken(seconds, waits)
+        self._waiting.saw(fetch.taken, len(fetch.ids))
+        return fetch.integers
 
     def fetch_run(self, first: int, pixels: NDArray[np.uint8], integers: NDArray[np.int64]) -> None:
         """Fill `pixels` and `integers` with neighbours."""
         self._fetcher.fetch_run(first, pixels, integers)
 
-    def _read(
-        self, ids: NDArray[np.int64], images: NDArray[np.generic], out: NDArray[np.int64]
-    ) -> bool:
-        """Read records; returns whether all is well."""
+    def _begin(
+        self, ids: NDArray[np.int64], images: NDArray[np.generic], integers: NDArray[np.int64]
+    ) -> object:
         assert core is not None
-        files = self._files.locate(ids)
-        wrong: int = core.read(
+        places = self._files.locate(ids)
+        begun: object = core.begin(
             self._core_layout,
-            files.descriptors,
-            files.offsets,
+            places.descriptors,
+            places.offsets,
             # From a disk, one read of all that a record needs beats page faults.
-            None if self._waiting.is_slow else files.addresses,
+            None if self._waiting.is_slow else places.addresses,
             images,
             images.dtype == np.float32,
-            out,
+            integers,
             np.empty(len(ids), dtype=np.int64),
             self._verify,
+            places.files,
         )
-        return wrong == 0
+        return begun
 
     def _fetch_slowly(self, ids: NDArray[np.int64], room: Room) -> NDArray[np.int64]:
         slot = self._fetcher.room(len(ids))

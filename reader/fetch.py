@@ -16,6 +16,7 @@ from reader.pool import aligned
 from reader.record_check import RecordCheck
 from reader.shard_files import ShardFile, ShardFiles
 from reader.skipped import SKIPPED, Skipped
+from reader.source import Fetch, LaterFetch
 from shardio.errors import DatasetError, StorageError
 from shardio.format.framing import FOOTER_BYTES, mask_crcs
 from shardio.format.layout import RecordLayout
@@ -72,6 +73,7 @@ class Fetcher:
 
     scales = False
     in_blocks = True
+    begins = False
 
     def __init__(
         self,
@@ -138,6 +140,10 @@ class Fetcher:
             for row in self._skip(ids, wrong, read, len(good)):
                 room.array[row], room.rests[row] = room.array[good[0]], room.rests[good[0]]
         return self._layout.integers(room.rests[:count, :-FOOTER_BYTES])
+
+    def begin(self, ids: NDArray[np.int64], room: Slot) -> Fetch:
+        """Fetch when the result is asked for."""
+        return LaterFetch(self.fetch, ids, room)
 
     def fetch_run(self, first: int, pixels: NDArray[np.uint8], integers: NDArray[np.int64]) -> None:
         """Fill `pixels` and `integers` with neighbours, read straight into place."""

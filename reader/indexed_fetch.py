@@ -17,6 +17,7 @@ from reader.shard_copies import ShardCopies
 from reader.shard_files import ShardFiles
 from reader.shard_index import IndexedShard, beside
 from reader.skipped import SKIPPED, Skipped
+from reader.source import Fetch, LaterFetch
 from shardio.errors import CorruptRecordError, DatasetError, FormatError
 from shardio.format.example import parse_example
 from shardio.format.framing import (
@@ -51,6 +52,7 @@ class IndexedFetcher:
 
     scales = False
     in_blocks = True
+    begins = False
 
     def __init__(
         self,
@@ -103,6 +105,10 @@ class IndexedFetcher:
                     raise fault
                 room.array[row], integers[row] = room.array[good], integers[good]
         return integers
+
+    def begin(self, ids: NDArray[np.int64], room: Room) -> Fetch:
+        """Fetch when the result is asked for."""
+        return LaterFetch(self.fetch, ids, room)
 
     def fetch_run(self, first: int, pixels: NDArray[np.uint8], integers: NDArray[np.int64]) -> None:
         """Fill `pixels` and `integers` with neighbours; the row of a skipped one is SKIPPED."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reader.core_fetch import core
 from reader.pool import Pool, Room
 from shardio.errors import DatasetError
 from shardio.format.manifest import Label
@@ -35,6 +36,11 @@ class LabelArrays:
 
         Raises DatasetError for a label that is none of its head's classes.
         """
+        if core is not None and not self._pools:
+            labels = np.empty((len(self._labels), len(integers)), dtype=np.int32)
+            if not core.labels(integers, self._most, labels):
+                self._refuse(integers)
+            return list(labels)
         values = integers[:, :-1]
         if len(values) and (values.max(axis=0) > self._most).any():
             self._refuse(integers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
@@ -13,12 +14,15 @@ from reader.open_files import OpenFile, is_crowded, register
 from reader.shard_files import ShardFile, ShardFiles
 from shardio.storage.local import LocalRanges
 
+# What compiled code answers that has found all records in maps.
+_MAPPED = 2
+
 
 @dataclass(frozen=True)
 class Places:
     """Where records are: files (int32), bytes in them, and addresses in maps, or None for all.
 
-    As long as this lives the files stay open, and mapped.
+    As long as `files` live they stay open, and mapped.
     """
 
     descriptors: NDArray[np.int32]
@@ -28,9 +32,10 @@ class Places:
 
 
 class Files:
-    """Files that are open together, by the number of the shard."""
+    """Files that are open together, by the number of the shard, and their maps."""
 
-    def __init__(self, shards: int) -> None:
+    def __init__(self, shards: int, maps: Maps) -> None:
+        self.maps = maps
         self.descriptors = np.full(shards, -1, dtype=np.int32)
         self.addresses = np.zeros(shards, dtype=np.int64)
         self.held: list[OpenFile] = []
@@ -42,13 +47,17 @@ class MappedFiles:
     With more shards than may be open none is mapped: a map per read would cost more than it saves.
     """
 
-    def __init__(self, shards: ShardFiles[ShardFile], stride: int, maps: Maps) -> None:
+    def __init__(
+        self, shards: ShardFiles[ShardFile], stride: int, maps: Maps, locate: Callable[..., int]
+    ) -> None:
+        """Be the files of shards; `locate` is that of the compiled code."""
         self.most = shards.most
         self._shards = shards
         self._stride = stride
         self._maps = maps
+        self._find = locate
         self._mapped = len(shards.shards) <= shards.most
-        self._files = Files(len(shards.shards))
+        self._files = Files(len(shards.shards), maps)
         self._checked = np.zeros(len(shards.shards), dtype=bool)
         self._lock = Lock()
         register(self)
@@ -56,7 +65,7 @@ class MappedFiles:
     def forget(self) -> None:
         """Hold no file any longer, but for those that are read from or opened just now."""
         # Without the lock: who opens files, and has it, may be the one who asks all to forget.
-        self._files = Files(len(self._shards.shards))
+        self._files = Files(len(self._shards.shards), self._maps)
 
     def new_epoch(self) -> None:
         """Let every shard be looked at again when it is touched next."""
@@ -64,17 +73,25 @@ class MappedFiles:
 
     def locate(self, ids: NDArray[np.int64]) -> Places:
         """Find the places of at most `most` records."""
-        numbers, records = self._shards.locate(ids)
-        files = self._files
-        if not self._checked[numbers].all() or (files.descriptors[numbers] < 0).any():
+        count, files = len(ids), self._files
+        descriptors = np.empty(count, dtype=np.int32)
+        offsets, addresses = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
+        known = files.descriptors, files.addresses
+        found = self._find(
+            ids, self._shards.ends, self._checked, *known, self._stride,
+            descriptors, offsets, addresses,
+        )  # fmt: skip
+        if found == _MAPPED:
+            return Places(descriptors, offsets, addresses, files)
+        if not found:
+            numbers, records = self._shards.locate(ids)
             files = self._open(np.unique(numbers).tolist())
-        offsets = records * self._stride
-        addresses = None
-        if self._mapped:
-            bases = files.addresses[numbers]
+            offsets = records * self._stride
+            descriptors, bases = files.descriptors[numbers], files.addresses[numbers]
             # All or none: one that cannot be mapped is of a file system where none can.
-            addresses = bases + offsets if bases.all() else None
-        return Places(files.descriptors[numbers], offsets, addresses, files)
+            if bases.all():
+                return Places(descriptors, offsets, bases + offsets, files)
+        return Places(descriptors, offsets, None, files)
 
     def _open(self, numbers: list[int]) -> Files:
         """Make sure that shards are open and still the same."""
@@ -87,10 +104,10 @@ class MappedFiles:
             crowded = is_crowded()
             if len(files.held) + len(fresh) > self.most or crowded:
                 # Whoever reads from the old ones still holds them.
-                files, fresh = Files(len(self._shards.shards)), numbers
+                files, fresh = Files(len(self._shards.shards), self._maps), numbers
             for number in fresh:
                 self._add(files, number, opened[number])
-            self._files = Files(len(self._shards.shards)) if crowded else files
+            self._files = Files(len(self._shards.shards), self._maps) if crowded else files
             return files
 
     def _add(self, files: Files, number: int, file: OpenFile) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from reader.core_fetch import core
 from reader.fetch import Fetcher
 from reader.pool import Room, aligned
+from reader.source import Fetch, LaterFetch
 from shardio.format.layout import RecordLayout
 
 
@@ -25,6 +26,7 @@ class RawFetcher:
 
     scales = True
     in_blocks = True
+    begins = False
 
     def __init__(self, fetcher: Fetcher, layout: RecordLayout, *, verify: bool) -> None:
         assert core is not None
@@ -54,6 +56,10 @@ class RawFetcher:
     def fetch(self, ids: NDArray[np.int64], room: Room) -> NDArray[np.int64]:
         """Read the records `ids`, each with a request; returns their integers."""
         return self.fetch_into(ids, room.array)
+
+    def begin(self, ids: NDArray[np.int64], room: Room) -> Fetch:
+        """Fetch when the result is asked for."""
+        return LaterFetch(self.fetch, ids, room)
 
     def fetch_into(self, ids: NDArray[np.int64], images: NDArray[Any]) -> NDArray[np.int64]:
         """Read the records `ids` into the first rows of `images`."""

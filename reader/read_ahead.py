@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reader.waiting import Begun, Waiting
+from reader.waiting import Taken, Waiting
 
 # So many steps are told ahead: a hundred records each, they keep a disk's queue full.
 _STEPS = 4
@@ -19,10 +19,10 @@ class ReadAhead:
     def __init__(self) -> None:
         self._waiting = Waiting()
 
-    def after(self, begun: Begun, records: int, advise: Callable[[int], None]) -> None:
-        """Be told of a step whose records were read since `begun`."""
+    def after(self, taken: Taken, records: int, advise: Callable[[int], None]) -> None:
+        """Be told what it took to read the records of a step."""
         told = self._waiting.is_slow
-        if self._waiting.end(begun, records):
+        if self._waiting.saw(taken, records):
             for step in range(1, _STEPS + 1):
                 advise(step)
         elif told:

@@ -61,8 +61,9 @@ class ShardFiles(Generic[Shard]):
         self._touch = touch
         self._copies = copies
         self._skips = skips
-        self._ends = np.cumsum([shard.records for shard in shards], dtype=np.int64)
-        self._starts = np.concatenate([[0], self._ends[:-1]])
+        # The number, in the set, of the record behind the last one of each shard.
+        self.ends = np.cumsum([shard.records for shard in shards], dtype=np.int64)
+        self._starts = np.concatenate([[0], self.ends[:-1]])
         # The copy of a shard has the number that `~` makes of the shard's.
         self._files = OpenFiles()
         self._touched: set[int] = set()
@@ -114,7 +115,7 @@ class ShardFiles(Generic[Shard]):
 
     def locate(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return for each record its shard and its number within the shard."""
-        numbers = np.searchsorted(self._ends, ids, side="right")
+        numbers = np.searchsorted(self.ends, ids, side="right")
         return numbers, ids - self._starts[numbers]
 
     def parts(self, first: int, count: int) -> Iterator[tuple[int, int, int]]:

@@ -16,11 +16,24 @@ _FIRST = 8
 _MOST = 256
 
 
-class Begun(NamedTuple):
-    """When a read began, and how often its thread had waited until then."""
+class Taken(NamedTuple):
+    """What a read took: the time of its threads, and how often they waited."""
 
     seconds: float
     waits: int
+
+
+class Stopwatch:
+    """Measures what this thread reads from now on."""
+
+    def __init__(self) -> None:
+        self._begun = time.perf_counter()
+        self._waits = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+    def taken(self) -> Taken:
+        """Return what it took until now."""
+        waits = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - self._waits
+        return Taken(time.perf_counter() - self._begun, waits)
 
 
 class Waiting:
@@ -35,21 +48,15 @@ class Waiting:
         """Whether reads have to wait, as far as is known."""
         return self._left > 0
 
-    @staticmethod
-    def begin() -> Begun:
-        """Be told that this thread begins to read."""
-        return Begun(time.perf_counter(), resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw)
-
-    def end(self, begun: Begun, records: int) -> bool:
-        """Be told that so many records were read; returns whether it turned out slow just now."""
+    def saw(self, taken: Taken, records: int) -> bool:
+        """Be told how so many records were read; returns whether it turned out slow just now."""
         if self._left > 0:
             self._left -= 1
             return False
-        if time.perf_counter() - begun.seconds <= _SLOW * records:
+        if taken.seconds <= _SLOW * records:
             self._next = _FIRST
             return False
-        waits = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - begun.waits
-        if waits * _RECORDS_A_WAIT < records:
+        if taken.waits * _RECORDS_A_WAIT < records:
             return False
         self._left, self._next = self._next, min(2 * self._next, _MOST)
         return True

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import time
 
-from reader.waiting import Waiting
+from reader.waiting import Stopwatch, Waiting
 
 RECORDS = 128
 
 
 def step(waiting: Waiting, *, waits: int, seconds: float = 0.004) -> bool:
     """Take the time of slow storage, and wait as often; returns whether it turned out slow."""
-    begun = waiting.begin()
+    watch = Stopwatch()
     end = time.perf_counter() + seconds
     for _ in range(waits):
         time.sleep(1e-5)
     while time.perf_counter() < end:
         pass
-    return waiting.end(begun, RECORDS)
+    return waiting.saw(watch.taken(), RECORDS)
 
 
 def test_a_busy_processor_is_not_slow_storage() -> None:
