@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from types import ModuleType
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 from reader.fetch import Fetcher
 from reader.mapped_files import MappedFiles
 from reader.maps import Maps
+from reader.open_files import is_crowded, register
 from reader.pool import Room
+from reader.source import Fetch, LaterFetch
 from reader.waiting import Taken, Waiting
 from shardio.format.layout import RecordLayout
 
@@ -41,7 +44,10 @@ def new_maps() -> Maps:
 
 
 class CoreFetch:
-    """Records that are being read."""
+    """Records that are being read, by `begun`, into `room` and `integers`.
+
+    The files stay open for it until it is known to be done, which `wait` makes sure of.
+    """
 
     taken = Taken(0.0, 0)
 
@@ -51,17 +57,29 @@ class CoreFetch:
         ids: NDArray[np.int64],
         room: Room,
         integers: NDArray[np.int64],
-        begun: list[object],
+        begun: object,
     ) -> None:
         self._fetcher = fetcher
-        self.ids = ids
-        self.room = room
-        self.integers = integers
-        self.begun = begun
+        self._ids = ids
+        self._room = room
+        self._integers = integers
+        self._begun: object | None = begun
+        self._wrong = 0
+
+    def wait(self) -> None:
+        """Wait until nothing is read any more."""
+        begun = self._begun
+        if begun is not None:
+            assert core is not None
+            # More than one thread may do this, and finds the same.
+            self._wrong, *taken = core.wait(begun)
+            self.taken = Taken(*taken)
+            self._begun = None
 
     def result(self) -> NDArray[np.int64]:
         """Wait for the records; returns their integers."""
-        return self._fetcher.end(self)
+        self.wait()
+        return self._fetcher.end(self._ids, self._room, self._integers, self._wrong, self.taken)
 
 
 class CoreFetcher:
@@ -73,7 +91,6 @@ class CoreFetcher:
 
     scales = True
     in_blocks = False
-    begins = True
 
     def __init__(self, fetcher: Fetcher, layout: RecordLayout, maps: Maps, *, verify: bool) -> None:
         assert core is not None
@@ -84,7 +101,10 @@ class CoreFetcher:
             layout.head, layout.image_bytes, layout.tail_bytes, layout.integer_offsets, True
         )
         self._files = MappedFiles(fetcher.files, layout.stride, maps, core.locate)
+        self.begins = self._files.all_at_once
         self._waiting = Waiting()
+        self._under_way: WeakValueDictionary[int, CoreFetch] = WeakValueDictionary()
+        register(self)
 
     def room(self, records: int, dtype: str = "uint8") -> Room:
         """Make room for `records` records, as pixels or, float32, as pixels / 255."""
@@ -100,43 +120,73 @@ class CoreFetcher:
         self._fetcher.close()
         self._files.forget()
 
+    def forget(self) -> None:
+        """Hold no file any longer."""
+        for known in self._under_way.valuerefs():
+            fetch = known()
+            if fetch is not None:
+                fetch.wait()
+        self._files.forget()
+
     def advise(self, ids: NDArray[np.int64]) -> None:
         """Let the kernel begin to read the records `ids`."""
         self._fetcher.advise(ids)
 
-    def begin(self, ids: NDArray[np.int64], room: Room) -> CoreFetch:
-        """Begin to read the records `ids` into the first rows of `room`, and return at once."""
-        integers = np.empty((len(ids), len(self._layout.labels) + 1), dtype=np.int64)
-        most = self._files.most
-        if len(ids) <= most:
-            begun = [self._begin(ids, room.array, integers)]
-        else:
-            parts = [slice(first, first + most) for first in range(0, len(ids), most)]
-            begun = [self._begin(ids[part], room.array[part], integers[part]) for part in parts]
-        return CoreFetch(self, ids, room, integers, begun)
+    def begin(self, ids: NDArray[np.int64], room: Room) -> Fetch:
+        """Begin to read the records `ids` into the first rows of `room`, and return at once.
+
+        Where files are scarce, those of this batch are opened only when its turn comes.
+        """
+        if len(ids) > self._files.most or not self.begins or is_crowded():
+            return LaterFetch(self.fetch, ids, room)
+        fetch = self._begin(ids, room)
+        self._under_way[id(fetch)] = fetch
+        return fetch
 
     def fetch(self, ids: NDArray[np.int64], room: Room) -> NDArray[np.int64]:
         """Read the records `ids` into the first rows of `room`; returns their integers."""
-        return self.begin(ids, room).result()
-
-    def end(self, fetch: CoreFetch) -> NDArray[np.int64]:
-        """Wait for what was begun; returns the integers of its records."""
         assert core is not None
-        ended = [core.wait(begun) for begun in fetch.begun]
-        wrong, seconds, waits = ended[0] if len(ended) == 1 else map(sum, zip(*ended, strict=True))
+        most = self._files.most
+        if len(ids) <= most:
+            return self._begin(ids, room).result()
+        integers = self._integers(len(ids))
+        for first in range(0, len(ids), most):
+            part = slice(first, first + most)
+            wrong, *taken = core.wait(self._read(ids[part], room.array[part], integers[part]))
+            if wrong:
+                return self._fetch_slowly(ids, room)
+            self._waiting.saw(Taken(*taken), most)
+        return integers
+
+    def end(
+        self,
+        ids: NDArray[np.int64],
+        room: Room,
+        integers: NDArray[np.int64],
+        wrong: int,
+        taken: Taken,
+    ) -> NDArray[np.int64]:
+        """Return the integers of records that were read, `wrong` of which are not fine."""
         if wrong:
-            return self._fetch_slowly(fetch.ids, fetch.room)
-        fetch.taken = Taken(seconds, waits)
-        self._waiting.saw(fetch.taken, len(fetch.ids))
-        return fetch.integers
+            return self._fetch_slowly(ids, room)
+        self._waiting.saw(taken, len(ids))
+        return integers
 
     def fetch_run(self, first: int, pixels: NDArray[np.uint8], integers: NDArray[np.int64]) -> None:
         """Fill `pixels` and `integers` with neighbours."""
         self._fetcher.fetch_run(first, pixels, integers)
 
-    def _begin(
+    def _integers(self, count: int) -> NDArray[np.int64]:
+        return np.empty((count, len(self._layout.labels) + 1), dtype=np.int64)
+
+    def _begin(self, ids: NDArray[np.int64], room: Room) -> CoreFetch:
+        integers = self._integers(len(ids))
+        return CoreFetch(self, ids, room, integers, self._read(ids, room.array, integers))
+
+    def _read(
         self, ids: NDArray[np.int64], images: NDArray[np.generic], integers: NDArray[np.int64]
     ) -> object:
+        """Begin to read, and return what `core.wait` takes."""
         assert core is not None
         places = self._files.locate(ids)
         begun: object = core.begin(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.core_fetch import core
+from reader import core_fetch
 from reader.pool import Pool, Room
 from shardio.errors import DatasetError
 from shardio.format.manifest import Label
@@ -36,9 +36,9 @@ class LabelArrays:
 
         Raises DatasetError for a label that is none of its head's classes.
         """
-        if core is not None and not self._pools:
+        if core_fetch.core is not None and not self._pools:
             labels = np.empty((len(self._labels), len(integers)), dtype=np.int32)
-            if not core.labels(integers, self._most, labels):
+            if not core_fetch.core.labels(np.ascontiguousarray(integers), self._most, labels):
                 self._refuse(integers)
             return list(labels)
         values = integers[:, :-1]

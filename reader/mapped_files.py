@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reader.maps import Maps
-from reader.open_files import OpenFile, is_crowded, register
+from reader.open_files import OpenFile, is_crowded
 from reader.shard_files import ShardFile, ShardFiles
 from shardio.storage.local import LocalRanges
 
@@ -44,7 +44,8 @@ class Files:
 class MappedFiles:
     """Opens the files of `shards` as they are asked for, at most `most` at once.
 
-    With more shards than may be open none is mapped: a map per read would cost more than it saves.
+    `all_at_once` tells whether no more shards are there than may be open. Otherwise none is mapped:
+    a map per read would cost more than it saves.
     """
 
     def __init__(
@@ -56,11 +57,10 @@ class MappedFiles:
         self._stride = stride
         self._maps = maps
         self._find = locate
-        self._mapped = len(shards.shards) <= shards.most
+        self.all_at_once = len(shards.shards) <= shards.most
         self._files = Files(len(shards.shards), maps)
         self._checked = np.zeros(len(shards.shards), dtype=bool)
         self._lock = Lock()
-        register(self)
 
     def forget(self) -> None:
         """Hold no file any longer, but for those that are read from or opened just now."""
@@ -112,7 +112,7 @@ class MappedFiles:
 
     def _add(self, files: Files, number: int, file: OpenFile) -> None:
         descriptor = file.reader.fileno() if isinstance(file.reader, LocalRanges) else -1
-        if self._mapped and descriptor >= 0:
+        if self.all_at_once and descriptor >= 0:
             size = self._shards.shards[number].records * self._stride
             files.addresses[number] = self._maps.address(number, descriptor, size)
         files.descriptors[number] = descriptor
