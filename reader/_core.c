@@ -16,6 +16,7 @@
 #include <Python.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -650,14 +651,23 @@ static int read_part(const Job *job, size_t first, size_t stop) {
  * order in which they were begun, but for those whose callers wait. A child process has none of the
  * threads: it makes a crew of its own, and does alone what was begun before the fork. */
 enum { MOST_HANDS = 3, PART_BYTES = 1 << 18 };
+/* What comes from a slow disk is cut into as many parts as there may be requests in flight, and has
+ * threads of its own besides, which mostly sleep. */
+enum { MOST_DIVERS = 16 };
+enum { STACK_BYTES = 1 << 18 };
+/* Of more the kernel would read the start only. */
+enum { PIECE = 1 << 17 };
 /* A thread that sleeps takes some time to wake up: for so many turns it looks for work first. */
 enum { TURNS = 200 };
 /* Nanoseconds a record: from memory it takes less, and from a disk more. */
 enum { QUICK = 20000 };
 
 typedef struct Work {
-    Job job;
+    Job job;    /* or, where it has no layout, advice for `size` bytes of a file, in pieces: */
+    int file;
+    int64_t offset, size;
     size_t count, part;
+    int deep; /* from a slow disk */
     int process;
     /* Of others' threads, with `lock`: */
     size_t next; /* the first record that nobody has taken */
@@ -668,10 +678,18 @@ typedef struct Work {
 } Work;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t came = PTHREAD_COND_INITIALIZER, ended = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t ended = PTHREAD_COND_INITIALIZER;
 static _Atomic(Work *) queue; /* what has parts that nobody has taken */
-static int crew = -1;         /* how many threads there are; -1 before the first job of a process */
-static int asleep;            /* how many of them */
+
+/* Threads of a kind: how many there are, -1 before the first job of a process, and how many of them
+ * sleep until work comes. */
+typedef struct {
+    int count, asleep;
+    pthread_cond_t came;
+} Crew;
+
+static Crew hands = {-1, 0, PTHREAD_COND_INITIALIZER};
+static Crew divers = {-1, 0, PTHREAD_COND_INITIALIZER}; /* they take deep work only */
 static int process;           /* counts the forks on the way to this one */
 
 static int64_t now(void) {
@@ -701,6 +719,15 @@ static void unqueue(Work *work) {
         if (one->after == work) one->after = work->after;
 }
 
+/* Let the kernel begin to read pieces of a file. That waits where the disk's queue is full. */
+static void advise_part(const Work *work, size_t first, size_t stop) {
+    for (size_t i = first; i < stop; i++) {
+        int64_t start = (int64_t)i * PIECE, left = work->size - start;
+        posix_fadvise(work->file, work->offset + start, left < PIECE ? left : PIECE,
+                      POSIX_FADV_WILLNEED);
+    }
+}
+
 /* Read one more part. The caller has the lock, and has it again afterwards. */
 static void take_part(Work *work) {
     size_t first = work->next, left = work->count - first;
@@ -710,7 +737,11 @@ static void take_part(Work *work) {
     if (stop == work->count) unqueue(work);
     pthread_mutex_unlock(&lock);
     int64_t begun = now();
-    int failed = read_part(&work->job, first, stop);
+    int failed = 0;
+    if (work->job.layout)
+        failed = read_part(&work->job, first, stop);
+    else
+        advise_part(work, first, stop);
     int64_t taken = now() - begun;
     /* Where it was quick it cannot have waited often. */
     long waits = taken > QUICK * (int64_t)(stop - first) ? count_waits() : 0;
@@ -720,6 +751,13 @@ static void take_part(Work *work) {
     work->waits += waits;
     /* The last of it: with the lock given up, `work` may be gone. */
     if (--work->busy == 0 && work->next == work->count) pthread_cond_broadcast(&ended);
+}
+
+static void sleep_until_work(Crew *crew) {
+    crew->asleep++;
+    pthread_cond_wait(&crew->came, &lock);
+    crew->asleep--;
+    count_waits();
 }
 
 static void *serve(void *argument) {
@@ -734,43 +772,65 @@ static void *serve(void *argument) {
         pthread_mutex_unlock(&lock);
         for (int i = 0; i < TURNS && !atomic_load(&queue); i++) sched_yield();
         pthread_mutex_lock(&lock);
-        if (atomic_load(&queue)) continue;
-        asleep++;
-        pthread_cond_wait(&came, &lock);
-        asleep--;
-        count_waits();
+        if (!atomic_load(&queue)) sleep_until_work(&hands);
     }
     return NULL;
 }
 
-static void make_crew(void) {
-    cpu_set_t cpus;
-    int wanted = sched_getaffinity(0, sizeof cpus, &cpus) ? 1 : CPU_COUNT(&cpus) - 1;
-    if (wanted > MOST_HANDS) wanted = MOST_HANDS;
-    if (wanted < 1) wanted = 1;
+static void *dive(void *argument) {
+    (void)argument;
+    pthread_mutex_lock(&lock);
+    for (;;) {
+        Work *work = atomic_load(&queue);
+        while (work && !work->deep) work = work->after;
+        if (work)
+            take_part(work);
+        else
+            sleep_until_work(&divers);
+    }
+    return NULL;
+}
+
+static void hire(Crew *crew, int wanted, void *(*work)(void *)) {
     sigset_t all, old;
     sigfillset(&all);
     pthread_attr_t detached;
-    crew = 0;
+    crew->count = 0;
     if (pthread_attr_init(&detached)) return;
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&detached, STACK_BYTES);
     pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are for the threads of others */
-    for (; crew < wanted; crew++) {
+    for (; crew->count < wanted; crew->count++) {
         pthread_t thread;
-        if (pthread_create(&thread, &detached, serve, NULL)) break;
+        if (pthread_create(&thread, &detached, work, NULL)) break;
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&detached);
 }
 
+/* Make sure that there are threads for the work, and wake them; the caller has the lock. */
+static void call(const Work *work) {
+    if (hands.count < 0) {
+        cpu_set_t cpus;
+        int wanted = sched_getaffinity(0, sizeof cpus, &cpus) ? 1 : CPU_COUNT(&cpus) - 1;
+        hire(&hands, wanted < 1 ? 1 : wanted > MOST_HANDS ? MOST_HANDS : wanted, serve);
+    }
+    if (hands.asleep) pthread_cond_broadcast(&hands.came);
+    if (!work->deep) return;
+    if (divers.count < 0) hire(&divers, MOST_DIVERS, dive);
+    if (divers.asleep) pthread_cond_broadcast(&divers.came);
+}
+
 /* In a child process there is none of the threads. */
 static void forget_crew(void) {
-    crew = -1;
-    asleep = 0;
     process++;
     atomic_store(&queue, NULL);
     pthread_mutex_init(&lock, NULL);
-    pthread_cond_init(&came, NULL);
+    for (Crew *crew = &hands; crew; crew = crew == &hands ? &divers : NULL) {
+        crew->count = -1;
+        crew->asleep = 0;
+        pthread_cond_init(&crew->came, NULL);
+    }
     pthread_cond_init(&ended, NULL);
     pthread_mutex_init(&installing, NULL);
 }
@@ -780,15 +840,15 @@ static void begin_work(Work *work) {
     work->process = process;
     if (work->count == 0) return;
     pthread_mutex_lock(&lock);
-    if (crew < 0) make_crew();
-    Work *last = atomic_load(&queue);
-    if (last == NULL) {
+    Work *before = NULL, *after = atomic_load(&queue);
+    /* Whoever reads waits for it, and nobody for advice. */
+    for (; after && (after->job.layout || !work->job.layout); after = after->after) before = after;
+    work->after = after;
+    if (before)
+        before->after = work;
+    else
         atomic_store(&queue, work);
-    } else {
-        while (last->after) last = last->after;
-        last->after = work;
-    }
-    if (asleep) pthread_cond_broadcast(&came);
+    call(work);
     pthread_mutex_unlock(&lock);
 }
 
@@ -992,12 +1052,12 @@ typedef struct {
 } Read;
 
 static void free_read(Read *read) {
-    PyBuffer_Release(&read->files);
+    PyBuffer_Release(&read->files); /* nothing, where it was never got */
     PyBuffer_Release(&read->offsets);
     PyBuffer_Release(&read->images);
     PyBuffer_Release(&read->integers);
     PyBuffer_Release(&read->faults);
-    if (read->addresses.obj) PyBuffer_Release(&read->addresses);
+    PyBuffer_Release(&read->addresses);
     Py_XDECREF(read->layout);
     Py_XDECREF(read->kept);
     free(read);
@@ -1006,15 +1066,15 @@ static void free_read(Read *read) {
 /* Make the work that the arguments of `begin` and `read` describe. */
 static Read *make_read(PyObject *arguments) {
     PyObject *capsule, *mapped, *kept = NULL;
-    int scaled, verify;
+    int scaled, verify, deep = 0;
     Read *read = calloc(1, sizeof *read);
     if (read == NULL) {
         PyErr_NoMemory();
         return NULL;
     }
-    if (!PyArg_ParseTuple(arguments, "Oy*y*Ow*pw*w*p|O", &capsule, &read->files, &read->offsets,
+    if (!PyArg_ParseTuple(arguments, "Oy*y*Ow*pw*w*p|pO", &capsule, &read->files, &read->offsets,
                           &mapped, &read->images, &scaled, &read->integers, &read->faults, &verify,
-                          &kept)) {
+                          &deep, &kept)) {
         free(read); /* what had been parsed was released */
         return NULL;
     }
@@ -1047,7 +1107,10 @@ static Read *make_read(PyObject *arguments) {
         },
         .count = count,
         .part = PART_BYTES / layout->stride + 1,
+        .deep = deep,
     };
+    size_t part = count / MOST_DIVERS + 1;
+    if (deep && part < read->work.part) read->work.part = part;
     return read;
 fail:
     free_read(read);
@@ -1105,9 +1168,10 @@ static void free_read_capsule(PyObject *capsule) {
 }
 
 PyDoc_STRVAR(begin_doc,
-"begin(layout, files, offsets, addresses, images, scaled, integers, faults, verify, kept)\n--\n\n"
+"begin(layout, files, offsets, addresses, images, scaled, integers, faults, verify, deep, kept)\n"
+"--\n\n"
 "Begin to `read`, and return at once what `wait` takes; forgotten, it ends without being waited\n"
-"for. `kept` lives as long.");
+"for. From a slow disk, `deep`, many reads are under way at once. `kept` lives as long.");
 
 static PyObject *begin_read(PyObject *self, PyObject *arguments) {
     (void)self;
@@ -1121,6 +1185,41 @@ static PyObject *begin_read(PyObject *self, PyObject *arguments) {
     return capsule;
 }
 
+/* Whether the kernel has a byte of a file in its cache, as far as it says. */
+static int is_cached(int file, int64_t offset) {
+    uint8_t byte;
+    struct iovec buffer = {&byte, 1};
+    return preadv2(file, &buffer, 1, (off_t)offset, RWF_NOWAIT) == 1;
+}
+
+PyDoc_STRVAR(advise_doc,
+"advise(file, offset, size, kept)\n--\n\n"
+"Let the kernel read a part of a file ahead, and return at once what has to be kept until it has\n"
+"been; or None, where it was read before. `kept` lives as long.");
+
+static PyObject *advise(PyObject *self, PyObject *arguments) {
+    (void)self;
+    int file;
+    long long offset, size;
+    PyObject *kept;
+    if (!PyArg_ParseTuple(arguments, "iLLO", &file, &offset, &size, &kept)) return NULL;
+    if (size <= 0 || (is_cached(file, offset) && is_cached(file, offset + size - 1)))
+        Py_RETURN_NONE;
+    Read *read = calloc(1, sizeof *read);
+    if (read == NULL) return PyErr_NoMemory();
+    read->work = (Work){.file = file, .offset = offset, .size = size, .deep = 1};
+    /* One thread for all of it: in this order the pieces become large requests. */
+    read->work.part = read->work.count = (size_t)((size + PIECE - 1) / PIECE);
+    PyObject *capsule = PyCapsule_New(read, READ, free_read_capsule);
+    if (capsule == NULL) {
+        free(read);
+        return NULL;
+    }
+    read->kept = Py_NewRef(kept);
+    begin_work(&read->work);
+    return capsule;
+}
+
 PyDoc_STRVAR(wait_doc,
 "wait(begun)\n--\n\n"
 "Wait until what was begun is done, and help with it. Returns how many records are not fine, the\n"
@@ -1130,6 +1229,10 @@ static PyObject *wait_read(PyObject *self, PyObject *capsule) {
     (void)self;
     Read *read = PyCapsule_GetPointer(capsule, READ);
     if (read == NULL) return NULL;
+    if (read->layout == NULL) {
+        PyErr_SetString(PyExc_ValueError, "advice is not waited for");
+        return NULL;
+    }
     Py_ssize_t wrong = end_read(read);
     if (wrong < 0) return NULL;
     return Py_BuildValue("ndL", wrong, (double)read->work.nanoseconds / 1e9,
@@ -1142,6 +1245,7 @@ static PyMethodDef methods[] = {
     {"locate", locate, METH_VARARGS, locate_doc},
     {"read", read_records, METH_VARARGS, read_doc},
     {"begin", begin_read, METH_VARARGS, begin_doc},
+    {"advise", advise, METH_VARARGS, advise_doc},
     {"wait", wait_read, METH_O, wait_doc},
     {"labels", make_labels, METH_VARARGS, labels_doc},
     {NULL, NULL, 0, NULL},

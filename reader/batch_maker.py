@@ -197,7 +197,7 @@ class BatchMaker:
         if source.in_blocks and shuffle != "exact":
             blocks = BlockFetcher(source, self.shards.layout, records, block, held)
             return _Reading(source.in_blocks, blocks, None)
-        advice = BlockAdvice(source, records, block, held) if shuffle == "window" else None
+        advice = BlockAdvice(source, records, block, held) if shuffle != "exact" else None
         return _Reading(source.in_blocks, source, advice)
 
     def _look_ahead(self, epoch: int, start: int, ids: NDArray[np.int64], taken: Taken) -> None:
@@ -208,14 +208,17 @@ class BatchMaker:
             ahead = [number * self.memory.block for number in range(1, BLOCKS_AHEAD + 1)]
             source.prepare(np.concatenate([steps.later(epoch, start, one) for one in ahead]))
             return
-        if isinstance(source, BlockFetcher) or block_advice is not None:
+        if isinstance(source, BlockFetcher):
+            source.prepare(steps.later(epoch, start, steps.window))
+            return
+        if block_advice is not None:
+            block = self.memory.block
+            if not steps.window and start % block >= self.options.step_size:
+                return  # this step begins no block
+            block_advice.now(ids)
             # The same place in the next window: the steps of this one bring in its blocks.
-            later = steps.later(epoch, start, steps.window)
-            if isinstance(source, BlockFetcher):
-                source.prepare(later)
-            elif block_advice is not None:
-                block_advice.now(ids)
-                block_advice.later(later)
+            distance = steps.window or BLOCKS_AHEAD * block
+            block_advice.later(steps.later(epoch, start, distance))
             return
 
         def advise(count: int) -> None:
@@ -223,7 +226,8 @@ class BatchMaker:
             if len(later):
                 source.advise(later)
 
-        self._read_ahead.after(taken, self.options.batch_size, advise)
+        if not source.begins:
+            self._read_ahead.after(taken, self.options.batch_size, advise)
 
     def _images(self, room: Any, count: int) -> Array:
         """Turn the pixels of a room into images; the room is not used by the caller any more."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections import deque
+from itertools import pairwise
 from types import ModuleType
 from weakref import WeakValueDictionary
 
@@ -17,6 +19,9 @@ from reader.pool import Room
 from reader.source import Fetch, LaterFetch
 from reader.waiting import Taken, Waiting
 from shardio.format.layout import RecordLayout
+
+# Runs of neighbours that are read ahead at once: some windows of blocks.
+_ADVICE = 128
 
 core: ModuleType | None
 try:
@@ -103,6 +108,8 @@ class CoreFetcher:
         self._files = MappedFiles(fetcher.files, layout.stride, maps, core.locate)
         self.begins = self._files.all_at_once
         self._waiting = Waiting()
+        # What comes out of it is done, or given up.
+        self._advice: deque[object] = deque(maxlen=_ADVICE)
         self._under_way: WeakValueDictionary[int, CoreFetch] = WeakValueDictionary()
         register(self)
 
@@ -118,6 +125,7 @@ class CoreFetcher:
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""
         self._fetcher.close()
+        self._advice.clear()
         self._files.forget()
 
     def forget(self) -> None:
@@ -126,11 +134,20 @@ class CoreFetcher:
             fetch = known()
             if fetch is not None:
                 fetch.wait()
+        self._advice.clear()
         self._files.forget()
 
     def advise(self, ids: NDArray[np.int64]) -> None:
-        """Let the kernel begin to read the records `ids`."""
-        self._fetcher.advise(ids)
+        """Let the kernel begin to read the records `ids`, which are neighbours mostly."""
+        assert core is not None
+        stride = self._layout.stride
+        places = self._files.locate(ids)
+        starts, files = places.offsets, places.descriptors
+        breaks = (np.diff(starts) != stride) | (np.diff(files) != 0)
+        edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(ids)]
+        for first, last in pairwise(edges):
+            start, size = int(starts[first]), (last - first) * stride
+            self._advice.append(core.advise(int(files[first]), start, size, places.files))
 
     def begin(self, ids: NDArray[np.int64], room: Room) -> Fetch:
         """Begin to read the records `ids` into the first rows of `room`, and return at once.
@@ -194,12 +211,13 @@ class CoreFetcher:
             places.descriptors,
             places.offsets,
             # From a disk, one read of all that a record needs beats page faults.
-            None if self._waiting.is_slow else places.addresses,
+            places.addresses if self._waiting.is_quick else None,
             images,
             images.dtype == np.float32,
             integers,
             np.empty(len(ids), dtype=np.int64),
             self._verify,
+            not self._waiting.is_quick,
             places.files,
         )
         return begun

@@ -37,11 +37,15 @@ class Stopwatch:
 
 
 class Waiting:
-    """Tells whether storage is slow, for one stream."""
+    """Tells whether storage is slow, for one stream.
+
+    `is_quick` says that it was not when it was measured last; at first that is not known.
+    """
 
     def __init__(self) -> None:
         self._left = 0
         self._next = _FIRST
+        self.is_quick = False
 
     @property
     def is_slow(self) -> bool:
@@ -53,10 +57,12 @@ class Waiting:
         if self._left > 0:
             self._left -= 1
             return False
-        if taken.seconds <= _SLOW * records:
+        lasted = taken.seconds > _SLOW * records
+        if lasted and taken.waits * _RECORDS_A_WAIT >= records:
+            self.is_quick = False
+            self._left, self._next = self._next, min(2 * self._next, _MOST)
+            return True
+        self.is_quick = True
+        if not lasted:
             self._next = _FIRST
-            return False
-        if taken.waits * _RECORDS_A_WAIT < records:
-            return False
-        self._left, self._next = self._next, min(2 * self._next, _MOST)
-        return True
+        return False

@@ -25,15 +25,18 @@ def test_a_busy_processor_is_not_slow_storage() -> None:
     for _ in range(20):
         assert not step(waiting, waits=2)
         assert not waiting.is_slow
+        assert waiting.is_quick
 
 
 def test_storage_that_is_waited_for_is_slow_until_it_is_measured_again() -> None:
     waiting = Waiting()
+    assert not waiting.is_quick  # that is not known yet
     believed = []
     for _ in range(4):
         assert step(waiting, waits=RECORDS)
         count = 0
         while waiting.is_slow:
+            assert not waiting.is_quick
             assert not step(waiting, waits=0, seconds=0)
             count += 1
         believed.append(count)
