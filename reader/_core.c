@@ -311,18 +311,19 @@ static void free_layout(PyObject *capsule) {
 }
 
 PyDoc_STRVAR(layout_doc,
-"layout(head, image_bytes, tail_bytes, places, instruction)\n--\n\n"
+"layout(head, image_bytes, tail_bytes, places, instructions)\n--\n\n"
 "Describe records: the bytes before their pixels, the sizes of pixels and tail, and the places\n"
-"of the integers within the tail. With `instruction` the processor computes CRCs, if it can.");
+"of the integers within the tail. Where the processor can, it computes CRCs by an instruction of\n"
+"its own if `instructions` is 1, and by multiplying polynomials if it is 2; if 0, by tables.");
 
 static PyObject *make_layout(PyObject *self, PyObject *arguments) {
     (void)self;
     const char *head;
     Py_ssize_t head_bytes, image, tail;
     PyObject *places;
-    int instruction;
-    if (!PyArg_ParseTuple(arguments, "y#nnO!p", &head, &head_bytes, &image, &tail, &PyTuple_Type,
-                          &places, &instruction))
+    int instructions;
+    if (!PyArg_ParseTuple(arguments, "y#nnO!i", &head, &head_bytes, &image, &tail, &PyTuple_Type,
+                          &places, &instructions))
         return NULL;
     if (head_bytes < HEADER || image < 1 || tail < 0 || image > PY_SSIZE_T_MAX / 4) {
         PyErr_SetString(PyExc_ValueError, "sizes out of range");
@@ -351,14 +352,14 @@ static PyObject *make_layout(PyObject *self, PyObject *arguments) {
         }
         layout->places[i] = (size_t)place;
     }
-    layout->instruction = instruction && has_crc_instruction();
+    layout->instruction = instructions > 0 && has_crc_instruction();
 #ifdef TARGET_CRC
     if (layout->instruction) {
         layout->lane = layout->image / 24 * 8;
         if (layout->lane < 64) layout->lane = 0; /* too short for what the lanes cost */
         if (layout->lane) make_shift(layout->lane, layout->shift);
 #if defined(__x86_64__)
-        layout->folding = layout->image >= STEP && can_fold();
+        layout->folding = instructions > 1 && layout->image >= STEP && can_fold();
         if (layout->folding) make_folds(&layout->folds);
 #endif
     }

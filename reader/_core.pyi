@@ -3,7 +3,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 def layout(
-    head: bytes, image_bytes: int, tail_bytes: int, places: tuple[int, ...], instruction: bool
+    head: bytes, image_bytes: int, tail_bytes: int, places: tuple[int, ...], instructions: int
 ) -> Any: ...
 def map(file: int, size: int) -> tuple[Any, int]: ...
 def locate(

@@ -103,7 +103,7 @@ class CoreFetcher:
         self._layout = layout
         self._verify = verify
         self._core_layout = core.layout(
-            layout.head, layout.image_bytes, layout.tail_bytes, layout.integer_offsets, True
+            layout.head, layout.image_bytes, layout.tail_bytes, layout.integer_offsets, 2
         )
         self._files = MappedFiles(fetcher.files, layout.stride, maps, core.locate)
         self.begins = self._files.all_at_once

@@ -34,7 +34,7 @@ class RawFetcher:
         self._layout = layout
         self._verify = verify
         self._core_layout = core.layout(
-            layout.head, layout.image_bytes, layout.tail_bytes, layout.integer_offsets, True
+            layout.head, layout.image_bytes, layout.tail_bytes, layout.integer_offsets, 2
         )
 
     def room(self, records: int, dtype: str = "uint8") -> Room:

@@ -67,7 +67,7 @@ class Read:
         ids: Sequence[int],
         *,
         mapped: bool = False,
-        instruction: bool = True,
+        instructions: int = 2,
         scaled: bool = False,
         verify: bool = True,
         size: int | None = None,
@@ -84,7 +84,7 @@ class Read:
         try:
             held, base = core.map(file, size or os.fstat(file).st_size) if mapped else (None, 0)
             self.wrong = core.read(
-                core.layout(*parts, instruction),
+                core.layout(*parts, instructions),
                 np.full(count, file, dtype=np.int32),
                 offsets,
                 base + offsets if mapped else None,
@@ -106,7 +106,7 @@ class Read:
     count=st.integers(1, 40),
     data=st.data(),
     mapped=st.booleans(),
-    instruction=st.booleans(),
+    instructions=st.sampled_from([0, 1, 2]),
     verify=st.booleans(),
 )
 def test_it_reads_what_was_written_and_finds_any_damage(
@@ -115,7 +115,7 @@ def test_it_reads_what_was_written_and_finds_any_damage(
     count: int,
     data: st.DataObject,
     mapped: bool,
-    instruction: bool,
+    instructions: int,
     verify: bool,
 ) -> None:
     whole = bytearray(records_of(layout, count, seed))
@@ -129,13 +129,13 @@ def test_it_reads_what_was_written_and_finds_any_damage(
     with tempfile.NamedTemporaryFile() as file:
         file.write(whole)
         file.flush()
-        read = Read(layout, file.name, ids, mapped=mapped, instruction=instruction, verify=verify)
+        read = Read(layout, file.name, ids, mapped=mapped, instructions=instructions, verify=verify)
         scaled = Read(
             layout,
             file.name,
             ids,
             mapped=mapped,
-            instruction=instruction,
+            instructions=instructions,
             verify=verify,
             scaled=True,
         )
@@ -207,7 +207,7 @@ def test_what_cannot_be_read_is_an_error_number() -> None:
 
 def test_arguments_that_do_not_fit_are_refused() -> None:
     assert core is not None
-    layout = core.layout(b"h" * 20, 8, 9, (0, 4), True)
+    layout = core.layout(b"h" * 20, 8, 9, (0, 4), 2)
 
     def read(**changed: Any) -> None:
         assert core is not None
@@ -251,7 +251,7 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         (b"h" * 20, 8, 9, (-1,)),
     ):
         with pytest.raises(ValueError):  # noqa: PT011
-            core.layout(head, image, tail, places, True)
+            core.layout(head, image, tail, places, 2)
 
 
 def fetchers(shards: ShardSet, skipped: list[Skipped] | None, *, verify: bool) -> Any:

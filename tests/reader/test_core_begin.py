@@ -1,0 +1,287 @@
+"""Reads that the compiled core has begun: waited for, forgotten, beside forks, in any order."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from reader import open_shards
+from reader.core_fetch import core
+from shardio.errors import CorruptRecordError, MissingFileError
+from shardio.format.layout import RecordLayout
+from tests.reader.datasets import Made
+from tests.reader.test_core import LAW, records_of
+
+assert core is not None, "the compiled core was not built"
+
+LAYOUT = RecordLayout(5000, ("y0", "y1"))
+PARTS = LAYOUT.head, LAYOUT.image_bytes, LAYOUT.tail_bytes, LAYOUT.integer_offsets
+COUNT = 400
+
+
+@pytest.fixture(scope="module")
+def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("core") / "shard"
+    path.write_bytes(records_of(LAYOUT, COUNT, 5))
+    return path
+
+
+class Begun:
+    """A read of records that was begun."""
+
+    def __init__(self, file: int, base: int, ids: NDArray[np.int64], *, deep: bool) -> None:
+        assert core is not None
+        count = len(ids)
+        self.ids = ids
+        self.images = np.zeros((count, LAYOUT.image_bytes), dtype=np.uint8)
+        self.integers = np.zeros((count, 3), dtype=np.int64)
+        self.faults = np.zeros(count, dtype=np.int64)
+        offsets = ids * LAYOUT.stride
+        self.begun = core.begin(
+            core.layout(*PARTS, 2),
+            np.full(count, file, dtype=np.int32),
+            offsets,
+            base + offsets if base else None,
+            self.images,
+            False,
+            self.integers,
+            self.faults,
+            True,
+            deep,
+            None,
+        )
+
+    def is_right(self, whole: NDArray[np.uint8]) -> bool:
+        """Wait; returns whether the records are those of the file."""
+        assert core is not None
+        wrong, seconds, waits = core.wait(self.begun)
+        start = LAYOUT.image_offset
+        return bool(
+            wrong == 0
+            and seconds >= 0
+            and waits >= 0
+            and (self.images == whole[self.ids, start : start + LAYOUT.image_bytes]).all()
+            and (
+                self.integers == LAYOUT.integers(whole[self.ids, start + LAYOUT.image_bytes : -4])
+            ).all()
+        )
+
+
+def whole_of(path: Path) -> NDArray[np.uint8]:
+    return np.fromfile(path, dtype=np.uint8).reshape(-1, LAYOUT.stride)
+
+
+@pytest.mark.parametrize("deep", [True, False])
+@pytest.mark.parametrize("mapped", [True, False])
+def test_reads_are_waited_for_in_any_order_by_any_thread(
+    shard: Path, deep: bool, mapped: bool
+) -> None:
+    assert core is not None
+    whole = whole_of(shard)
+    rng = np.random.default_rng(1)
+    with open(shard, "rb") as file:
+        held, base = core.map(file.fileno(), whole.nbytes) if mapped else (None, 0)
+        for _ in range(20):
+            sizes = rng.integers(0, 200, 12)
+            begun = [
+                Begun(file.fileno(), base, rng.integers(0, COUNT, size), deep=deep)
+                for size in sizes
+            ]
+            rng.shuffle(begun)
+            with ThreadPoolExecutor(3) as pool:
+                assert all(pool.map(lambda one: one.is_right(whole), begun))
+            assert all(one.is_right(whole) for one in begun)  # again
+        del held
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_what_is_forgotten_writes_nothing_more(shard: Path, deep: bool) -> None:
+    rng = np.random.default_rng(2)
+    with open(shard, "rb") as file:
+        for _ in range(30):
+            begun = [
+                Begun(file.fileno(), 0, rng.integers(0, COUNT, 100), deep=deep) for _ in range(6)
+            ]
+            kept = [one.images for one in begun]
+            last = begun[-1]
+            for one in begun[:-1]:
+                one.begun = None
+            for images in kept[:-1]:
+                images[:] = 0
+            assert last.is_right(whole_of(shard))
+            assert not any(images.any() for images in kept[:-1])
+
+
+def test_a_child_process_waits_for_what_its_parent_began(shard: Path) -> None:
+    script = """
+    import os, signal, sys
+    from pathlib import Path
+    import numpy as np
+    from tests.reader.test_core_begin import COUNT, Begun, whole_of
+    path = Path(sys.argv[1])
+    whole, rng, file = whole_of(path), np.random.default_rng(3), os.open(path, os.O_RDONLY)
+    for number in range(40):
+        begun = [Begun(file, 0, rng.integers(0, COUNT, 300), deep=number % 2) for _ in range(5)]
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)  # one that hangs is killed
+            begun[0].begun = None
+            code = 0 if all(one.is_right(whole) for one in begun[1:]) else 1
+            more = Begun(file, 0, rng.integers(0, COUNT, 300), deep=True)
+            os._exit(code if more.is_right(whole) else 2)
+        assert all(one.is_right(whole) for one in begun)
+        status = os.waitpid(child, 0)[1]
+        assert status == 0, (number, status)
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script), str(shard)]
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run(command, check=True, timeout=200, cwd=root)
+
+
+@LAW
+@given(
+    sizes=st.lists(st.integers(1, 50), min_size=1, max_size=20),
+    data=st.data(),
+    missing=st.sets(st.integers(0, 19), max_size=2),
+    unmapped=st.booleans(),
+)
+def test_records_are_located_as_numpy_does(
+    sizes: list[int], data: st.DataObject, missing: set[int], unmapped: bool
+) -> None:
+    assert core is not None
+    ends = np.cumsum(sizes)
+    ids = np.array(data.draw(st.lists(st.integers(0, int(ends[-1]) - 1), max_size=60)), np.int64)
+    shards = len(sizes)
+    ready = np.ones(shards, dtype=bool)
+    ready[[number for number in missing if number < shards]] = False
+    descriptors = np.arange(100, 100 + shards, dtype=np.int32)
+    bases = np.arange(1, shards + 1, dtype=np.int64) << 40
+    if unmapped:
+        bases[-1] = 0
+    files = np.empty(len(ids), np.int32)
+    offsets, addresses = np.empty(len(ids), np.int64), np.empty(len(ids), np.int64)
+    out = files, offsets, addresses
+    found = core.locate(ids, ends, ready, descriptors, bases, 77, *out)
+    numbers = np.searchsorted(ends, ids, side="right")
+    if not ready[numbers].all():
+        assert found == 0
+        return
+    assert found == (2 if bases[numbers].all() else 1)
+    places = (ids - (ends - sizes)[numbers]) * 77
+    assert (files == descriptors[numbers]).all()
+    assert (offsets == places).all()
+    assert (addresses == bases[numbers] + places).all()
+    for wrong in (-1, int(ends[-1])):
+        out = np.empty(2, np.int32), np.empty(2, np.int64), np.empty(2, np.int64)
+        with pytest.raises(IndexError, match=f"no record {wrong}"):
+            core.locate(np.array([0, wrong]), ends, ready | True, descriptors, bases, 77, *out)
+
+
+@LAW
+@given(data=st.data(), heads=st.integers(0, 5), count=st.integers(0, 20))
+def test_labels_are_those_of_numpy(data: st.DataObject, heads: int, count: int) -> None:
+    assert core is not None
+    numbers = st.integers(0, 2**31 - 1)
+    rows = st.lists(numbers, min_size=heads + 1, max_size=heads + 1)
+    drawn = data.draw(st.lists(rows, min_size=count, max_size=count))
+    integers = np.array(drawn, dtype=np.int64).reshape(count, heads + 1)
+    most = np.array(data.draw(st.lists(numbers, min_size=heads, max_size=heads)), dtype=np.int64)
+    labels = np.empty((heads, count), dtype=np.int32)
+    assert core.labels(integers, most, labels) == (integers[:, :-1] <= most).all()
+    assert (labels == integers[:, :-1].T).all()
+
+
+def test_arguments_that_do_not_fit_are_refused() -> None:
+    assert core is not None
+
+    def longs(count: int) -> NDArray[np.int64]:
+        return np.ones(count, dtype=np.int64)
+
+    def shorts(count: int) -> NDArray[np.int32]:
+        return np.ones(count, dtype=np.int32)
+
+    fit = [longs(3) * 0, longs(2), np.ones(2, bool), shorts(2), longs(2), 5]
+    fit += [shorts(3), longs(3), longs(3)]
+    assert core.locate(*fit) == 2
+    for place, wrong in ((1, longs(0)), (2, np.ones(3, bool)), (3, shorts(1)), (4, longs(3)),
+                         (6, shorts(2)), (7, longs(4)), (8, longs(2))):  # fmt: skip
+        with pytest.raises((ValueError, IndexError)):
+            core.locate(*fit[:place], wrong, *fit[place + 1 :])
+    assert core.labels(longs(6), longs(2), shorts(4))
+    for arguments in ((longs(7), longs(2), shorts(4)), (longs(6), longs(2), shorts(3))):
+        with pytest.raises(ValueError, match="do not fit"):
+            core.labels(*arguments)
+    with pytest.raises(ValueError):  # noqa: PT011 - the words are Python's
+        core.wait(object())
+
+
+def test_advice_is_for_what_is_not_read_yet(tmp_path: Path) -> None:
+    assert core is not None
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(3 << 20))
+    size = path.stat().st_size
+
+    def is_cached(offset: int) -> bool:
+        try:
+            return os.preadv(file, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+        except BlockingIOError:
+            return False
+
+    file = os.open(path, os.O_RDONLY)
+    try:
+        assert core.advise(file, 0, size, None) is None  # just written: it is in memory
+        os.fsync(file)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        if is_cached(0):
+            pytest.skip("the kernel keeps what it is told to forget")
+        advice = core.advise(file, 0, size, None)
+        assert advice is not None
+        with pytest.raises(ValueError, match="not waited for"):
+            core.wait(advice)
+        end = time.monotonic() + 20
+        while not all(map(is_cached, range(0, size, 1 << 17))):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        del advice
+    finally:
+        os.close(file)
+    assert core.advise(-1, 0, 1 << 20, None) is not None  # it is advice: nothing comes of it
+
+
+@pytest.mark.parametrize("one_hot", [True, False])
+def test_an_error_comes_when_its_batch_is_due(made: Made, one_hot: bool) -> None:
+    """A batch is begun before the one before it is given; one that fails takes no other along."""
+    options: dict[str, Any] = {"shuffle": "none", "one_hot": one_hot, "rows": True}
+    expected = [batch[2].tolist() for batch in open_shards(made.glob).batches(4, **options)]
+    path = made.shard(4)
+    whole = path.read_bytes()
+    first = sum(entry.records for entry in made.manifest.shards[:4])
+
+    def given(error: type[Exception]) -> list[list[int]]:
+        stream = open_shards(made.glob).batches(4, **options)
+        if error is MissingFileError:
+            path.unlink()
+        seen: list[list[int]] = []
+        with pytest.raises(error):
+            seen.extend(batch[2].tolist() for batch in stream)
+        assert list(stream) == []
+        return seen
+
+    damaged = bytearray(whole)
+    damaged[3 * made.layout.stride + 50] ^= 1
+    path.write_bytes(damaged)
+    assert given(CorruptRecordError) == expected[: (first + 3) // 4]
+    path.write_bytes(whole)
+    assert given(MissingFileError) == expected[: first // 4]
