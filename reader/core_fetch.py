@@ -35,7 +35,7 @@ def has_core() -> bool:
     if core is None:
         warnings.warn(
             "shardio's compiled code is missing (it is built on installation, with a C compiler); "
-            "NumPy reads instead, and takes two to four times as long",
+            "NumPy reads instead, and takes three to six times as long",
             RuntimeWarning,
             stacklevel=2,
         )

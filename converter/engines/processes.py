@@ -84,6 +84,8 @@ class ProcessesEngine:
                     del running[future]
                     yield result
         except BrokenProcessPool as error:
+            # First: an exit code that the pool and we ask for at once is lost.
+            self._end(pool, state, seconds)
             if not state.was_claimed:
                 raise WorkerError(self._context.why_none_started()) from error
             raise WorkerError(
@@ -92,12 +94,16 @@ class ProcessesEngine:
                 "same command again to go on, with fewer --workers if the memory ran out"
             ) from error
         finally:
-            state.stop()
-            killer = threading.Timer(seconds, self._context.kill)
-            killer.start()
-            pool.shutdown(wait=True, cancel_futures=True)
-            killer.cancel()
+            self._end(pool, state, seconds)
             progress.advance(*state.take())
+
+    def _end(self, pool: ProcessPoolExecutor, state: WorkState, seconds: float) -> None:
+        """Let the workers stop, and kill those that have not after so many seconds."""
+        state.stop()
+        killer = threading.Timer(seconds, self._context.kill)
+        killer.start()
+        pool.shutdown(wait=True, cancel_futures=True)
+        killer.cancel()
 
 
 class _Context(ForkServerContext):
