@@ -603,8 +603,9 @@ static void copy_mapped(const Job *job, size_t first, size_t stop, uint8_t *marg
         memcpy(margin + layout->head, record + layout->head + layout->image, rest);
         atomic_signal_fence(memory_order_seq_cst);
         guard.low = guard.high = 0;
-        /* Within its last page a file that was cut reads as zeros, up to the record's last byte. */
-        if (job->verify || margin[layout->head + rest - 1] != 0)
+        /* Within its last page a file that was cut reads as zeros, up to the record's last byte.
+         * What is no file, but memory of ours, was never cut. */
+        if (job->verify || job->files[i] < 0 || margin[layout->head + rest - 1] != 0)
             finish(job, i, margin, pixels, margin + layout->head, crc);
     }
 }

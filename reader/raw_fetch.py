@@ -36,6 +36,9 @@ class RawFetcher:
         self._core_layout = core.layout(
             layout.head, layout.image_bytes, layout.tail_bytes, layout.integer_offsets, 2
         )
+        # What compiled code wants to know of files, and there are none.
+        self._no_files = np.empty(0, dtype=np.int32)
+        self._no_offsets = np.empty(0, dtype=np.int64)
 
     def room(self, records: int, dtype: str = "uint8") -> Room:
         """Make room for `records` records, as pixels or, float32, as pixels / 255."""
@@ -84,11 +87,15 @@ class RawFetcher:
     ) -> NDArray[np.int64]:
         """Take the records `ids` from memory into the first rows of `images`."""
         assert core is not None
-        integers = np.empty((len(ids), len(self._layout.labels) + 1), dtype=np.int64)
+        count = len(ids)
+        integers = np.empty((count, len(self._layout.labels) + 1), dtype=np.int64)
+        if len(self._no_files) < count:
+            self._no_files = np.full(count, -1, dtype=np.int32)
+            self._no_offsets = np.zeros(count, dtype=np.int64)
         wrong: int = core.read(
             self._core_layout,
-            np.full(len(ids), -1, dtype=np.int32),
-            np.zeros(len(ids), dtype=np.int64),
+            self._no_files[:count],
+            self._no_offsets[:count],
             addresses,
             images,
             images.dtype == np.float32,

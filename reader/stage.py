@@ -34,7 +34,7 @@ from shardio.storage.folder_lock import lock_file
 from shardio.storage.temporary import temporary_name
 
 JOBS = 4
-_PIECE = 4 << 20
+_PIECE = 1 << 20
 _ATTEMPT = "stage"
 # What a set without dataset.json was copied from, once it is whole.
 _STAGED = f"{WORK_FOLDER}/staged.json"
@@ -190,23 +190,21 @@ class Staging:
         name = name_of(info.path)
         to = join(self.folder, name)
         digest = hashlib.sha256()
-        storage = storage_for(info.path)
-        reader = storage.open_ranges(info.path)
-        try:
-            with storage_for(to).publish(to, attempt=_ATTEMPT) as out:
-                memory = memoryview(bytearray(min(_PIECE, max(1, info.size))))
-                for start in range(0, info.size, _PIECE):
-                    size = min(_PIECE, info.size - start)
-                    for piece in (1, 2):
-                        reader.advise(start + piece * _PIECE, _PIECE)
-                    if reader.read_into(start, [memory[:size]], size) < size:
-                        raise StorageError(f"{info.path} was cut while it was copied")
-                    digest.update(memory[:size])
-                    out.write(memory[:size])
-                    tell(size)
-                self._check(info, digest.hexdigest())
-        finally:
-            reader.close()
+        with (
+            storage_for(info.path).open_stream(info.path) as stream,
+            storage_for(to).publish(to, attempt=_ATTEMPT) as out,
+        ):
+            memory = memoryview(bytearray(min(_PIECE, max(1, info.size))))
+            left = info.size
+            while left:
+                size = stream.readinto(memory[:left])  # type: ignore[attr-defined]
+                if not size:
+                    raise StorageError(f"{info.path} was cut while it was copied")
+                digest.update(memory[:size])
+                out.write(memory[:size])
+                tell(size)
+                left -= size
+            self._check(info, digest.hexdigest())
         return info.size
 
     def _check(self, info: FileInfo, digest: str) -> None:

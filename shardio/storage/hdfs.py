@@ -13,7 +13,9 @@ from typing import Any, BinaryIO, cast
 
 from shardio.errors import MissingFileError, OutputError, StorageError
 from shardio.storage.hdfs_client import client_for
-from shardio.storage.hdfs_files import HdfsRanges, HdfsStream, HdfsWriter, identity
+from shardio.storage.hdfs_files import HdfsRanges, identity
+from shardio.storage.hdfs_stream import HdfsStream
+from shardio.storage.hdfs_writer import HdfsWriter
 from shardio.storage.protocol import FileInfo, RangeReader
 from shardio.storage.temporary import temporary_name
 from shardio.storage.whole import ROOM, Room, read_stream

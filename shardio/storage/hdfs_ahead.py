@@ -7,9 +7,9 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
-Read = Callable[[int, int], bytes]
+# Fills memory with the bytes of a file from an offset on.
+Read = Callable[[int, memoryview], None]
 
 # At most so many bytes are held for all files of a process together.
 AHEAD_BYTES = 32 << 20
@@ -23,27 +23,38 @@ _MOST_WANTED = 10_000
 
 
 class Piece:
-    """Bytes that are read once, by the first thread that asks."""
+    """Bytes that are read once, by the first thread that asks.
+
+    Its memory is used again by other pieces, when this one is given up and nobody works with it any
+    more: `users` counts those who do, with the lock of Ahead.
+    """
 
     def __init__(self, read: Read, offset: int, size: int) -> None:
         self.offset = offset
         self.size = size
+        self.memory: bytearray | None = None
+        self.users = 0
         self._read: Read | None = read
         self._lock = threading.Lock()
-        self._data: bytes | None = None
+        self._is_whole = False
 
-    def get(self) -> bytes | None:
+    def fill(self) -> memoryview | None:
         """Return the bytes, after the thread that is reading them; None where that failed."""
         with self._lock:
+            assert self.memory is not None
+            view = memoryview(self.memory)[: self.size]
             if self._read is not None:
                 read, self._read = self._read, None
-                with suppress(Exception):
-                    self._data = read(self.offset, self.size)
-            return self._data
+                try:
+                    read(self.offset, view)
+                except Exception:
+                    return None
+                self._is_whole = True
+            return view if self._is_whole else None
 
-    def drop(self) -> None:
-        """Free the bytes: a thread pool may still refer to this."""
-        self._read = self._data = None
+    def give_up(self) -> None:
+        """Read nothing, if that has not begun."""
+        self._read = None
 
 
 class Ahead:
@@ -59,13 +70,9 @@ class Ahead:
         self._wanted: OrderedDict[tuple[int, int], Piece] = OrderedDict()
         self._held: OrderedDict[tuple[int, int], Piece] = OrderedDict()
         self._bytes = 0
+        # Fresh memory costs more than what is read into it: its pages have to be cleared.
+        self._free: list[bytearray] = []
         self._gone: deque[int] = deque()
-
-    def begin(self, read: Read, offset: int, size: int) -> Piece:
-        """Let bytes be read at once that the caller takes in a moment."""
-        piece = Piece(read, offset, size)
-        self._pool.submit(piece.get)
-        return piece
 
     def want(self, file: int, read: Read, offset: int, size: int) -> None:
         """Read bytes of a file when there is room for them."""
@@ -79,8 +86,11 @@ class Ahead:
                 self._wanted.setdefault(key, Piece(read, start, length))
             self._start()
 
-    def take(self, file: int, offset: int, size: int) -> memoryview | None:
-        """Return bytes from `offset` on, at most `size`, if that is where a piece goes on."""
+    def take(self, file: int, offset: int, memory: memoryview) -> int:
+        """Fill the start of `memory` from `offset` on, if that is where a piece goes on.
+
+        Returns how many bytes that were.
+        """
         with self._lock:
             self._drop_gone()
             key = file, offset
@@ -91,26 +101,29 @@ class Ahead:
                     # What was advised and not read is in the way of what will be.
                     if self._bytes >= AHEAD_BYTES:
                         self._drop(next(iter(self._held)))
-                    return None
-                self._held[key] = piece
-                self._bytes += piece.size
-        data = piece.get()
-        if data is None:
+                    return 0
+                self._hold(key, piece)
+            piece.users += 1
+        size = 0
+        try:
+            data = piece.fill()
+            if data is not None:
+                part = data[offset - piece.offset :][: len(memory)]
+                size = len(part)
+                memory[:size] = part
+        finally:
             with self._lock:
-                self._drop(key)
-            return None
-        found = memoryview(data)[offset - piece.offset :][:size]
-        with self._lock:
-            # Another thread may have read the same bytes, or closed the file.
-            if self._held.get(key) is piece:
-                stop = offset + len(found)
-                if stop < piece.offset + piece.size:
-                    del self._held[key]
-                    self._held[file, stop] = piece
-                else:
-                    self._drop(key)
-                    self._start()
-        return found
+                # Another thread may have read the same bytes, or closed the file.
+                if self._held.get(key) is piece:
+                    stop = offset + size
+                    if size and stop < piece.offset + piece.size:
+                        del self._held[key]
+                        self._held[file, stop] = piece
+                    else:
+                        self._drop(key)
+                        self._start()
+                self._leave(piece)
+        return size
 
     def forget(self, file: int) -> None:
         """Give up all pieces of a file, now or at the next use.
@@ -125,29 +138,56 @@ class Ahead:
             finally:
                 self._lock.release()
 
+    def _fill(self, piece: Piece) -> None:
+        try:
+            piece.fill()
+        finally:
+            with self._lock:
+                self._leave(piece)
+
+    def _hold(self, key: tuple[int, int], piece: Piece) -> None:
+        """Give a piece memory; the lock is held, as for all that follow."""
+        piece.memory = self._free.pop() if self._free else bytearray(PIECE_BYTES)
+        piece.users += 1
+        self._held[key] = piece
+        self._bytes += PIECE_BYTES
+
+    def _leave(self, piece: Piece) -> None:
+        """Be told that one of the users of a piece is done with it."""
+        piece.users -= 1
+        if piece.users == 0 and piece.memory is not None:
+            memory, piece.memory = piece.memory, None
+            if len(self._free) * PIECE_BYTES < AHEAD_BYTES:
+                self._free.append(memory)
+
     def _drop_gone(self) -> None:
-        """Give up the pieces of closed files; the lock is held."""
+        """Give up the pieces of closed files."""
+        if not self._gone:
+            return
         while self._gone:
             file = self._gone.popleft()
             for key in [key for key in self._wanted if key[0] == file]:
                 del self._wanted[key]
             for key in [key for key in self._held if key[0] == file]:
                 self._drop(key)
+        if not self._held:
+            self._free.clear()  # nobody reads ahead any more
 
     def _drop(self, key: tuple[int, int]) -> None:
-        """Give up a piece; the lock is held."""
+        """Give up a piece."""
         piece = self._held.pop(key, None)
         if piece is not None:
-            self._bytes -= piece.size
-            piece.drop()
+            self._bytes -= PIECE_BYTES
+            piece.give_up()
+            self._leave(piece)
 
     def _start(self) -> None:
-        """Begin to read what there is room for; the lock is held."""
+        """Begin to read what there is room for."""
         while self._wanted and self._bytes < AHEAD_BYTES:
             key, piece = self._wanted.popitem(last=False)
-            self._held[key] = piece
-            self._bytes += piece.size
-            self._pool.submit(piece.get)
+            self._hold(key, piece)
+            piece.users += 1
+            self._pool.submit(self._fill, piece)
 
 
 _ahead: Ahead | None = None

@@ -1,16 +1,16 @@
-"""Open files of HDFS: read at any byte, read in sequence, written."""
+"""Open files of HDFS that are read at any byte."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import time
-from collections.abc import Sequence
-from io import SEEK_CUR, SEEK_END, SEEK_SET, RawIOBase
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from shardio.errors import StorageError, UnusableFileError
-from shardio.storage.hdfs_ahead import PIECE_BYTES, ahead
+from shardio.storage.hdfs_ahead import ahead
 from shardio.storage.hdfs_client import Call, HdfsClient, NoAnswerError, client_for, note_read
 from shardio.storage.hdfs_errors import is_foreign, translate
 
@@ -19,14 +19,19 @@ _PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 _READ_SECONDS = 60.0
 # A read that took so long had to do with a DataNode that is down or hangs.
 _SLOW_SECONDS = 4.0
-# A larger read is two requests at once, each of half the size.
-_SPLIT_BYTES = 2 << 20
-_WRITE_BYTES = 1 << 20
-# Reading in sequence, a stream looks ahead so far: little first, since many read a start only.
-_LEAST_AHEAD = 256 << 10
-_MOST_AHEAD = 4 * PIECE_BYTES
+# A smaller one is a single packet, or two.
+_STREAM_BYTES = 128 << 10
+T = TypeVar("T")
+
+# Streams that a parent process began: freeing one waits for threads that only the parent has.
+_of_parents: list[object] = []
 # An id() would be given again to a file whose predecessor is not forgotten yet.
 _numbers = itertools.count()
+
+
+def _check(size: int, wanted: int) -> None:
+    if size != wanted:
+        raise OSError(f"{size} bytes came, not {wanted}")
 
 
 def identity(status: Any) -> str:
@@ -82,8 +87,11 @@ class HdfsRanges:
         size = min(size, self.size - offset)
         if size <= 0:
             return 0
-        pieces = self._pieces(offset, size)
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if len(buffers) == 1:
+            self._fill(offset, buffers[0][:size])
+            return size
+        data = memoryview(bytearray(size))
+        self._fill(offset, data)
         at = 0
         for buffer in buffers:
             piece = data[at : at + len(buffer)]
@@ -91,32 +99,23 @@ class HdfsRanges:
             at += len(piece)
         return size
 
-    def _pieces(self, offset: int, size: int) -> list[memoryview | bytes]:
+    def _fill(self, offset: int, memory: memoryview) -> None:
         """Read bytes, those that were read ahead first."""
-        found: list[memoryview | bytes] = []
-        while size:
-            data = ahead().take(self._number, offset, size)
-            if data is None:
-                break
-            found.append(data)
-            offset, size = offset + len(data), size - len(data)
-        if size > _SPLIT_BYTES:
-            half = size // 2
-            second = ahead().begin(self._read_once, offset + half, size - half)
-            found.append(self._read(offset, half))
-            offset, size = offset + half, size - half
-            rest = second.get()
-            if rest is not None:
-                return [*found, rest]
-        if size:
-            found.append(self._read(offset, size))
-        return found
+        while size := ahead().take(self._number, offset, memory):
+            offset, memory = offset + size, memory[size:]
+            if not memory:
+                return
+        self._read(offset, memory)
 
-    def _read(self, offset: int, size: int) -> bytes:
+    def _read(self, offset: int, memory: memoryview) -> None:
+        self._again(offset, partial(self._read_once, offset, memory))
+
+    def _again(self, offset: int, action: Callable[[], T]) -> T:
+        """Do what reads at byte `offset`, again where that fails."""
         end = time.monotonic() + _READ_SECONDS
         for pause in (*_PAUSES, None):
             try:
-                return self._read_once(offset, size)
+                return action()
             except BaseException as error:
                 self._file = None  # its blocks may be elsewhere by now
                 if not is_foreign(error):
@@ -126,32 +125,78 @@ class HdfsRanges:
             time.sleep(pause)
         raise AssertionError("unreachable")
 
-    def _read_once(self, offset: int, size: int) -> bytes:
+    def _client_file(self) -> tuple[Any, HdfsClient]:
+        """Return the client's file, which is this process's."""
         file, client = self._file or self._reopen()
-        if client.pid != os.getpid():
-            file, client = self._reopen()
+        return (file, client) if client.pid == os.getpid() else self._reopen()
+
+    def _read_once(self, offset: int, memory: memoryview) -> None:
+        file, client = self._client_file()
         note_read()
         began = time.monotonic()
         if client.is_of_child:
-            data = self._first_read(file, offset, size)
+            memory[:] = self._first_read(file, offset, len(memory))
             client.is_of_child = False
+        elif len(memory) <= _STREAM_BYTES:
+            data = file.read_range(offset, len(memory))
+            _check(len(data), len(memory))
+            memory[:] = data
         else:
-            data = file.read_range(offset, size)
+            # Packet by packet: a piece in one would be memory that is fresh and copied once more.
+            at = 0
+            for packet in file.read_range_stream(offset, len(memory)):
+                memory[at : at + len(packet)] = packet
+                at += len(packet)
+            _check(at, len(memory))
+        self._note(began)
+
+    def _note(self, began: float) -> None:
+        """Be told of a read that has ended."""
         note_read()
         if time.monotonic() - began > _SLOW_SECONDS:
             self._file = None  # opened again, it may begin with other DataNodes
-        if len(data) != size:
-            raise OSError(f"{len(data)} bytes came, not {size}")
-        return bytes(data)
+
+    def packets(self, offset: int) -> Iterator[bytes]:
+        """Yield what is in the file from byte `offset` on, as it comes."""
+        stream: Iterator[bytes] | None = None
+        pid = os.getpid()
+
+        def next_packet() -> bytes:
+            nonlocal stream, pid
+            file, client = self._client_file()
+            if pid != os.getpid():
+                _of_parents.append(stream)
+                stream, pid = None, os.getpid()
+            if client.is_of_child:
+                data: bytes = self._first_read(file, offset, min(_STREAM_BYTES, self.size - offset))
+                client.is_of_child = False
+                return data
+            note_read()
+            began = time.monotonic()
+            taken, stream = stream or file.read_range_stream(offset, self.size - offset), None
+            packet: bytes = next(taken, b"")
+            self._note(began)
+            if not packet:
+                raise OSError("the stream ended before the file")
+            stream = taken
+            return packet
+
+        while offset < self.size:
+            packet = self._again(offset, next_packet)
+            offset += len(packet)
+            yield packet
 
     def _first_read(self, file: Any, offset: int, size: int) -> Any:
         try:
-            return Call(file.read_range, offset, size).result(_READ_SECONDS)
+            # Not into memory of ours: a call that was given up may still come back.
+            data = Call(file.read_range, offset, size).result(_READ_SECONDS)
         except NoAnswerError as error:
             raise StorageError(
                 f"{self._url}: this process was forked from one that was reading from HDFS;"
                 " start it with spawn or forkserver"
             ) from error
+        _check(len(data), size)
+        return data
 
     def advise(self, offset: int, size: int) -> None:
         """Begin to read, as far as there is memory for that."""
@@ -165,108 +210,3 @@ class HdfsRanges:
             self._closed = True
             self._file = None
             ahead().forget(self._number)
-
-
-class HdfsStream(RawIOBase):
-    """A file read from its start to its end, ahead of the reader; it can be moved in."""
-
-    def __init__(self, ranges: HdfsRanges) -> None:
-        self._ranges = ranges
-        self._position = 0
-        # Where a read goes on in sequence, how far it looks ahead, and what is advised already.
-        self._next = -1
-        self._window = 0
-        self._advised = 0
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Yes."""
-        return True
-
-    def tell(self) -> int:
-        """Return the position."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = SEEK_SET, /) -> int:
-        """Move the position, also past the end."""
-        starts = {SEEK_SET: 0, SEEK_CUR: self._position, SEEK_END: self._ranges.size}
-        position = starts[whence] + offset
-        if position < 0:
-            raise ValueError(f"negative seek position {position}")
-        self._position = position
-        return position
-
-    def readinto(self, buffer: Any, /) -> int:
-        """Read into a buffer."""
-        if self.closed:
-            raise ValueError("read of closed file")
-        view = memoryview(buffer).cast("B")
-        self._look_ahead(len(view))
-        count = self._ranges.read_into(self._position, [view], len(view))
-        self._position += count
-        self._next = self._position
-        return count
-
-    def _look_ahead(self, size: int) -> None:
-        if self._position != self._next:
-            self._window = 0
-            return
-        if not self._window:
-            self._advised = self._position
-        self._window = min(max(2 * self._window, _LEAST_AHEAD), _MOST_AHEAD)
-        start = max(self._advised, self._position)
-        # Half a window at a time, or it would be many small requests.
-        if start - self._position <= self._window // 2:
-            self._advised = max(start, self._position + max(size, self._window))
-            self._ranges.advise(start, self._advised - start)
-
-    def close(self) -> None:
-        """Close the file."""
-        if not self.closed:
-            super().close()
-            self._ranges.close()
-
-
-class HdfsWriter(RawIOBase):
-    """A file that is written; only `finish` makes it one that is complete."""
-
-    def __init__(self, client: HdfsClient, url: str, raw: Any) -> None:
-        self._client = client
-        self._url = url
-        self._raw = raw
-        self._buffer = bytearray()
-        self.written = 0
-
-    def writable(self) -> bool:
-        """Yes."""
-        return True
-
-    def tell(self) -> int:
-        """Return how much was written."""
-        return self.written
-
-    def write(self, data: Any, /) -> int:
-        """Write all of `data`."""
-        if self.closed:
-            raise ValueError("write to closed file")
-        view = memoryview(data).cast("B")
-        self._buffer += view
-        self.written += len(view)
-        if len(self._buffer) >= _WRITE_BYTES:
-            self._send()
-        return len(view)
-
-    def _send(self) -> None:
-        # A thread that hangs in this keeps its own bytes.
-        data, self._buffer = bytes(self._buffer), bytearray()
-        self._client.ask_once(self._url, lambda _: self._raw.write(data))
-
-    def finish(self) -> None:
-        """Write what is left and let the NameNode close the file."""
-        if self._buffer:
-            self._send()
-        self._client.ask_once(self._url, lambda _: self._raw.close())
-        self.close()

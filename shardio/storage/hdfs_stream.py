@@ -1,0 +1,84 @@
+"""Files of HDFS that are read from start to end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import SEEK_CUR, SEEK_END, SEEK_SET, RawIOBase
+from typing import Any
+
+from shardio.storage.hdfs_files import HdfsRanges
+
+# Many read a start only, or here and there; who has read so much in sequence will go on.
+_SEQUENCE_BYTES = 256 << 10
+
+
+class HdfsStream(RawIOBase):
+    """A file read from its start to its end, and ahead of its reader: the DataNode goes on sending
+    as far as sockets hold it. It can be moved in."""
+
+    def __init__(self, ranges: HdfsRanges) -> None:
+        self._ranges = ranges
+        self._position = 0
+        # Where a read goes on in sequence, and how much has been read so.
+        self._next = 0
+        self._sequence = 0
+        self._packets: Iterator[bytes] | None = None
+        self._packet = memoryview(b"")
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = SEEK_SET, /) -> int:
+        """Move the position, also past the end."""
+        starts = {SEEK_SET: 0, SEEK_CUR: self._position, SEEK_END: self._ranges.size}
+        position = starts[whence] + offset
+        if position < 0:
+            raise ValueError(f"negative seek position {position}")
+        self._position = position
+        return position
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Read into a buffer."""
+        if self.closed:
+            raise ValueError("read of closed file")
+        view = memoryview(buffer).cast("B")
+        if self._position != self._next:
+            self._sequence, self._packets, self._packet = 0, None, memoryview(b"")
+        if self._packets is None and self._sequence + len(view) > _SEQUENCE_BYTES:
+            self._packets = self._ranges.packets(self._position)
+        if self._packets is None:
+            count = self._ranges.read_into(self._position, [view], len(view))
+        else:
+            count = self._read_on(self._packets, view)
+        self._position += count
+        self._next = self._position
+        self._sequence += count
+        return count
+
+    def _read_on(self, packets: Iterator[bytes], view: memoryview) -> int:
+        done = 0
+        while done < len(view):
+            self._packet = self._packet or memoryview(next(packets, b""))
+            if not self._packet:
+                break
+            piece = self._packet[: len(view) - done]
+            view[done : done + len(piece)] = piece
+            self._packet = self._packet[len(piece) :]
+            done += len(piece)
+        return done
+
+    def close(self) -> None:
+        """Close the file."""
+        if not self.closed:
+            super().close()
+            self._packets, self._packet = None, memoryview(b"")
+            self._ranges.close()
