@@ -199,6 +199,31 @@ def test_a_file_that_was_cut_gives_what_is_left_and_says_where_it_ends(
             assert fault == 2 + max(0, rest)
 
 
+@pytest.mark.parametrize("verify", [True, False])
+def test_records_in_memory_are_taken_as_they_are(verify: bool) -> None:
+    """One in 256 ends with a zero, as what is missing of a mapped file that was cut would."""
+    assert core is not None
+    layout = RecordLayout(50, ("y",))
+    count = 3000
+    whole = np.frombuffer(records_of(layout, count, 4), dtype=np.uint8)
+    assert (whole.reshape(count, -1)[:, -1] == 0).any()
+    parts = layout.head, layout.image_bytes, layout.tail_bytes, layout.integer_offsets
+    faults = np.empty(count, dtype=np.int64)
+    wrong = core.read(
+        core.layout(*parts, 2),
+        np.full(count, -1, dtype=np.int32),
+        np.zeros(count, dtype=np.int64),
+        whole.ctypes.data + np.arange(count, dtype=np.int64) * layout.stride,
+        np.empty((count, 50), dtype=np.uint8),
+        False,
+        np.empty((count, 2), dtype=np.int64),
+        faults,
+        verify,
+    )
+    assert wrong == 0
+    assert not faults.any()
+
+
 def test_what_cannot_be_read_is_an_error_number() -> None:
     layout = RecordLayout(10, ("y",))
     for path, number in ((os.sep, 21), ("/proc/self/mem", 5)):  # EISDIR, EIO

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from reader import open_shards
 from reader.core_fetch import core
 from shardio.errors import CorruptRecordError, MissingFileError
 from shardio.format.layout import RecordLayout
+from shardio.storage import storage_for
 from tests.reader.datasets import Made
 from tests.reader.test_core import LAW, records_of
 
@@ -227,37 +230,81 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         core.wait(object())
 
 
+def cached_share(path: Path, start: int, stop: int) -> float:
+    """Return the share of a part of a file that the kernel has in its cache.
+
+    Without asking for it: a read that must not wait lets the kernel read what it asks for.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as memory:
+        whole = np.frombuffer(memory, dtype=np.uint8)
+        pages = np.zeros(-(-len(whole) // mmap.PAGESIZE), dtype=np.uint8)
+        address = ctypes.c_void_p(whole.ctypes.data)
+        failed = library.mincore(address, ctypes.c_size_t(len(whole)), pages.ctypes)
+        assert failed == 0, os.strerror(ctypes.get_errno())
+        del whole
+    return float((pages[start // mmap.PAGESIZE : -(-stop // mmap.PAGESIZE)] & 1).mean())
+
+
+def wait_until_cached(path: Path, start: int, stop: int) -> None:
+    end = time.monotonic() + 20
+    while cached_share(path, start, stop) < 1:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_advice_is_for_what_is_not_read_yet(tmp_path: Path) -> None:
     assert core is not None
     path = tmp_path / "file"
     path.write_bytes(os.urandom(3 << 20))
     size = path.stat().st_size
 
-    def is_cached(offset: int) -> bool:
-        try:
-            return os.preadv(file, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
-        except BlockingIOError:
-            return False
-
     file = os.open(path, os.O_RDONLY)
     try:
         assert core.advise(file, 0, size, None) is None  # just written: it is in memory
         os.fsync(file)
         os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
-        if is_cached(0):
+        if cached_share(path, 0, size):
             pytest.skip("the kernel keeps what it is told to forget")
         advice = core.advise(file, 0, size, None)
         assert advice is not None
         with pytest.raises(ValueError, match="not waited for"):
             core.wait(advice)
-        end = time.monotonic() + 20
-        while not all(map(is_cached, range(0, size, 1 << 17))):
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        wait_until_cached(path, 0, size)
         del advice
     finally:
         os.close(file)
     assert core.advise(-1, 0, 1 << 20, None) is not None  # it is advice: nothing comes of it
+
+
+@pytest.mark.parametrize("how", ["core", "storage"])
+def test_a_block_whose_neighbours_are_cached_is_read_ahead(tmp_path: Path, how: str) -> None:
+    """Its first and its last byte share pages with them."""
+    assert core is not None
+    path = tmp_path / "file"
+    size = (1 << 20) + 100
+    path.write_bytes(os.urandom(3 * size))
+    file = os.open(path, os.O_RDONLY)
+    ranges = storage_for(str(path)).open_ranges(str(path))
+    try:
+        os.fsync(file)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
+        for offset in (0, 2 * size):
+            os.pread(file, size, offset)
+        middle = size + (1 << 14), 2 * size - (1 << 14)
+        if cached_share(path, *middle):
+            pytest.skip("the kernel keeps what it is told to forget, or reads more")
+        held = None
+        if how == "storage":
+            ranges.advise(size, size)
+        else:
+            held = core.advise(file, size, size, None)
+        wait_until_cached(path, *middle)
+        del held
+    finally:
+        ranges.close()
+        os.close(file)
 
 
 @pytest.mark.parametrize("one_hot", [True, False])
