@@ -1012,6 +1012,50 @@ done:
     return result;
 }
 
+PyDoc_STRVAR(permute_doc,
+"permute(keys, high_bits, low_bits, size, first, values)\n--\n\n"
+"Fill `values` (int64) with what stands at the positions from `first` on in a permutation of\n"
+"range(size): a Feistel network with a round for each of `keys` (uint64), as in\n"
+"shardio/permutation.py.");
+
+static PyObject *permute(PyObject *self, PyObject *arguments) {
+    (void)self;
+    Py_buffer keys, values;
+    int high, low;
+    unsigned long long size, first;
+    if (!PyArg_ParseTuple(arguments, "y*iiKKw*", &keys, &high, &low, &size, &first, &values))
+        return NULL;
+    PyObject *result = NULL;
+    const uint64_t multiplier = 0x9e3779b97f4a7c15, *key = keys.buf;
+    size_t rounds = (size_t)keys.len / 8, count = (size_t)values.len / 8;
+    int fit = fits(&keys, rounds, 8) && fits(&values, count, 8) && low > 0 && high > 0 &&
+              high < 32 && low < 32 && rounds % 2 == 0;
+    /* Else a value could be sent through for ever. */
+    if (!fit || first > size || count > size - first || size > 1ULL << (high + low)) {
+        PyErr_SetString(PyExc_ValueError, "no such permutation");
+        goto done;
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint64_t value = first + i;
+        do {
+            uint64_t left = value >> low, right = value & ((1ULL << low) - 1);
+            for (size_t k = 0; k < rounds; k += 2) {
+                uint64_t mixed = (right ^ key[k]) * multiplier;
+                left ^= (mixed ^ mixed >> 32) * multiplier >> (64 - high);
+                mixed = (left ^ key[k + 1]) * multiplier;
+                right ^= (mixed ^ mixed >> 32) * multiplier >> (64 - low);
+            }
+            value = left << low | right;
+        } while (value >= size);
+        ((int64_t *)values.buf)[i] = (int64_t)value;
+    }
+    result = Py_NewRef(Py_None);
+done:
+    PyBuffer_Release(&keys);
+    PyBuffer_Release(&values);
+    return result;
+}
+
 PyDoc_STRVAR(labels_doc,
 "labels(integers, most, labels)\n--\n\n"
 "Turn (n, heads + 1) integers (int64) into (heads, n) labels (int32). Returns whether none is\n"
@@ -1253,6 +1297,7 @@ static PyMethodDef methods[] = {
     {"begin", begin_read, METH_VARARGS, begin_doc},
     {"advise", advise, METH_VARARGS, advise_doc},
     {"wait", wait_read, METH_O, wait_doc},
+    {"permute", permute, METH_VARARGS, permute_doc},
     {"labels", make_labels, METH_VARARGS, labels_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -21,6 +21,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from reader.permuted import permuted
 from shardio.permutation import Permutation
 
 Ids = NDArray[np.int64]
@@ -149,7 +150,7 @@ class WindowOrder:
         sizes = np.minimum(self._block, self.records - starts)
         ends = np.cumsum(sizes)
         shuffle = Permutation(int(ends[-1]), self._seed, f"{epoch} window {number} {group}")
-        places = shuffle(np.arange(ends[-1]))
+        places = permuted(shuffle, 0, int(ends[-1]))
         which = np.searchsorted(ends, places, side="right")
         found = np.asarray(starts[which] + places - (ends - sizes)[which], dtype=np.int64)
         with self._lock:

@@ -30,7 +30,8 @@ _BLOCK = 8192
 class Permutation:
     """The permutation of range(size) that `seed` and `stream` name.
 
-    `stream` tells permutations of one seed apart: the epoch, say, or the name of a split.
+    `stream` tells permutations of one seed apart: the epoch, say, or the name of a split. `keys`
+    are those of the rounds, and `high_bits` and `low_bits` the sizes of the halves.
     """
 
     def __init__(self, size: int, seed: int, stream: int | str = 0) -> None:
@@ -38,10 +39,10 @@ class Permutation:
             raise ValueError(f"size must be 0 to 2^62, not {size}")
         self.size = size
         keys = hashlib.shake_256(f"shardio:{seed}:{stream}".encode()).digest(8 * _ROUNDS)
-        self._keys = np.frombuffer(keys, dtype="<u8").astype(np.uint64)
+        self.keys = np.frombuffer(keys, dtype="<u8").astype(np.uint64)
         bits = max(2, (size - 1).bit_length())
-        self._low_bits = bits // 2
-        self._high_bits = bits - self._low_bits
+        self.low_bits = bits // 2
+        self.high_bits = bits - self.low_bits
 
     def __call__(self, positions: NDArray[np.integer]) -> NDArray[np.int64]:
         """Return what stands at each of `positions`, which must be in range(size)."""
@@ -74,15 +75,15 @@ class Permutation:
 
     def _network(self, values: NDArray[np.uint64], backwards: bool) -> NDArray[np.uint64]:
         halves = [
-            values >> np.uint64(self._low_bits),
-            values & np.uint64((1 << self._low_bits) - 1),
+            values >> np.uint64(self.low_bits),
+            values & np.uint64((1 << self.low_bits) - 1),
         ]
-        bits = self._high_bits, self._low_bits
+        bits = self.high_bits, self.low_bits
         # Every round changes one half by a hash of the other, and so is undone by itself.
         for number in reversed(range(_ROUNDS)) if backwards else range(_ROUNDS):
             side = number % 2
-            halves[side] ^= _mix(halves[1 - side], self._keys[number], bits[side])
-        return (halves[0] << np.uint64(self._low_bits)) | halves[1]
+            halves[side] ^= _mix(halves[1 - side], self.keys[number], bits[side])
+        return (halves[0] << np.uint64(self.low_bits)) | halves[1]
 
 
 def _mix(half: NDArray[np.uint64], key: np.uint64, bits: int) -> NDArray[np.uint64]:

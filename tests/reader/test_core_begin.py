@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 
 from reader import open_shards
 from reader.core_fetch import core
+from reader.permuted import permuted
 from shardio.errors import CorruptRecordError, MissingFileError
 from shardio.format.layout import RecordLayout
+from shardio.permutation import MAX_SIZE, Permutation
 from shardio.storage import storage_for
 from tests.reader.datasets import Made
 from tests.reader.test_core import LAW, records_of
@@ -204,6 +206,33 @@ def test_labels_are_those_of_numpy(data: st.DataObject, heads: int, count: int) 
     labels = np.empty((heads, count), dtype=np.int32)
     assert core.labels(integers, most, labels) == (integers[:, :-1] <= most).all()
     assert (labels == integers[:, :-1].T).all()
+
+
+@LAW
+@given(
+    size=st.one_of(st.integers(1, 3000), st.integers(1, MAX_SIZE)),
+    seed=st.integers(0, 2**32),
+    data=st.data(),
+)
+def test_positions_are_permuted_as_numpy_does(size: int, seed: int, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, size))
+    stop = data.draw(st.integers(start, min(size, start + 300)))
+    permutation = Permutation(size, seed, "x")
+    assert (permuted(permutation, start, stop) == permutation(np.arange(start, stop))).all()
+
+
+def test_what_is_no_permutation_is_refused() -> None:
+    assert core is not None
+    keys = np.arange(12, dtype=np.uint64)
+    fit: dict[str, Any] = {"keys": keys, "high": 3, "low": 3, "size": 64, "first": 60}
+    fit["values"] = np.empty(4, np.int64)
+    core.permute(*fit.values())
+    wrongs: list[dict[str, Any]] = [{"keys": keys[1:]}, {"high": 0}, {"high": 2}, {"low": 32}]
+    wrongs += [{"low": -1}, {"size": 65}, {"size": 63}, {"first": 61}, {"first": 100}]
+    wrongs += [{"values": np.empty(5, np.int64)}, {"values": np.empty(9, np.int32)}]
+    for wrong in wrongs:
+        with pytest.raises(ValueError, match="no such permutation"):
+            core.permute(*(fit | wrong).values())
 
 
 def test_arguments_that_do_not_fit_are_refused() -> None:
