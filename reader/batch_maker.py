@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from reader.block_advice import BlockAdvice
 from reader.blocks import BlockFetcher
-from reader.cache_filler import FILLER_BYTES
 from reader.label_arrays import LabelArrays
 from reader.memory import BLOCKS_AHEAD, Pipeline, plan_memory
 from reader.options import BatchOptions
@@ -97,7 +96,7 @@ class BatchMaker:
             pipeline,
             scales=source.scales,
             in_blocks=source.in_blocks,
-            cache_bytes=0 if shards.cache is None else FILLER_BYTES,
+            beside=shards.beside,
         )
         if options.shuffle == "window":
             block, window = self.memory.block, self.memory.window
