@@ -619,7 +619,11 @@ static int read_part(const Job *job, size_t first, size_t stop) {
     if (most < 1) most = 1;
     size_t around = layout->head + layout->tail + FOOTER;
     size_t scratch = job->pixels ? 0 : layout->image;
-    uint8_t *memory = malloc(most * (around + scratch + 3 * sizeof(struct iovec)));
+    /* Mostly it is little. A child that is forked just now might wait for ever for an allocator that
+     * a thread of its parent was in; the C library's own sees to that, and not every other one. */
+    _Alignas(struct iovec) uint8_t little[1 << 14];
+    size_t size = most * (around + scratch + 3 * sizeof(struct iovec));
+    uint8_t *memory = size <= sizeof little ? little : malloc(size);
     if (memory == NULL) return -1;
     struct iovec *buffers = (struct iovec *)memory;
     uint8_t *margins = memory + most * 3 * sizeof *buffers;
@@ -642,7 +646,7 @@ static int read_part(const Job *job, size_t first, size_t stop) {
                 break;
         read_run(job, first, run, margins, margins + most * around, buffers);
     }
-    free(memory);
+    if (memory != little) free(memory);
     return 0;
 }
 
