@@ -880,12 +880,12 @@ static int is_done(Work *work) {
 /* Do what is left of it. */
 static void end_work(Work *work) {
     count_waits();
+    pthread_mutex_lock(&lock);
     if (work->process != process) { /* begun by another process: nobody here has a part of it */
         work->process = process;
         work->next = 0;
         work->busy = 0;
     }
-    pthread_mutex_lock(&lock);
     while (work->next < work->count) take_part(work);
     wait_for_parts(work);
     pthread_mutex_unlock(&lock);

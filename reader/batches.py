@@ -62,7 +62,8 @@ class Batches(Iterator[Batch]):
         self._maker = BatchMaker(self._shards, options, PIPELINE)
         self._given_at = 0.0
         self._away = 1.0
-        self._epoch, self._samples = epoch, samples
+        # Both at once: another thread may ask for the state.
+        self._place = epoch, samples
         steps = _schedule(options, len(self._shards), epoch, samples)
         number, count = self._every
         begun = (epoch - options.start_epoch) * self._maker.steps
@@ -77,12 +78,17 @@ class Batches(Iterator[Batch]):
         with self._turn:
             if self._closed:
                 raise StopIteration
-            if self._process != os.getpid():  # a fork copies no thread
-                self._start(self._maker.options, self._epoch, self._samples)
-            # Smoothed, so that neither a pause now and then nor a quick step decides.
-            self._away += 0.25 * (time.perf_counter() - self._given_at - self._away)
-            batch = self._next()
-            self._given_at = time.perf_counter()
+            try:
+                if self._process != os.getpid():  # a fork copies no thread
+                    self._start(self._maker.options, *self._place)
+                # Smoothed, so that neither a pause now and then nor a quick step decides.
+                self._away += 0.25 * (time.perf_counter() - self._given_at - self._away)
+                batch = self._next()
+                self._given_at = time.perf_counter()
+            except BaseException:
+                # Interrupted somewhere, it could not go on without leaving out a step.
+                self.close()
+                raise
             return batch
 
     def _next(self) -> Batch:
@@ -92,16 +98,10 @@ class Batches(Iterator[Batch]):
             for epoch, start in itertools.islice(self._waiting, depth):
                 self._ahead.append((epoch, start, self._begin(epoch, start, here=hurry)))
         if not self._ahead:
-            self.close()
             raise StopIteration
         epoch, start, future = self._ahead.popleft()
-        try:
-            batch = future.result()
-        except BaseException:
-            self.close()
-            raise
-        self._epoch = epoch
-        self._samples = min(start + self._maker.options.step_size, len(self._shards))
+        batch = future.result()
+        self._place = epoch, min(start + self._maker.options.step_size, len(self._shards))
         return batch
 
     def _begin(self, epoch: int, start: int, *, here: bool) -> Begun:
@@ -111,7 +111,7 @@ class Batches(Iterator[Batch]):
                 return self._maker.begin(epoch, start)
             if here:
                 return _Made(self._maker.make(epoch, start), None)
-        except BaseException as error:
+        except Exception as error:  # an interrupt comes now, and not when its batch is due
             return _Made((), error)
         return self._pool.submit(self._maker.make, epoch, start)
 
@@ -132,14 +132,14 @@ class Batches(Iterator[Batch]):
 
     def state_dict(self) -> dict[str, int | str]:
         """Return where the stream is: what all workers together have been given so far."""
-        options = self._maker.options
+        options, (epoch, samples) = self._maker.options, self._place
         return {
             "version": STATE_VERSION,
             "dataset": self._shards.fingerprint,
             "shuffle": options.shuffle,
             "seed": options.seed,
-            "epoch": self._epoch,
-            "samples": self._samples,
+            "epoch": epoch,
+            "samples": samples,
             "block": options.block or 0,
             "window": options.window or 0,
             "lanes": options.lanes or 0,
@@ -207,7 +207,7 @@ class Batches(Iterator[Batch]):
 class _Made:
     """A batch that is made, or the error that came instead: a Future takes longer to be one."""
 
-    def __init__(self, batch: Batch, error: BaseException | None) -> None:
+    def __init__(self, batch: Batch, error: Exception | None) -> None:
         self._batch = batch
         self._error = error
 

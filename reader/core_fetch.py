@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
+from contextlib import suppress
 from itertools import pairwise
 from types import ModuleType
 from weakref import WeakValueDictionary
@@ -18,7 +19,9 @@ from reader.open_files import is_crowded, register
 from reader.pool import Room
 from reader.source import Fetch, LaterFetch
 from reader.waiting import Taken, Waiting
+from shardio.errors import ShardioError
 from shardio.format.layout import RecordLayout
+from shardio.storage.local import LocalRanges
 
 # Runs of neighbours that are read ahead at once: some windows of blocks.
 _ADVICE = 128
@@ -109,7 +112,7 @@ class CoreFetcher:
         self.begins = self._files.all_at_once
         self._waiting = Waiting()
         # What comes out of it is done, or given up.
-        self._advice: deque[object] = deque(maxlen=_ADVICE)
+        self._advice: deque[object] = deque(maxlen=min(_ADVICE, self._files.most))
         self._under_way: WeakValueDictionary[int, CoreFetch] = WeakValueDictionary()
         register(self)
 
@@ -138,16 +141,22 @@ class CoreFetcher:
         self._files.forget()
 
     def advise(self, ids: NDArray[np.int64]) -> None:
-        """Let the kernel begin to read the records `ids`, which are neighbours mostly."""
+        """Let the kernel begin to read the records `ids`, which are neighbours mostly.
+
+        They may be of more shards than are open at once. Whoever reads them is told what is wrong
+        with a shard.
+        """
         assert core is not None
-        stride = self._layout.stride
-        places = self._files.locate(ids)
-        starts, files = places.offsets, places.descriptors
-        breaks = (np.diff(starts) != stride) | (np.diff(files) != 0)
+        stride, files = self._layout.stride, self._fetcher.files
+        numbers, places = files.locate(ids)
+        breaks = (np.diff(places) != 1) | (np.diff(numbers) != 0)
         edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(ids)]
         for first, last in pairwise(edges):
-            start, size = int(starts[first]), (last - first) * stride
-            self._advice.append(core.advise(int(files[first]), start, size, places.files))
+            with suppress(ShardioError):
+                file = files.get(int(numbers[first]))
+                if isinstance(file.reader, LocalRanges):
+                    start, size = int(places[first]) * stride, (last - first) * stride
+                    self._advice.append(core.advise(file.reader.fileno(), start, size, file))
 
     def begin(self, ids: NDArray[np.int64], room: Room) -> Fetch:
         """Begin to read the records `ids` into the first rows of `room`, and return at once.

@@ -219,7 +219,7 @@ class Fetcher:
         """Read records that are spread over the set, each with a call."""
         stride = self._layout.stride
         numbers, places = self.files.locate(ids)
-        distinct = np.unique(numbers).tolist()
+        distinct = sorted(set(numbers.tolist()))
         # Held for the batch, that is quicker; but no more files than may be open.
         files = {number: self.files.get(number) for number in distinct[: self.files.most // 2]}
         shards, offsets = numbers.tolist(), (places * stride).tolist()

@@ -85,7 +85,7 @@ class MappedFiles:
             return Places(descriptors, offsets, addresses, files)
         if not found:
             numbers, records = self._shards.locate(ids)
-            files = self._open(np.unique(numbers).tolist())
+            files = self._open(sorted(set(numbers.tolist())))
             offsets = records * self._stride
             descriptors, bases = files.descriptors[numbers], files.addresses[numbers]
             # All or none: one that cannot be mapped is of a file system where none can.

@@ -113,13 +113,19 @@ class OpenFile:
         self.reader.close()
 
 
+def _are_too_many(error: StorageError) -> bool:
+    # Not where it would be kept in a variable: an error refers to the frames of all its callers,
+    # and so to the files that they hold.
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE)
+
+
 def _open(number: int, open_file: Callable[[int], RangeReader]) -> RangeReader:
     for seconds in _PAUSES:
         try:
             return open_file(number)
         except StorageError as error:
-            cause = error.__cause__
-            if not isinstance(cause, OSError) or cause.errno not in (errno.EMFILE, errno.ENFILE):
+            if not _are_too_many(error):
                 raise
         _forget_all()
         # Those that other threads read from just now are closed when they have done so.

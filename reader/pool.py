@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import RLock
 from typing import Any, Generic, Protocol, TypeVar
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,12 +80,17 @@ class Pool(Generic[_M]):
 
 
 class _Lease:
-    """The owner of a leased array, as NumPy sees it."""
+    """The owner of a leased array, as NumPy sees it.
+
+    It does not keep the pool: who keeps a batch would keep all that the batch's stream owned.
+    """
 
     def __init__(self, pool: Pool[Any], memory: _Memory) -> None:
-        self._pool = pool
+        self._pool = ref(pool)
         self._memory = memory
         self.__array_interface__ = memory.array.__array_interface__
 
     def __del__(self) -> None:
-        self._pool.give(self._memory)
+        pool = self._pool()
+        if pool is not None:
+            pool.give(self._memory)

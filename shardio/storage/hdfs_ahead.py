@@ -6,7 +6,9 @@ import os
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from shardio.storage.hdfs_errors import is_foreign
 
 # Fills memory with the bytes of a file from an offset on.
 Read = Callable[[int, memoryview], None]
@@ -34,6 +36,7 @@ class Piece:
         self.size = size
         self.memory: bytearray | None = None
         self.users = 0
+        self.turn: Future[None] | None = None
         self._read: Read | None = read
         self._lock = threading.Lock()
         self._is_whole = False
@@ -47,7 +50,9 @@ class Piece:
                 read, self._read = self._read, None
                 try:
                     read(self.offset, view)
-                except Exception:
+                except BaseException as error:  # also a panic of the client
+                    if not is_foreign(error) and not isinstance(error, Exception):
+                        raise
                     return None
                 self._is_whole = True
             return view if self._is_whole else None
@@ -116,9 +121,12 @@ class Ahead:
                 # Another thread may have read the same bytes, or closed the file.
                 if self._held.get(key) is piece:
                     stop = offset + size
-                    if size and stop < piece.offset + piece.size:
+                    rest = file, stop
+                    # What was advised twice may be held from there on as well.
+                    if size and stop < piece.offset + piece.size and rest not in self._held:
                         del self._held[key]
-                        self._held[file, stop] = piece
+                        self._wanted.pop(rest, None)
+                        self._held[rest] = piece
                     else:
                         self._drop(key)
                         self._start()
@@ -179,6 +187,9 @@ class Ahead:
         if piece is not None:
             self._bytes -= PIECE_BYTES
             piece.give_up()
+            # Its turn may be long in coming, where reads hang.
+            if piece.turn is not None and piece.turn.cancel():
+                self._leave(piece)
             self._leave(piece)
 
     def _start(self) -> None:
@@ -187,7 +198,7 @@ class Ahead:
             key, piece = self._wanted.popitem(last=False)
             self._hold(key, piece)
             piece.users += 1
-            self._pool.submit(self._fill, piece)
+            piece.turn = self._pool.submit(self._fill, piece)
 
 
 _ahead: Ahead | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import pickle
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,71 @@ def test_window_and_exact_epochs_take_turns_in_one_process(
         ends(work)
     finally:
         gc.set_threshold(*before)
+
+
+def test_what_is_forgotten_before_its_turn_gives_its_memory_back() -> None:
+    ahead, go = Ahead(), threading.Event()
+
+    def hang(offset: int, memory: memoryview) -> None:
+        go.wait(30)
+
+    tracemalloc.start()
+    try:
+        for file in range(8):
+            ahead.want(file, hang, 0, AHEAD_BYTES)
+            ahead.forget(file)
+        # Besides what is held, as much as is being read at once.
+        assert tracemalloc.get_traced_memory()[1] < 2 * AHEAD_BYTES
+    finally:
+        tracemalloc.stop()
+        go.set()
+
+
+def test_what_is_advised_twice_is_held_once() -> None:
+    """Of a place a half is read, and then the place is advised again."""
+    ahead, half = Ahead(), PIECE_BYTES // 2
+    whole = memoryview(bytearray(PIECE_BYTES))
+    memory = whole[:half]
+
+    def fetch(offset: int, memory: memoryview) -> None:
+        memory[:8] = offset.to_bytes(8, "little")
+
+    def work() -> None:
+        for _ in range(2 * AHEAD_BYTES // PIECE_BYTES):
+            ahead.want(0, fetch, 0, PIECE_BYTES)
+            assert ahead.take(0, 0, memory) == half
+        # What waits for room is of the place where the rest of another piece begins.
+        ahead.want(1, fetch, 0, 2 * AHEAD_BYTES)
+        ahead.want(0, fetch, half, PIECE_BYTES)
+        ahead.want(0, fetch, 0, PIECE_BYTES)
+        for place in (0, half):
+            ahead.take(0, place, memory)
+        ahead.forget(0)
+        ahead.forget(1)
+        ahead.want(2, fetch, 0, AHEAD_BYTES)
+        for offset in range(0, AHEAD_BYTES, PIECE_BYTES):
+            assert ahead.take(2, offset, whole) == PIECE_BYTES
+        # Nothing is held, and nothing in the way.
+        assert ahead.take(3, 0, memory) == 0
+
+    ends(work, 30)
+
+
+class PanicException(BaseException):
+    """A panic of the client."""
+
+
+def test_a_panic_while_reading_ahead_is_not_the_reader_s() -> None:
+    ahead = Ahead()
+
+    def panic(offset: int, memory: memoryview) -> None:
+        raise PanicException
+
+    ahead.want(0, panic, 0, 2 * AHEAD_BYTES)
+    memory = memoryview(bytearray(PIECE_BYTES))
+    # The last one is read by whoever asks for it.
+    for offset in (0, 2 * AHEAD_BYTES - PIECE_BYTES):
+        assert ahead.take(0, offset, memory) == 0
 
 
 class Cyclic:

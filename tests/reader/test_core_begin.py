@@ -26,7 +26,7 @@ from shardio.errors import CorruptRecordError, MissingFileError
 from shardio.format.layout import RecordLayout
 from shardio.permutation import MAX_SIZE, Permutation
 from shardio.storage import storage_for
-from tests.reader.datasets import Made
+from tests.reader.datasets import Made, write_dataset
 from tests.reader.test_core import LAW, records_of
 
 assert core is not None, "the compiled core was not built"
@@ -361,3 +361,41 @@ def test_an_error_comes_when_its_batch_is_due(made: Made, one_hot: bool) -> None
     assert given(CorruptRecordError) == expected[: (first + 3) // 4]
     path.write_bytes(whole)
     assert given(MissingFileError) == expected[: first // 4]
+
+
+@pytest.mark.parametrize("error", [CorruptRecordError, MissingFileError])
+def test_advice_for_a_bad_shard_is_no_error(tmp_path: Path, error: type[Exception]) -> None:
+    """The blocks of the next window are advised: their errors come with their records."""
+    made = write_dataset(tmp_path / "shards", (40,) * 10)
+    options: dict[str, Any] = {"shuffle": "window", "block": 20, "window": 2, "rows": True}
+    expected = [batch[2].tolist() for batch in open_shards(made.glob).batches(8, **options)]
+    for number in (2, 7):
+        path = made.shard(number)
+        whole = path.read_bytes()
+        rows = made.rows[40 * number : 40 * number + 40].tolist()
+        if error is CorruptRecordError:
+            rows = rows[:1]
+            path.write_bytes(whole[:50] + bytes([whole[50] ^ 1]) + whole[51:])
+        stream = open_shards(made.glob).batches(8, **options)
+        if error is MissingFileError:
+            path.unlink()
+        due = next(step for step, those in enumerate(expected) if set(rows) & set(those))
+        seen: list[list[int]] = []
+        with pytest.raises(error):
+            seen.extend(batch[2].tolist() for batch in stream)
+        assert seen == expected[:due]
+        path.write_bytes(whole)
+
+
+def test_a_block_may_be_of_more_shards_than_may_be_open(tmp_path: Path) -> None:
+    made = write_dataset(tmp_path / "shards", (3,) * 200)
+    script = """
+    import resource, sys
+    resource.setrlimit(resource.RLIMIT_NOFILE, (96, 96))
+    from reader import open_shards
+    options = dict(shuffle="window", block=450, window=1, rows=True)
+    rows = [row for *_, rows in open_shards(sys.argv[1]).batches(8, **options) for row in rows]
+    assert sorted(rows) == list(range(600))
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script), made.glob]
+    subprocess.run(command, check=True, timeout=60)

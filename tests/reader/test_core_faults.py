@@ -144,3 +144,27 @@ def test_a_disk_that_fails_under_a_map_is_an_error(
     assert np.array_equal(x, kept)
     time.sleep(0.1)
     assert sum(len(x) for x, _ in shards.batches(100, shuffle=shuffle)) == COUNT
+
+
+def test_a_process_that_can_open_no_more_files_waits_for_some(large: Path) -> None:
+    """Nothing is imported then either: that would be another file. No error keeps the stream."""
+    script = """
+    import gc, os, resource, sys, threading, weakref
+    from reader import open_shards
+    resource.setrlimit(resource.RLIMIT_NOFILE, (96, 96))
+    batches = open_shards(sys.argv[1], shape=(32, 128, 3)).batches(128)
+    taken = []
+    try:
+        while True:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        pass
+    threading.Timer(0.2, lambda: [os.close(file) for file in taken]).start()
+    gc.disable()
+    assert sum(1 for _ in batches) == len(batches)
+    gone = weakref.ref(batches)
+    del batches
+    assert gone() is None
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script), str(large)]
+    subprocess.run(command, check=True, timeout=60)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,3 +48,15 @@ def test_no_more_is_kept_than_asked_for() -> None:
         pool.give(piece)
     assert pool.take() is pieces[0]
     assert pool.take() not in pieces
+
+
+def test_what_is_kept_of_a_stream_does_not_keep_its_other_memory() -> None:
+    pool = Pool(new, 3)
+    lease, other = pool.lease(pool.take()), pool.take()
+    pool.give(other)
+    gone = weakref.ref(other)
+    del pool, other
+    gc.collect()
+    assert gone() is None
+    assert not lease.any()
+    del lease

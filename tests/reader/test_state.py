@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reader import open_shards
+from reader.batch_maker import BatchMaker
 from reader.batches import Batches
 from shardio.errors import DatasetError, OptionError
 from tests.reader.datasets import Made, write_dataset
@@ -151,3 +154,38 @@ def test_a_rank_outside_the_world_is_refused(made: Made, worker: tuple[int, int]
 def test_several_workers_drop_the_remainder(made: Made) -> None:
     with pytest.raises(OptionError, match="drop_remainder=True"):
         open_shards(made.glob).batches(5, worker=(0, 2), drop_remainder=False)
+
+
+@pytest.mark.parametrize("one_hot", [True, False])
+def test_an_interrupted_stream_leaves_out_nothing(
+    made: Made, monkeypatch: pytest.MonkeyPatch, one_hot: bool
+) -> None:
+    """It is at its end, and goes on from its state where it was."""
+    options: dict[str, Any] = {"rows": True, "one_hot": one_hot, "epochs": 3}
+    expected = rows(open_shards(made.glob).batches(4, **options))
+    left = 0
+
+    def interrupted(action: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            nonlocal left
+            left -= threading.current_thread() is threading.main_thread()
+            if left == 0:
+                raise KeyboardInterrupt
+            return action(*arguments)
+
+        return call
+
+    for number in range(1, 20):
+        left = number
+        seen: list[int] = []
+        stream = open_shards(made.glob).batches(4, **options)
+        with monkeypatch.context() as patch:
+            patch.setattr(ThreadPoolExecutor, "submit", interrupted(ThreadPoolExecutor.submit))
+            patch.setattr(BatchMaker, "begin", interrupted(BatchMaker.begin))
+            with pytest.raises(KeyboardInterrupt):
+                seen.extend(row for batch in stream for row in batch[2].tolist())
+        # At once, and not when the batch would be due that was begun.
+        assert one_hot or len(seen) == 4 * max(0, number - stream.memory.prefetch - 1)
+        assert list(stream) == []
+        stream.load_state_dict(stream.state_dict())
+        assert seen + rows(stream) == expected
