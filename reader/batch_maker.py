@@ -215,6 +215,8 @@ class BatchMaker:
             if not steps.window and start % block >= self.options.step_size:
                 return  # this step begins no block
             block_advice.now(ids)
+            if steps.window and not block_advice.is_due():
+                return
             # The same place in the next window: the steps of this one bring in its blocks.
             distance = steps.window or BLOCKS_AHEAD * block
             block_advice.later(steps.later(epoch, start, distance))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from contextlib import suppress
-from itertools import pairwise
+from itertools import chain, pairwise
 from types import ModuleType
 from weakref import WeakValueDictionary
 
@@ -140,7 +140,7 @@ class CoreFetcher:
         self._advice.clear()
         self._files.forget()
 
-    def advise(self, ids: NDArray[np.int64]) -> None:
+    def advise(self, ids: NDArray[np.int64]) -> bool:
         """Let the kernel begin to read the records `ids`, which are neighbours mostly.
 
         They may be of more shards than are open at once. Whoever reads them is told what is wrong
@@ -148,15 +148,23 @@ class CoreFetcher:
         """
         assert core is not None
         stride, files = self._layout.stride, self._fetcher.files
-        numbers, places = files.locate(ids)
-        breaks = (np.diff(places) != 1) | (np.diff(numbers) != 0)
-        edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(ids)]
-        for first, last in pairwise(edges):
+        reads = False
+        count = len(ids)
+        if count and ids[-1] - ids[0] == count - 1:  # a block
+            runs = [(int(ids[0]), count)]
+        else:
+            edges = [0, *(np.flatnonzero(np.diff(ids) != 1) + 1).tolist(), count]
+            runs = [(int(ids[first]), last - first) for first, last in pairwise(edges)]
+        for number, place, size in chain.from_iterable(files.parts(*run) for run in runs):
             with suppress(ShardioError):
-                file = files.get(int(numbers[first]))
+                file = files.get(number)
                 if isinstance(file.reader, LocalRanges):
-                    start, size = int(places[first]) * stride, (last - first) * stride
-                    self._advice.append(core.advise(file.reader.fileno(), start, size, file))
+                    descriptor = file.reader.fileno()
+                    advice = core.advise(descriptor, place * stride, size * stride, file)
+                    if advice is not None:
+                        self._advice.append(advice)
+                        reads = True
+        return reads
 
     def begin(self, ids: NDArray[np.int64], room: Room) -> Fetch:
         """Begin to read the records `ids` into the first rows of `room`, and return at once.

@@ -107,13 +107,14 @@ class Fetcher:
         """Close the files; they are opened again when they are needed."""
         self.files.close()
 
-    def advise(self, ids: NDArray[np.int64]) -> None:
+    def advise(self, ids: NDArray[np.int64]) -> bool:
         """Let storage begin to read the records `ids`: a call for each run of neighbours."""
         stride = self._layout.stride
         edges = [0, *(np.flatnonzero(np.diff(ids) != 1) + 1).tolist(), len(ids)]
         for first, last in pairwise(edges):
             for number, place, count in self.files.parts(int(ids[first]), last - first):
                 self.files.get(number).reader.advise(place * stride, count * stride)
+        return True
 
     def fetch(self, ids: NDArray[np.int64], room: Slot) -> NDArray[np.int64]:
         """Read the records `ids` into the first rows of `room`.

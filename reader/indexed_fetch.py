@@ -82,11 +82,12 @@ class IndexedFetcher:
         """Close the files; they are opened again when they are needed."""
         self._files.close()
 
-    def advise(self, ids: NDArray[np.int64]) -> None:
+    def advise(self, ids: NDArray[np.int64]) -> bool:
         """Let storage begin to read the records `ids`: a call for each run of neighbours."""
         for number, place, rows in self._runs(ids, slice(0, len(ids))):
             start, stop = self._range(number, place, rows.stop - rows.start)
             self._files.get(number).reader.advise(start, stop - start)
+        return True
 
     def fetch(self, ids: NDArray[np.int64], room: Room) -> NDArray[np.int64]:
         """Read the records `ids` into the first rows of `room`.

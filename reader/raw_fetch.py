@@ -52,9 +52,9 @@ class RawFetcher:
         """Close the files; they are opened again when they are needed."""
         self._fetcher.close()
 
-    def advise(self, ids: NDArray[np.int64]) -> None:
+    def advise(self, ids: NDArray[np.int64]) -> bool:
         """Let storage begin to read the records `ids`."""
-        self._fetcher.advise(ids)
+        return self._fetcher.advise(ids)
 
     def fetch(self, ids: NDArray[np.int64], room: Room) -> NDArray[np.int64]:
         """Read the records `ids`, each with a request; returns their integers."""

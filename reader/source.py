@@ -58,8 +58,11 @@ class RecordSource(Protocol):
         The row of a damaged one that was skipped is `skipped.SKIPPED`.
         """
 
-    def advise(self, ids: NDArray[np.int64]) -> None:
-        """Be told that the records `ids` are wanted soon; storage may begin to read them."""
+    def advise(self, ids: NDArray[np.int64]) -> bool:
+        """Be told that the records `ids` are wanted soon; storage may begin to read them.
+
+        Returns whether it may have something to read: they may be in memory already.
+        """
 
     def close(self) -> None:
         """Close the files; who still reads is not disturbed, and later reads open them again."""
