@@ -1,6 +1,6 @@
 """How fast images are converted: one and two workers against the plain loop.
 
-    python benchmarks/convert.py [--rounds 5] [--scale 1]
+    python benchmarks/convert.py [--rounds 5] [--scale 1] [--kinds jpeg,png] [--workers-only]
 
 The plain loop is the reference expression with TensorFlow's own writer: open, crop, resize,
 np.array, TFRecordWriter, in one process, with the same Pillow. Each run is a process of its own;
@@ -83,21 +83,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0, help="times as many images")
+    parser.add_argument("--kinds", default=",".join(COUNTS), help="kinds of images, between commas")
+    parser.add_argument("--workers-only", action="store_true", help="leave out the plain loop")
     parser.add_argument("--folder", type=Path, default=Path("data/bench-images"))
     arguments = parser.parse_args()
-    for kind in KINDS:
+    for kind in (kind for kind in KINDS if kind.name in arguments.kinds.split(",")):
         images = int(COUNTS[kind.name] * arguments.scale)
         labels = write_images(arguments.folder / f"{kind.name}-{images}", kind, images)
-        rates = measure(
-            [
-                way("plain loop", "plain", labels, images),
-                way("1 worker", "1", labels, images),
-                way("2 workers", "2", labels, images),
-            ],
-            arguments.rounds,
-        )
+        ways = [] if arguments.workers_only else [way("plain loop", "plain", labels, images)]
+        ways += [way("1 worker", "1", labels, images), way("2 workers", "2", labels, images)]
+        rates = measure(ways, arguments.rounds)
         print(f"{images} images, {kind.title}")
-        print(table(rates, "plain loop"))
+        if not arguments.workers_only:
+            print(table(rates, "plain loop"))
         print(table({name: rates[name] for name in ("1 worker", "2 workers")}, "1 worker"))
 
 
