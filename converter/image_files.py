@@ -19,9 +19,9 @@ from shardio.storage.whole import ROOM, Room
 MAX_FILE_BYTES = 256_000_000
 # A storage error is tried again after these seconds.
 _RETRY_SECONDS = (0.1, 0.5, 2.0)
-_THREADS = 24
+_THREADS = 48
 # Files that are read, or wait for their turn: so many, and so many bytes.
-_AHEAD_FILES = 48
+_AHEAD_FILES = 64
 AHEAD_BYTES = 32 << 20
 # Storage that takes longer than this for a file is slow: less than handing it to a thread costs.
 _SLOW_SECONDS = 0.0005
