@@ -1,6 +1,6 @@
 """One heap for all threads of a process of ours.
 
-glibc gives each thread a heap of its own, which keeps what was freed in it: 48 threads that have
+glibc gives each thread a heap of its own, which keeps what was freed in it: 24 threads that have
 read a file of 20 MB each, one after the other, would hold 480 MB for ever.
 """
 
