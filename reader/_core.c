@@ -669,7 +669,7 @@ enum { TURNS = 200 };
 enum { QUICK = 20000 };
 
 typedef struct Work {
-    Job job;    /* or, where it has no layout, advice for `size` bytes of a file, in pieces: */
+    Job job; /* or, where it has no layout, advice for `size` bytes of a file, in pieces: */
     int file;
     int64_t offset, size;
     size_t count, part;
@@ -696,7 +696,7 @@ typedef struct {
 
 static Crew hands = {-1, 0, PTHREAD_COND_INITIALIZER};
 static Crew divers = {-1, 0, PTHREAD_COND_INITIALIZER}; /* they take deep work only */
-static int process;           /* counts the forks on the way to this one */
+static int process; /* counts the forks on the way to this one */
 
 static int64_t now(void) {
     struct timespec time;

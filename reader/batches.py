@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 STATE_VERSION = 1
 
 # Batches made ahead of the one that the caller works on. Many would only hide a storage that is
-# too slow for a moment; on average they cannot help. One thread makes them: a second one gets no
-# further, as each read gives up the interpreter's lock and has to win it back (benchmarks/read.py).
-# The caller holds the one that it works on, and the one before it, which its variable still holds
-# while the next is asked for.
+# too slow for a moment; on average they cannot help. What compiled code begins needs no thread of
+# ours. Else one makes them: a second one gets no further, as each read gives up the interpreter's
+# lock and has to win it back. The caller holds the batch that it works on, and the one before it,
+# which its variable still holds while the next is asked for.
 PIPELINE = Pipeline(threads=1, held=2, prefetch=(1, 2, 8))
 # Handing a batch from thread to thread takes some 150 microseconds. A caller that takes less to
 # come back has nothing that could be done beside it, and makes its batches itself.
