@@ -631,8 +631,8 @@ static int read_part(const Job *job, size_t first, size_t stop) {
     sigset_t faults, old;
     sigemptyset(&faults);
     sigaddset(&faults, SIGBUS);
-    /* A fault while the signal is blocked would end the process. */
-    if (job->addresses && pthread_sigmask(SIG_UNBLOCK, &faults, &old) == 0) {
+    /* A fault would end the process while the signal is blocked, or is another one's by now. */
+    if (job->addresses && catch_faults() == 0 && pthread_sigmask(SIG_UNBLOCK, &faults, &old) == 0) {
         copy_mapped(job, first, stop, margins, margins + around);
         if (sigismember(&old, SIGBUS)) pthread_sigmask(SIG_SETMASK, &old, NULL);
     }
@@ -842,7 +842,6 @@ static void forget_crew(void) {
 }
 
 static void begin_work(Work *work) {
-    if (work->job.addresses && catch_faults()) work->job.addresses = NULL;
     work->process = process;
     if (work->count == 0) return;
     pthread_mutex_lock(&lock);
@@ -1200,7 +1199,6 @@ static PyObject *read_records(PyObject *self, PyObject *arguments) {
         begin_work(&read->work);
     } else {
         read->work.process = process;
-        if (read->work.job.addresses && catch_faults()) read->work.job.addresses = NULL;
     }
     Py_ssize_t wrong = end_read(read);
     free_read(read);
