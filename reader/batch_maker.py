@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from reader.block_advice import BlockAdvice
 from reader.blocks import BlockFetcher
+from reader.cache_filler import FILLER_BYTES
 from reader.label_arrays import LabelArrays
 from reader.memory import BLOCKS_AHEAD, Pipeline, plan_memory
 from reader.options import BatchOptions
@@ -96,7 +97,7 @@ class BatchMaker:
             pipeline,
             scales=source.scales,
             in_blocks=source.in_blocks,
-            beside=shards.beside,
+            cache_bytes=0 if shards.cache is None else FILLER_BYTES,
         )
         if options.shuffle == "window":
             block, window = self.memory.block, self.memory.window

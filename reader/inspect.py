@@ -100,7 +100,6 @@ def _streams(shards: ShardSet, memory: int | str | None) -> list[str]:
             PIPELINE,
             scales=source.scales,
             in_blocks=source.in_blocks,
-            beside=shards.beside,
         )
         lines.append(
             f"memory    {shuffle}, batches of {options.batch_size} {options.dtype}: {plan}"

@@ -10,7 +10,6 @@
     index       shards of others only: where each record begins, for the whole set
     decoders    encoded images only: what each thread reads and decodes
     cache       with a cache only: what the thread that fills it copies at once
-    ahead       from HDFS only: what was requested ahead, for all streams of the process together
 
 Nothing but the index depends on the number of records. A process has a base besides: Python, NumPy
 and the reader's modules, some 25 MB (`tests/reader/test_memory.py` holds the sum of both against
@@ -19,7 +18,7 @@ and the reader's modules, some 25 MB (`tests/reader/test_memory.py` holds the su
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from reader.foreign_layout import ForeignLayout, Layout
@@ -85,23 +84,22 @@ def plan_memory(
     *,
     scales: bool = False,
     in_blocks: bool = True,
-    beside: Mapping[str, int] | None = None,
+    cache_bytes: int = 0,
 ) -> MemoryPlan:
     """Choose prefetch depth and window so that the sum is at most `options.memory`.
 
     Without a bound they are the usual ones. `scales` and `in_blocks` are those of the RecordSource.
-    What is `beside` that, by name, makes the window, and so the order, no smaller. Raises
-    OptionError where the least of all is too much.
+    `cache_bytes` make the window, and so the order, no smaller. Raises OptionError where the least
+    of all is too much.
     """
     least, usual, most = pipeline.prefetch
-    others = dict(beside or {})
     block = options.block or max(1, _BLOCK_BYTES // layout.stride)
 
     def plan(prefetch: int, window: int, *, held: bool = in_blocks) -> MemoryPlan:
         found = _plan(
             layout, labels, records, options, pipeline, prefetch, block, window, scales, held
         )
-        return replace(found, parts=found.parts | others)
+        return replace(found, parts={**found.parts, "cache": cache_bytes})
 
     if options.memory is None:
         return plan(usual, options.window or _DEFAULT_WINDOW)
@@ -112,7 +110,7 @@ def plan_memory(
         # Half of the memory, or what is left of it, goes to the quality of the shuffle; also where
         # no blocks are held, so that the order is the same from every storage.
         one, two = plan(least, 1, held=True), plan(least, 2, held=True)
-        rest = min(bound - one.total + sum(others.values()), bound // 2 - one.parts["blocks"])
+        rest = min(bound - one.total + cache_bytes, bound // 2 - one.parts["blocks"])
         window += max(0, rest // max(1, two.total - one.total))
         window = min(window, -(-records // block))
         _check(plan(least, window), bound, options)

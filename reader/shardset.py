@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reader.batches import Batches
-from reader.cache_filler import FILLER_BYTES
 from reader.cached_fetch import CachedFetcher
 from reader.core_fetch import CoreFetcher, has_core, new_maps
 from reader.fetch import Fetcher
@@ -30,7 +29,7 @@ from reader.skipped import Skipped
 from reader.source import RecordSource
 from shardio.format.manifest import Label, Manifest
 from shardio.format.naming import ShardName
-from shardio.storage.chooser import ahead_bytes, is_local
+from shardio.storage.chooser import is_local
 
 if TYPE_CHECKING:
     import keras
@@ -117,12 +116,6 @@ class ShardSet:
         if self.is_local:
             return CoreFetcher(fetcher, self.layout, self._maps, verify=verify)
         return RawFetcher(fetcher, self.layout, verify=verify)
-
-    @property
-    def beside(self) -> dict[str, int]:
-        """What is owned besides the streams, in bytes, by the names of `reader.memory`."""
-        ahead = max((ahead_bytes(shard.path) for shard in self.shards), default=0)
-        return {"cache": 0 if self.cache is None else FILLER_BYTES, "ahead": ahead}
 
     @property
     def cached(self) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from shardio.storage.hdfs import HdfsStorage
-from shardio.storage.hdfs_ahead import AHEAD_BYTES
 from shardio.storage.local import LocalStorage
 from shardio.storage.protocol import Storage
 from shardio.storage.remote import FsspecStorage
@@ -34,11 +33,6 @@ def storage_for(path: str) -> Storage:
 def is_local(path: str) -> bool:
     """Whether `path` is a file of this machine, as far as its name tells: a mount's are too."""
     return _ROOT.match(path) is None
-
-
-def ahead_bytes(path: str) -> int:
-    """Return what the storage of `path` holds at most of what was advised, for all its readers."""
-    return AHEAD_BYTES if scheme_of(path) in _HDFS else 0
 
 
 def join(folder: str, *names: str) -> str:
