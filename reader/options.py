@@ -102,7 +102,8 @@ class BatchOptions:
         if self.shuffle == "window" and (lanes % world or self.step_size % lanes):
             raise OptionError(
                 f"lanes must be a multiple of the {world} workers, and a divisor of the "
-                f"{self.step_size} records of a step: {lanes}"
+                f"{self.step_size} records of a step: {lanes}. A state brings its own lanes; give "
+                "a stream that more workers may go on with as many from its start"
             )
 
     @property

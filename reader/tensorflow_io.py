@@ -79,24 +79,35 @@ def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
     known = weakref.ref(maker)
     again: list[BatchMaker] = []
 
-    def alive() -> BatchMaker:
-        found = known() or next(iter(again), None)
-        if found is None:  # a dataset within a graph has no Python object that keeps the maker
-            found = BatchMaker(shards, options, _PIPELINE)
-            again.append(found)
-        return found
-
     passes = itertools.count()
     lock = Lock()
+    last_known = -1
 
     def next_pass() -> np.int64:
+        nonlocal last_known
         with lock:
-            return np.int64(next(passes))
+            number = next(passes)
+            if known() is not None:
+                last_known = number
+            return np.int64(number)
+
+    def alive(number: int) -> BatchMaker:
+        found = known()
+        if found is not None:
+            return found
+        if number <= last_known:
+            # The dataset was forgotten in the midst of a pass, and TensorFlow's threads go on for a
+            # moment. This function must not keep for ever what they use.
+            return BatchMaker(shards, options, _PIPELINE)
+        with lock:  # a dataset within a graph has no Python object that keeps the maker
+            if not again:
+                again.append(BatchMaker(shards, options, _PIPELINE))
+            return again[0]
 
     def make(number: np.int64, index: np.int64) -> list[Any]:
         try:
             with _CALLS:
-                x, labels, *rows = alive().make_item(int(number), int(index))
+                x, labels, *rows = alive(int(number)).make_item(int(number), int(index))
         except ShardioError as error:
             # TensorFlow shows the text of an exception, and keeps only a built-in's type.
             raise RuntimeError(f"{type(error).__name__}: {error}") from error

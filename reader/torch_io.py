@@ -25,6 +25,57 @@ if TYPE_CHECKING:
 
 # Processes of a DataLoader that can be told apart; far more than a machine has use for.
 _MOST_WORKERS = 1024
+# Iterations that are told apart: more than go on at once.
+_REMEMBERED = 64
+
+
+class _Passes:
+    """Counts the passes over a set, in memory that the processes of DataLoaders share.
+
+    All processes of an iteration belong to the same pass, though each begins it for itself, and
+    one may be stopped before it does. An iteration is known by the seed that PyTorch gives to it,
+    and by how often its processes have begun one, if they persist.
+    """
+
+    def __init__(self) -> None:
+        # The number of passes begun so far; seed, turn and pass + 1 of iterations; who began them.
+        self._count = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self._known = torch.zeros(_REMEMBERED, 3, dtype=torch.int64).share_memory_()
+        self._begun = torch.zeros(_REMEMBERED, _MOST_WORKERS, dtype=torch.uint8).share_memory_()
+
+    @property
+    def has_workers(self) -> bool:
+        """Whether processes of a DataLoader have begun a pass."""
+        return bool(self._begun.any())
+
+    def begin(self, number: int | None) -> int:
+        """Begin the next pass, or pass `number`, in this process; returns its number."""
+        mine = int(self._count[0]) if number is None else number
+        self._count[0] = mine + 1
+        return mine
+
+    def join(self, seed: int, turn: int, worker: int, number: int | None) -> int:
+        """Begin the pass of an iteration, in one of its processes; returns its number.
+
+        Processes that do so at once write the same: the count is read before what it counts, and
+        written after it.
+        """
+        count = int(self._count[0])
+        same = (self._known == torch.tensor([seed, turn, 0]))[:, :2].all(dim=1)
+        # Whoever is seeded anew before each pass has the same seed for all.
+        open_ones = same & (self._known[:, 2] > 0) & (self._begun[:, worker] == 0)
+        if bool(open_ones.any()):
+            row = int((self._known[:, 2] * open_ones).argmax())
+            mine = int(self._known[row, 2]) - 1
+        else:
+            mine = count if number is None else number
+            row = count % _REMEMBERED
+            if int(self._known[row, 2]) != mine + 1 or not bool(same[row]):
+                self._begun[row] = 0
+            self._known[row] = torch.tensor([seed, turn, mine + 1])
+            self._count[0] = mine + 1
+        self._begun[row, worker] = 1
+        return mine
 
 
 class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not followed
@@ -42,9 +93,11 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         self._shards = shards
         self._options = options
         self._channels_first = channels_first
-        # One count for this process and for each of a DataLoader's, in memory that they share: an
-        # iterator in another process works on a copy of this object.
-        self._passes = torch.zeros(1 + _MOST_WORKERS, dtype=torch.int64).share_memory_()
+        # Shared: an iterator in another process works on a copy of this object.
+        self._passes = _Passes()
+        # In a process of a DataLoader: its seed, and how many iterations it has begun.
+        self._turn = 0, 0
+        self._next_pass: int | None = None
         # Wrong options are to be seen here, not in the first batch.
         self._state = Batches(shards, options).state_dict()
         self._resumes = False
@@ -57,10 +110,17 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         number, count = (0, 1) if info is None else (info.id, info.num_workers)
         if count > _MOST_WORKERS:
             raise OptionError(f"a DataLoader may have {_MOST_WORKERS} workers here, not {count}")
-        place = 0 if info is None else 1 + number
         options, epochs = self._options, self._options.epochs or 0
-        done = int(self._passes[place])
-        self._passes[place] += 1
+        wanted, self._next_pass = self._next_pass, None
+        if info is None:
+            done = self._passes.begin(wanted)
+        else:
+            seed, turn = info.seed - info.id, 0
+            if self._turn[0] == seed:
+                turn = self._turn[1] + 1
+            self._turn = seed, turn
+            # Another number of processes is another iteration.
+            done = self._passes.join(seed, turn * _MOST_WORKERS + count, number, wanted)
         start = options.start_epoch + done * epochs
         stream = Batches(self._shards, replace(options, start_epoch=start), every=(number, count))
         with stream:
@@ -74,7 +134,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the stream is; in a process of a DataLoader, where its part of it is."""
-        if get_worker_info() is None and bool(self._passes[1:].any()):
+        if get_worker_info() is None and self._passes.has_workers:
             raise OptionError(
                 "the processes of a DataLoader know where they are, and this one does not: use "
                 "torchdata's StatefulDataLoader, and its state_dict"
@@ -86,7 +146,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
 
         Raises DatasetError for a state of another set of shards, OptionError for what is no state.
         """
-        options, info = self._options, get_worker_info()
+        options = self._options
         epoch = state.get("epoch")
         if not isinstance(epoch, int) or epoch < options.start_epoch:
             raise OptionError(f"this is no state of a stream from epoch {options.start_epoch} on")
@@ -95,7 +155,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         start = options.start_epoch + done * (options.epochs or 0)
         stream = Batches(self._shards, replace(options, start_epoch=start))
         stream.load_state_dict(state)
-        self._passes[0 if info is None else 1 + info.id] = done
+        self._next_pass = done
         self._state, self._resumes = dict(state), True
         self._options = replace(stream.options, start_epoch=options.start_epoch)
 

@@ -45,7 +45,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_commands_make_what_they_say(place: Path) -> None:
-    assert open_shards(place / "ssd" / "shards").classes == (21000,) * 4
+    assert open_shards(place / "ssd" / "shards", split="train").classes == (21000,) * 4
     assert open_shards(place / "ssd" / "small").shape == (64, 64, 3)
     assert not (place / "ssd" / "other").exists()
 

@@ -88,6 +88,21 @@ def test_a_forgotten_dataset_gives_back_its_memory(made: Made) -> None:
     wait_until(are_gone)
 
 
+def test_a_dataset_that_is_forgotten_while_it_is_read_leaves_nothing(made: Made) -> None:
+    """Its threads go on for a moment, and made a new reader, which was never freed."""
+    shards = open_shards(made.glob)
+
+    def makers() -> int:
+        gc.collect()
+        return sum(type(found) is BatchMaker for found in gc.get_objects())
+
+    before = makers()
+    for _ in range(40):
+        for _batch in shards.to_tf_dataset(1, epochs=None):
+            break
+    wait_until(lambda: makers() <= before)
+
+
 def test_a_dataset_within_a_graph_reads_on(made: Made) -> None:
     shards = open_shards(made.glob)
 

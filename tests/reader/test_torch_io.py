@@ -95,3 +95,30 @@ def test_pinned_memory(made: Made, workers: int) -> None:
         assert np.array_equal(x.numpy(), image)
         assert all(np.array_equal(y.numpy(), label) for y, label in zip(ys, labels, strict=True))
         assert x.is_pinned() == pinned
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_a_pass_that_was_left_early_takes_no_worker_out_of_step(
+    made: Made, persistent: bool
+) -> None:
+    """A worker may be stopped before it has begun: the others must not be an epoch ahead of it."""
+    shards = open_shards(made.glob)
+    dataset = shards.to_torch(4, rows=True, drop_remainder=False)
+    expected = [orders(shards.batches(4, rows=True, drop_remainder=False, start_epoch=n))
+                for n in range(12)]  # fmt: skip
+    batches = loader(dataset, 2, persistent_workers=persistent)
+    for number in range(6):
+        next(iter(batches))
+        whole = orders(batches)
+        assert sorted(whole) == sorted(expected[0])
+        assert whole in expected[number : 2 * number + 2]
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 3 worker processes:UserWarning")
+def test_passes_are_counted_for_any_number_of_workers(made: Made) -> None:
+    shards = open_shards(made.glob)
+    dataset = shards.to_torch(4, rows=True, drop_remainder=False)
+    for number, workers in enumerate((2, 3, 0, 3, 1, 0, 2)):
+        torch.manual_seed(5)  # so all iterations get one seed
+        wanted = orders(shards.batches(4, rows=True, drop_remainder=False, start_epoch=number))
+        assert orders(loader(dataset, workers)) == wanted
