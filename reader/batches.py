@@ -152,6 +152,8 @@ class Batches(Iterator[Batch]):
         workers and all else are this stream's own. Raises DatasetError for a state of another set
         of shards.
         """
+        if not isinstance(state, Mapping):
+            raise OptionError(f"a state is what state_dict() returned, not {state!r}")
         known = self.state_dict()
         wrong = [
             name for name, value in known.items() if not isinstance(state.get(name), type(value))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import operator
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -159,6 +160,11 @@ class ShardSet:
         From HDFS or another URL the default order is `window`: there each record of an `exact`
         order is a request of its own.
         """
+        known = [field.name for field in fields(BatchOptions)]
+        for name in options.keys() - set(known):
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+            raise TypeError(f"a stream of batches has no option {name!r}; {hint}")
         if not self.is_local:
             options = {"shuffle": "window", **options}
         return BatchOptions(batch_size=batch_size, **options)

@@ -147,7 +147,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         Raises DatasetError for a state of another set of shards, OptionError for what is no state.
         """
         options = self._options
-        epoch = state.get("epoch")
+        epoch = state.get("epoch") if isinstance(state, Mapping) else None
         if not isinstance(epoch, int) or epoch < options.start_epoch:
             raise OptionError(f"this is no state of a stream from epoch {options.start_epoch} on")
         # Without an end there is one pass only.

@@ -177,6 +177,22 @@ def test_a_wrong_option_is_named(made: Made, options: dict[str, Any], words: str
         open_shards(made.glob).batches(**options)
 
 
+def test_an_option_that_is_not_there_is_named(made: Made) -> None:
+    shards = open_shards(made.glob)
+    with pytest.raises(TypeError, match=r"no option 'batchsize'; did you mean batch_size\?"):
+        shards.batches(batchsize=3)
+    with pytest.raises(TypeError, match=r"no option 'foo'; it has batch_size, .*seed"):
+        shards.batches(4, foo=1)
+
+
+def test_what_is_no_state_is_refused(made: Made) -> None:
+    stream = open_shards(made.glob).batches(4)
+    states: list[Any] = [None, 3, {}]
+    for state in states:
+        with pytest.raises(OptionError, match="state"):
+            stream.load_state_dict(state)
+
+
 def test_numbers_of_numpy_count_as_python_s_own(made: Made) -> None:
     shards = open_shards(made.glob)
     stream = shards.batches(np.uint8(4), seed=np.int64(3), start_epoch=np.int32(1))  # type: ignore[arg-type]
