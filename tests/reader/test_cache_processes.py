@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from reader import open_shards
+from shardio.storage.folder_lock import try_lock, unlock
 from tests.reader.cached import copies, fill, opened, size, stream, unfinished, until, url
 from tests.reader.datasets import Made, write_dataset
 from tests.reader.processes import ROOT, run, run_together
@@ -149,9 +150,23 @@ def test_what_a_killed_process_left_is_removed_when_another_set_needs_room(
     assert unfinished(cache) == []
 
 
+def stop_between_turns(process: subprocess.Popen[str], cache: Path) -> None:
+    """Stop a process, but not just when it has the lock that each holds for moments only."""
+    for _ in range(1000):
+        os.kill(process.pid, signal.SIGSTOP)
+        time.sleep(0.05)
+        lock = try_lock(str(cache / ".shardio.lock"))
+        if lock is not None:
+            unlock(lock)
+            return
+        os.kill(process.pid, signal.SIGCONT)
+        time.sleep(0.003)
+    raise AssertionError("it always has the lock")
+
+
 def test_another_process_goes_on_where_a_killed_one_ended(large: Made, cache: Path) -> None:
     process = start(large, cache, "stays")
-    os.kill(process.pid, signal.SIGSTOP)  # it holds its locks, and does nothing
+    stop_between_turns(process, cache)  # it is the one who fills the cache, and does nothing
     shards = opened(large, cache)
     wanted = stream(open_shards(url(large)), batch_size=256, block=None)
     assert stream(shards, batch_size=256, block=None) == wanted
