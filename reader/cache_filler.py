@@ -108,7 +108,11 @@ class CacheFiller:
 
     def _fill(self) -> None:
         least = None
-        for number in self._missing():
+        tried: set[int] = set()
+        # Asked anew each time: meanwhile a copy may have turned out to be damaged, and be gone.
+        while missing := [number for number in self._missing() if number not in tried]:
+            number = missing[0]
+            tried.add(number)
             copy = self._copies[number]
             if least is not None and copy.size >= least:
                 continue
