@@ -231,7 +231,6 @@ TARGET_FOLD static inline __attribute__((always_inline)) uint32_t fold_crc(
     uint32_t crc, uint8_t *restrict to, const uint8_t *restrict at, size_t size, uintptr_t ahead,
     const Folds *folds) {
     __m512i sum[4], by = spread(folds->step);
-    const uint8_t *end = at + size;
     for (int k = 0; k < 4; k++) {
         if (to) ask_for(ahead + LINE * (size_t)k);
         sum[k] = _mm512_loadu_si512(at + 64 * k);
@@ -263,7 +262,7 @@ TARGET_FOLD static inline __attribute__((always_inline)) uint32_t fold_crc(
                                                  _mm_clmulepi64_si128(pieces[k], fold, 0x11)));
     }
     crc = CRC64(CRC64(0, (uint64_t)_mm_cvtsi128_si64(last)), (uint64_t)_mm_extract_epi64(last, 1));
-    if (to) memcpy(to + place, at + place, (size_t)(end - at) - place);
+    if (to) memcpy(to + place, at + place, size - place);
     return crc_by_instruction(crc, at + place, size - place);
 }
 

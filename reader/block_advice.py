@@ -1,4 +1,4 @@
-"""The `window` order from a disk: the kernel is told of each block a window ahead."""
+"""Orders in blocks from a disk: the kernel is told of each block some time ahead."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from contextlib import suppress
-from itertools import chain, pairwise
 from types import ModuleType
 from weakref import WeakValueDictionary
 
@@ -38,7 +37,7 @@ def has_core() -> bool:
     if core is None:
         warnings.warn(
             "shardio's compiled code is missing (it is built on installation, with a C compiler); "
-            "NumPy reads instead, and takes three to six times as long",
+            "NumPy reads instead, and takes several times as long",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -149,13 +148,7 @@ class CoreFetcher:
         assert core is not None
         stride, files = self._layout.stride, self._fetcher.files
         reads = False
-        count = len(ids)
-        if count and ids[-1] - ids[0] == count - 1:  # a block
-            runs = [(int(ids[0]), count)]
-        else:
-            edges = [0, *(np.flatnonzero(np.diff(ids) != 1) + 1).tolist(), count]
-            runs = [(int(ids[first]), last - first) for first, last in pairwise(edges)]
-        for number, place, size in chain.from_iterable(files.parts(*run) for run in runs):
+        for number, place, size in files.runs(ids):
             with suppress(ShardioError):
                 file = files.get(number)
                 if isinstance(file.reader, LocalRanges):

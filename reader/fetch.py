@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import chain, pairwise
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import crc32c
@@ -110,10 +110,8 @@ class Fetcher:
     def advise(self, ids: NDArray[np.int64]) -> bool:
         """Let storage begin to read the records `ids`: a call for each run of neighbours."""
         stride = self._layout.stride
-        edges = [0, *(np.flatnonzero(np.diff(ids) != 1) + 1).tolist(), len(ids)]
-        for first, last in pairwise(edges):
-            for number, place, count in self.files.parts(int(ids[first]), last - first):
-                self.files.get(number).reader.advise(place * stride, count * stride)
+        for number, place, count in self.files.runs(ids):
+            self.files.get(number).reader.advise(place * stride, count * stride)
         return True
 
     def fetch(self, ids: NDArray[np.int64], room: Slot) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -117,6 +118,13 @@ class ShardFiles(Generic[Shard]):
         """Return for each record its shard and its number within the shard."""
         numbers = np.searchsorted(self.ends, ids, side="right")
         return numbers, ids - self._starts[numbers]
+
+    def runs(self, ids: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
+        """Cut records into neighbours, and these at the ends of shards: yield as `parts` does."""
+        edges = [0, *(np.flatnonzero(np.diff(ids) != 1) + 1).tolist(), len(ids)]
+        for first, last in pairwise(edges):
+            if first < last:
+                yield from self.parts(int(ids[first]), last - first)
 
     def parts(self, first: int, count: int) -> Iterator[tuple[int, int, int]]:
         """Cut neighbours at the ends of shards: yield shard, first record in it, how many."""
