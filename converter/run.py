@@ -70,94 +70,94 @@ def convert(
     options = options or ConvertOptions()
     limit = RejectLimit.parse(max_rejects)
     imaging.check_encoding(options.encoding)
-    runner = engine_for(engine, workers)
     progress = progress or NoProgress()
-    if not dry_run:
-        runner.get_ready()
-    source = read_table(
-        table,
-        labels=options.labels,
-        classes=options.classes,
-        root=root,
-        text_labels=options.text_labels,
-        vocabulary=options.vocabulary,
-        shares=options.splits,
-        seed=options.seed,
-        image_column=options.image_column,
-    )
-    if len(source) - 1 > MAX_ROW:
-        raise OptionError(f"{table} has {len(source)} rows; {MAX_ROW + 1} is the most")
-    height, width, channels = options.transform.shape
-    layout = RecordLayout(height * width * channels, source.heads)
-    shards = plan_shards(
-        source.split,
-        source.splits,
-        stride=layout.stride,
-        shards=options.shards,
-        shard_size=options.shard_size,
-        seed=options.seed,
-    )
-    names = shards.names()
-    plan = ConversionPlan(
-        source.sha256,
-        options.transform,
-        source.heads_of(options.classes),
-        shards.splits,
-        options.seed,
-        imaging.versions(),
-        options.encoding.name,
-        options.strict_decode,
-        None if options.splits is None else str(options.splits),
-        options.image_column,
-    )
-    summary = Summary(out, len(names), rows=len(source), versions=plan.versions)
-    summary.heads = label_statistics(plan.labels, source.labels, source.splits, source.split)
-    if options.splits is not None:
-        shares = [name for name, _ in options.splits.shares]
-        summary.empty_splits = [name for name in shares if name not in source.splits]
-    if dry_run:
-        summary.dry_run = True
-        summary.bytes = len(source) * layout.stride
-        return summary
+    with closing(engine_for(engine, workers)) as runner:
+        if not dry_run:
+            runner.get_ready()
+        source = read_table(
+            table,
+            labels=options.labels,
+            classes=options.classes,
+            root=root,
+            text_labels=options.text_labels,
+            vocabulary=options.vocabulary,
+            shares=options.splits,
+            seed=options.seed,
+            image_column=options.image_column,
+        )
+        if len(source) - 1 > MAX_ROW:
+            raise OptionError(f"{table} has {len(source)} rows; {MAX_ROW + 1} is the most")
+        height, width, channels = options.transform.shape
+        layout = RecordLayout(height * width * channels, source.heads)
+        shards = plan_shards(
+            source.split,
+            source.splits,
+            stride=layout.stride,
+            shards=options.shards,
+            shard_size=options.shard_size,
+            seed=options.seed,
+        )
+        names = shards.names()
+        plan = ConversionPlan(
+            source.sha256,
+            options.transform,
+            source.heads_of(options.classes),
+            shards.splits,
+            options.seed,
+            imaging.versions(),
+            options.encoding.name,
+            options.strict_decode,
+            None if options.splits is None else str(options.splits),
+            options.image_column,
+        )
+        summary = Summary(out, len(names), rows=len(source), versions=plan.versions)
+        summary.heads = label_statistics(plan.labels, source.labels, source.splits, source.split)
+        if options.splits is not None:
+            shares = [name for name, _ in options.splits.shares]
+            summary.empty_splits = [name for name in shares if name not in source.splits]
+        if dry_run:
+            summary.dry_run = True
+            summary.bytes = len(source) * layout.stride
+            return summary
 
-    folder = OutputFolder(out)
-    if repair and overwrite:
-        raise OptionError("--overwrite makes everything again, --repair only what is bad")
-    if (
-        not overwrite
-        and not repair
-        and not folder.has_leftovers
-        and _was_complete(folder, plan, summary)
-    ):
-        return summary
-    with folder.locked(), known_archives():
-        if overwrite:
-            folder.clear()
-        elif repair and (manifest := folder.manifest(plan)) is not None:
-            repaired = reopen(folder, plan, manifest, shards, source)
-            summary.indexes_made = len(repaired.indexes)
-            if not repaired.shards:
-                _was_complete(folder, plan, summary)
+        folder = OutputFolder(out)
+        if repair and overwrite:
+            raise OptionError("--overwrite makes everything again, --repair only what is bad")
+        if (
+            not overwrite
+            and not repair
+            and not folder.has_leftovers
+            and _was_complete(folder, plan, summary)
+        ):
+            return summary
+        with folder.locked(), known_archives():
+            if overwrite:
+                folder.clear()
+            elif repair and (manifest := folder.manifest(plan)) is not None:
+                repaired = reopen(folder, plan, manifest, shards, source)
+                summary.indexes_made = len(repaired.indexes)
+                if not repaired.shards:
+                    _was_complete(folder, plan, summary)
+                    folder.tidy()
+                    return summary
+            elif _was_complete(folder, plan, summary):
                 folder.tidy()
                 return summary
-        elif _was_complete(folder, plan, summary):
-            folder.tidy()
-            return summary
-        folder.begin(plan)
-        finished = folder.finished(names, indexed=not options.encoding.is_raw)
-        summary.shards_kept = len(finished)
-        rejected = sum(len(done.rejects) for done in finished.values())
-        progress.begin(
-            len(source), sum(done.records for done in finished.values()) + rejected, rejected
-        )
-        allowed = limit.rows(len(source))
-        jobs = ConversionJobs(
-            out, source, options, shards, [name for name in names if name not in finished]
-        )
-        if rejected <= allowed:
-            _work(jobs, runner, finished, progress, summary, allowed)
-        _close(folder, plan, names, finished, summary, limit, allowed)
-    return summary
+            folder.begin(plan)
+            finished = folder.finished(names, indexed=not options.encoding.is_raw)
+            summary.shards_kept = len(finished)
+            rejected = sum(len(done.rejects) for done in finished.values())
+            progress.begin(
+                len(source), sum(done.records for done in finished.values()) + rejected, rejected
+            )
+            allowed = limit.rows(len(source))
+            jobs = ConversionJobs(
+                out, source, options, shards, [name for name in names if name not in finished]
+            )
+            if rejected <= allowed:
+                _work(jobs, runner, finished, progress, summary, allowed)
+            _close(folder, plan, names, finished, summary, limit, allowed)
+        return summary
 
 
 def _folder(out: str) -> str:

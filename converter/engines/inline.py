@@ -18,6 +18,9 @@ class InlineEngine:
     def get_ready(self) -> None:
         """Nothing takes time."""
 
+    def close(self) -> None:
+        """Nothing was begun."""
+
     def run(self, jobs: Jobs, progress: Progress) -> Generator[ShardResult, None, None]:
         """Run every job and yield its result."""
         counts = [0, 0, 0, 0]

@@ -11,18 +11,20 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from importlib import import_module
 from itertools import islice
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait as wait_for_sentinels
-from multiprocessing.context import ForkServerContext, ForkServerProcess
-from typing import Any
 
 from converter.engines.protocol import Jobs, Progress
 from converter.engines.work_state import POLL_SECONDS, WorkState
+from converter.engines.workers import OwnForks, ServerForks, kill, may_fork, why_none_started
 from converter.one_arena import use_one_arena
 from converter.shard import ShardJob, ShardResult, convert_shard
 from shardio.errors import WorkerError
 
+# What every worker needs.
+_WARM = "converter.engines.warm"
 # Workers stop by themselves in that time, or else they are killed: they wait for a slow storage, or
 # decode an image of many megapixels.
 _STOP_SECONDS = 1.0
@@ -32,46 +34,77 @@ _WATCH_SECONDS = 0.5
 
 
 class ProcessesEngine:
-    """Runs jobs in `workers` processes, forked from one that has imported what they need.
+    """Runs jobs in `workers` processes.
 
-    Not from this one: a fork copies whatever threads and clients the caller has open, and locks
-    that are held at that moment stay locked in the child.
+    They are forked from this one where that is safe, before it has opened anything: threads and
+    clients are not copied well, and locks that are held at that moment stay locked in the child.
+    Else they are forked from a process of their own, which takes a while to start.
     """
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
-        self._context = _Context()
+        self._context: OwnForks | ServerForks = ServerForks()
+        # Workers that were forked already.
+        self._pool: tuple[ProcessPoolExecutor, WorkState] | None = None
 
     def get_ready(self) -> None:
-        """Start the process that the workers are forked from.
+        """Start the workers, or else the process that they are forked from.
 
-        It imports while the table is read.
+        That one imports while the table is read.
         """
+        if may_fork():
+            self._fork()
+        else:
+            self._start_server()
+
+    def close(self) -> None:
+        """Let workers end that have got no work."""
+        if self._pool is not None:
+            pool, state = self._pool
+            self._end(pool, state, _STOP_SECONDS)
+
+    def _fork(self) -> None:
+        import_module(_WARM)
+        self._context = OwnForks()
+        pool, state = self._pool = self._make_pool(self._workers)
+        try:
+            with _no_interrupts():
+                pool.submit(_do_nothing)
+        except OSError:  # no memory, or too many processes: told when there is work
+            self._end(pool, state, _STOP_SECONDS)
+
+    def _start_server(self) -> None:
+        self._context = ServerForks()
         # Where the caller uses one already it stays as it is, and each worker imports by itself.
-        self._context.set_forkserver_preload(["converter.engines.warm"])
+        self._context.set_forkserver_preload([_WARM])
         resource_tracker.ensure_running()  # first: it lets interrupts through again
         with _no_interrupts():
             forkserver.ensure_running()
 
-    def run(self, jobs: Jobs, progress: Progress) -> Generator[ShardResult, None, None]:
-        """Run every job and yield its result as soon as it is there."""
-        self.get_ready()
-        workers = max(1, min(self._workers, len(jobs.names)))
+    def _make_pool(self, workers: int) -> tuple[ProcessPoolExecutor, WorkState]:
         state = WorkState(self._context, workers)
-        self._context.started.clear()
-        seconds = _STOP_SECONDS
+        environment = dict(os.environ)
         pool = ProcessPoolExecutor(
             workers,
             mp_context=self._context,
             initializer=_start_worker,
-            initargs=(state, dict(os.environ)),
+            initargs=(state, environment),
         )
+        return pool, state
+
+    def run(self, jobs: Jobs, progress: Progress) -> Generator[ShardResult, None, None]:
+        """Run every job and yield its result as soon as it is there."""
+        if self._pool is None:
+            self._start_server()
+            self._pool = self._make_pool(max(1, min(self._workers, len(jobs.names))))
+        pool, state = self._pool
+        seconds = _STOP_SECONDS
         waiting = iter(jobs.names)
         running: dict[Future[ShardResult], str] = {}
         try:
             while True:
                 # One job more than there are workers: none waits, and few job lists are held.
-                for name in islice(waiting, workers + 1 - len(running)):
+                for name in islice(waiting, self._workers + 1 - len(running)):
                     job = jobs.job(name)
                     running[_submit(pool, job)] = str(name)
                 if not running:
@@ -87,7 +120,7 @@ class ProcessesEngine:
             # First: an exit code that the pool and we ask for at once is lost.
             self._end(pool, state, seconds)
             if not state.was_claimed:
-                raise WorkerError(self._context.why_none_started()) from error
+                raise WorkerError(why_none_started(self._context)) from error
             raise WorkerError(
                 "a worker process died (killed, or out of memory) while these shards were being "
                 f"made: {', '.join(sorted(running.values()))}. Finished shards are kept: run the "
@@ -99,42 +132,12 @@ class ProcessesEngine:
 
     def _end(self, pool: ProcessPoolExecutor, state: WorkState, seconds: float) -> None:
         """Let the workers stop, and kill those that have not after so many seconds."""
+        self._pool = None
         state.stop()
-        killer = threading.Timer(seconds, self._context.kill)
+        killer = threading.Timer(seconds, kill, [self._context])
         killer.start()
         pool.shutdown(wait=True, cancel_futures=True)
         killer.cancel()
-
-
-class _Context(ForkServerContext):
-    """Starts processes from the fork server, and remembers them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.started: list[ForkServerProcess] = []
-
-    def Process(self, *arguments: Any, **options: Any) -> ForkServerProcess:  # type: ignore[override]
-        process = ForkServerProcess(*arguments, **options)
-        self.started.append(process)
-        return process
-
-    def kill(self) -> None:
-        """Kill what is left, so that nobody waits for it."""
-        for process in self.started:
-            if process.pid is not None and process.is_alive():
-                process.kill()
-
-    def why_none_started(self) -> str:
-        """Say why no worker got as far as its first job."""
-        if 1 not in [process.exitcode for process in self.started if process.pid is not None]:
-            return (
-                "the worker processes died (killed, or out of memory) before they had started; if "
-                "the memory ran out, run it with fewer --workers"
-            )
-        return (
-            "no worker process could start. A script that calls convert() must do so below "
-            '`if __name__ == "__main__":`, since every worker imports it'
-        )
 
 
 def _submit(pool: ProcessPoolExecutor, job: ShardJob) -> Future[ShardResult]:
@@ -200,6 +203,7 @@ def _start_worker(state: WorkState, environment: dict[str, str]) -> None:
     use_one_arena()
     # Ctrl-C reaches the whole group; the parent stops the workers, which then clean up.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not what a forked process has of its parent
     threading.Thread(target=_end_in_time, args=(state,), daemon=True).start()
 
 
@@ -216,6 +220,10 @@ def _end_in_time(state: WorkState) -> None:
                 wait_for_sentinels([parent.sentinel], _END_SECONDS)
                 break
         os._exit(1)
+
+
+def _do_nothing() -> None:
+    """Be the first work of workers, which are forked when there is some."""
 
 
 def _run_job(job: ShardJob) -> ShardResult:

@@ -33,6 +33,9 @@ class Engine(Protocol):
     def get_ready(self) -> None:
         """Begin with what takes time before the first job; never waits."""
 
+    def close(self) -> None:
+        """End what was begun, where there was no run after it; a second call does nothing."""
+
     def run(self, jobs: Jobs, progress: Progress) -> Generator[ShardResult, None, None]:
         """Run every job and yield its result as soon as it is there, in any order.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from multiprocessing.context import ForkServerContext
+from multiprocessing.context import BaseContext
 
 POLL_SECONDS = 0.1
 # Counters of a worker.
@@ -21,7 +21,7 @@ class WorkState:
     worker that is killed while it holds a lock would keep it for ever.
     """
 
-    def __init__(self, context: ForkServerContext, workers: int) -> None:
+    def __init__(self, context: BaseContext, workers: int) -> None:
         self._counts = context.RawArray("q", _KINDS * workers)
         self._stop = context.RawValue("b", 0)
         self._claimed = context.Value("i", 0)

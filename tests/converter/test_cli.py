@@ -247,10 +247,19 @@ def test_a_name_that_the_terminal_cannot_show_does_not_fail_the_run(
     assert "\\u5b57: 60 records" in result.stdout
 
 
-def test_a_script_without_a_guard_is_told_so(table: Path, tmp_path: Path) -> None:
+_THREAD = (
+    "import threading, time\n"
+    "threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()\n"
+)
+
+
+@pytest.mark.parametrize("before", ["", _THREAD], ids=["alone", "beside a thread"])
+def test_a_script_needs_a_guard_where_it_has_threads_and_is_told_so(
+    table: Path, tmp_path: Path, before: str
+) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "from converter import convert\n"
+        f"{before}from converter import convert\n"
         f"convert({str(table)!r}, {str(tmp_path / 'out')!r}, workers=2)\n"
     )
     result = subprocess.run(
@@ -261,5 +270,8 @@ def test_a_script_without_a_guard_is_told_so(table: Path, tmp_path: Path) -> Non
         timeout=60,
         check=False,
     )
-    assert result.returncode == 1
-    assert 'if __name__ == "__main__":' in result.stderr.rpartition("WorkerError")[2]
+    if before:
+        assert result.returncode == 1
+        assert 'if __name__ == "__main__":' in result.stderr.rpartition("WorkerError")[2]
+    else:
+        assert (result.returncode, result.stderr) == (0, "")

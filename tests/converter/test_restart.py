@@ -59,11 +59,18 @@ def undisturbed(work: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return contents(out)
 
 
-@pytest.fixture
-def started(work: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    process = start(work, tmp_path / "out", *OPTIONS)
+@pytest.fixture(params=["alone", "beside a thread"])
+def started(
+    work: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[subprocess.Popen[str]]:
+    """A run whose workers are forks of itself, and one whose workers are not."""
+    beside_a_thread = request.param == "beside a thread"
+    process = start(work, tmp_path / "out", *OPTIONS, beside_a_thread=beside_a_thread)
     yield process
     kill_group(process)
+
+
+BESIDE_A_THREAD = pytest.mark.parametrize("started", ["beside a thread"], indirect=True)
 
 
 def shards_in(out: Path) -> int:
@@ -157,9 +164,7 @@ def test_a_killed_worker_ends_the_run_with_a_word(
     assert_goes_on(work, tmp_path / "out", undisturbed, 2)
 
 
-@pytest.mark.parametrize(
-    ("moment", "group"), [("plan", True), ("importing", True), ("3", True), ("3", False)]
-)
+@pytest.mark.parametrize(("moment", "group"), [("plan", True), ("3", True), ("3", False)])
 def test_an_interrupt_stops_cleanly(
     work: Path,
     tmp_path: Path,
@@ -169,7 +174,24 @@ def test_an_interrupt_stops_cleanly(
     group: bool,
 ) -> None:
     """A terminal sends Ctrl-C to the whole group, `kill -INT` to the parent alone."""
-    out = tmp_path / "out"
+    assert_stops(work, tmp_path / "out", undisturbed, started, moment, group)
+
+
+@BESIDE_A_THREAD
+def test_an_interrupt_while_workers_import_stops_cleanly(
+    work: Path, tmp_path: Path, undisturbed: dict[str, bytes], started: subprocess.Popen[str]
+) -> None:
+    assert_stops(work, tmp_path / "out", undisturbed, started, "importing", True)
+
+
+def assert_stops(
+    work: Path,
+    out: Path,
+    undisturbed: dict[str, bytes],
+    started: subprocess.Popen[str],
+    moment: str,
+    group: bool,
+) -> None:
     workers = wait_for(out, started, moment)
     (os.killpg if group else os.kill)(started.pid, signal.SIGINT)
     _, errors = started.communicate(timeout=60)

@@ -110,6 +110,27 @@ def test_workers_that_wait_for_a_slow_storage_are_not_waited_for(
     assert not list(out.rglob("*.tmp"))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_workers_that_wait_for_the_table_end_with_it(
+    tmp_path: Path, slow_storage: dict[str, str], number: int
+) -> None:
+    table = f"shardio-tenseconds://{write_csv(tmp_path / 't.csv', ['path', 'y0'], [])}"
+    process = start_in(slow_storage, table, tmp_path / "out", "--workers", 3)
+    opened = Path(slow_storage["OPENED"])
+    try:
+        wait_until(lambda: opened.exists() and len(opened.read_text().split()) > 0)
+        workers = workers_of(process)
+        assert len(workers) == 3
+        seconds, errors = interrupt(process, number)
+    finally:
+        kill_group(process)
+    assert process.returncode == 128 + number
+    assert errors.startswith("shardio-convert: stopped")
+    assert errors.count("\n") == 1
+    assert seconds < STOP_SECONDS
+    assert not any(map(is_running, workers))
+
+
 @pytest.fixture
 def large_images(tmp_path: Path) -> Path:
     """A table of images of 88 megapixels; a worker takes seconds for each."""
@@ -160,9 +181,13 @@ def work(tmp_path: Path) -> Path:
     return write_csv(tmp_path / "t.csv", ["path", "y0"], rows)
 
 
-@pytest.fixture
-def started(work: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    process = start(work, tmp_path / "out", "--workers", 2, "--shards", 12)
+@pytest.fixture(params=[False, True], ids=["alone", "beside a thread"])
+def started(
+    work: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[subprocess.Popen[str]]:
+    """A run whose workers are forks of itself, and one whose workers are not."""
+    options = ["--workers", 2, "--shards", 12]
+    process = start(work, tmp_path / "out", *options, beside_a_thread=request.param)
     yield process
     kill_group(process)
 
@@ -199,6 +224,7 @@ def test_the_command_that_goes_on_is_named(
     assert "finished before" in result.stdout
 
 
+@pytest.mark.parametrize("started", [True], indirect=True)
 def test_a_killed_fork_server_ends_the_run_with_a_word(
     started: subprocess.Popen[str], work: Path, tmp_path: Path
 ) -> None:
@@ -216,10 +242,11 @@ def test_a_killed_fork_server_ends_the_run_with_a_word(
 
 
 _KILLED = """
-import os, signal
+import os, signal, threading, time
 if __name__ == "__mp_main__":
     os.kill(os.getpid(), signal.SIGKILL)
 if __name__ == "__main__":
+    threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()
     from converter import convert
     convert({table!r}, {out!r}, workers=2)
 """
@@ -259,9 +286,10 @@ thread.join()
 assert done
 """
 _TWICE = """
-import os, signal
+import os, signal, threading, time
 from multiprocessing import forkserver
 from converter import convert
+threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()
 convert({table!r}, {out!r} + "-first", workers=2)
 os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
 convert({table!r}, {out!r}, workers=2)
@@ -285,3 +313,46 @@ def test_workers_start_wherever_the_call_comes_from(table: Path, tmp_path: Path,
     assert (result.returncode, result.stderr) == (0, "")
     convert(str(table), str(tmp_path / "other"), engine="inline")
     assert contents(tmp_path / "out") == contents(tmp_path / "other")
+
+
+_ALONE = """
+import os, sys, threading, time
+import numpy as np
+from converter.engines.workers import may_fork
+np.ones((500, 500)) @ np.ones((500, 500))  # OpenBLAS has threads by now
+assert may_fork()
+if sys.argv[1] == "Python":
+    threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()
+elif sys.argv[1] == "Arrow":
+    import pyarrow.compute as pc
+    import pyarrow as pa
+    pa.table({"x": range(10)}).group_by("x").aggregate([])
+else:
+    from hdfs_native import Client
+    client = Client("hdfs://127.0.0.1:9")
+assert not may_fork()
+"""
+
+
+@pytest.mark.parametrize("threads", ["Python", "Arrow", "HDFS"])
+def test_a_process_with_threads_is_not_forked(threads: str) -> None:
+    result = python("-c", _ALONE, threads)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+_FAILED = """
+import os
+from converter import convert
+from shardio.errors import TableError
+try:
+    convert({table!r}, {out!r}, workers=3)
+except TableError as error:
+    pid = os.getpid()
+    print(open(f"/proc/{{pid}}/task/{{pid}}/children").read().split())
+"""
+
+
+def test_a_table_that_is_refused_leaves_no_workers(tmp_path: Path) -> None:
+    table = write_csv(tmp_path / "t.csv", ["path", "y0"], [["a.png", "no number"]])
+    result = python("-c", _FAILED.format(table=str(table), out=str(tmp_path / "out")))
+    assert (result.stdout, result.stderr) == ("[]\n", "")

@@ -1,0 +1,75 @@
+"""Where worker processes come from: forks of this process, or of one that is made for that."""
+
+from __future__ import annotations
+
+import os
+import threading
+from multiprocessing.context import ForkContext, ForkProcess, ForkServerContext, ForkServerProcess
+from typing import Any
+
+
+class OwnForks(ForkContext):
+    """Forks this process. They start at once, with all that it has imported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[ForkProcess] = []
+
+    def Process(self, *arguments: Any, **options: Any) -> ForkProcess:  # type: ignore[override]
+        """Make one and remember it."""
+        process = ForkProcess(*arguments, **options)
+        self.started.append(process)
+        return process
+
+
+class ServerForks(ForkServerContext):
+    """Forks a process that has imported what workers need, and has nothing else of this one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[ForkServerProcess] = []
+
+    def Process(self, *arguments: Any, **options: Any) -> ForkServerProcess:  # type: ignore[override]
+        """Make one and remember it."""
+        process = ForkServerProcess(*arguments, **options)
+        self.started.append(process)
+        return process
+
+
+def kill(workers: OwnForks | ServerForks) -> None:
+    """Kill what is left, so that nobody waits for it."""
+    for process in workers.started:
+        if process.pid is not None and process.is_alive():
+            process.kill()
+
+
+def why_none_started(workers: OwnForks | ServerForks) -> str:
+    """Say why no worker got as far as its first job."""
+    codes = [process.exitcode for process in workers.started if process.pid is not None]
+    if isinstance(workers, OwnForks) or 1 not in codes:
+        return (
+            "the worker processes died (killed, or out of memory) before they had started; if "
+            "the memory ran out, run it with fewer --workers"
+        )
+    return (
+        "no worker process could start. A script that calls convert() must do so below "
+        '`if __name__ == "__main__":`, since every worker imports it'
+    )
+
+
+def may_fork() -> bool:
+    """Whether this process has one thread: a lock that another one holds is never given back.
+
+    Threads of libraries count, but for those that end when the process is forked, as OpenBLAS's
+    do: so that is tried first.
+    """
+    if threading.active_count() > 1:
+        return False
+    try:
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        return len(os.listdir("/proc/self/task")) == 1
+    except OSError:
+        return False
