@@ -51,7 +51,7 @@ test-hdfs: $(VENV)/.dev ## run all tests of HDFS, against real servers that die,
 	@bash .ci/hadoop
 	$(BIN)/python -m pytest tests/hdfs tests/storage/test_conformance.py
 
-test-asan: $(VENV)/.dev ## run the tests of the compiled core with AddressSanitizer
+test-asan: $(VENV)/.dev ## run the tests of the compiled code with AddressSanitizer
 	bash .ci/asan $(BIN)/python
 
 lint: $(VENV)/.dev ## check style and types
@@ -81,18 +81,18 @@ $(DEMO)/labels.csv: | $(VENV)/.convert
 	$(BIN)/python examples/captcha/make_captchas.py $(DEMO)
 
 # Stamps, one for each set of extras: what a target does not need is not installed for it.
-$(VENV)/.convert: pyproject.toml setup.py reader/_core.c .ci/install .ci/headers
+$(VENV)/.convert: pyproject.toml setup.py reader/_core.c converter/_files.c .ci/install .ci/headers
 	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,hdfs
 	@touch $@
 
-$(VENV)/.train: pyproject.toml setup.py reader/_core.c .ci/install .ci/headers
+$(VENV)/.train: pyproject.toml setup.py reader/_core.c converter/_files.c .ci/install .ci/headers
 	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow,hdfs
 	@touch $@
 
-$(VENV)/.mount: pyproject.toml setup.py reader/_core.c .ci/install .ci/headers
+$(VENV)/.mount: pyproject.toml setup.py reader/_core.c converter/_files.c .ci/install .ci/headers
 	PYTHON=$(PYTHON) bash .ci/install $(VENV) hdfs,mount
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml setup.py reader/_core.c .ci/install .ci/headers
+$(VENV)/.dev: pyproject.toml setup.py reader/_core.c converter/_files.c .ci/install .ci/headers
 	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow,hdfs,mount,dev
 	@touch $@

@@ -1,6 +1,7 @@
-"""The compiled part of the reader; all else is in pyproject.toml.
+"""The compiled parts of the package; all else is in pyproject.toml.
 
-Where it cannot be compiled the package installs without it, and the reader uses NumPy.
+Where they cannot be compiled the package installs without them: the reader uses NumPy then, and the
+converter reads ahead with threads of Python.
 """
 
 from setuptools import Extension, setup
@@ -8,10 +9,11 @@ from setuptools import Extension, setup
 setup(
     ext_modules=[
         Extension(
-            "reader._core",
-            ["reader/_core.c"],
+            name,
+            [f"{name.replace('.', '/')}.c"],
             extra_compile_args=["-O3", "-std=c11", "-D_GNU_SOURCE"],
             optional=True,
         )
+        for name in ("reader._core", "converter._files")
     ]
 )

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from contextlib import suppress
 
+from converter import compiled_ahead
 from converter.archives import SEPARATOR, read_member
+from converter.compiled_ahead import CompiledAhead
 from converter.image_column import COPIED, read_copied
-from converter.read_ahead import ClosedError, FileRoom, ReadAheadBound
-from converter.reading_threads import ReadingThreads
+from converter.read_ahead import ClosedError
+from converter.threads_ahead import ThreadsAhead
 from shardio.errors import MissingFileError, ShardioError, StorageError, UnusableFileError
 from shardio.storage import storage_for
+from shardio.storage.chooser import is_local
 from shardio.storage.whole import ROOM, Room
 
 # A larger file is no image of this kind of work; reading it would only fill the memory.
 MAX_FILE_BYTES = 256_000_000
 # A storage error is tried again after these seconds.
 _RETRY_SECONDS = (0.1, 0.5, 2.0)
+# Threads of Python get no further with more: they wait for each other.
 _THREADS = 48
+_COMPILED_THREADS = 64
 # Files that are read, or wait for their turn: so many, and so many bytes.
 _AHEAD_FILES = 64
 AHEAD_BYTES = 32 << 20
@@ -37,8 +41,8 @@ class ImageFiles:
     """The bytes of the files at `locations`, in their order.
 
     While files come quickly they are read when they are asked for. Where they do not, some threads
-    read ahead; how many files are ahead is bounded by their number and by their bytes: a thread
-    that finds its file large waits until there is room. `paused` sleeps before a new try.
+    read ahead; how many files are ahead is bounded by their number and by their bytes. `paused`
+    sleeps before a new try.
     """
 
     def __init__(
@@ -49,9 +53,7 @@ class ImageFiles:
         self._locations = locations
         self._paused = paused
         self._next = 0
-        self._ahead: deque[tuple[int, Future[bytes], FileRoom]] = deque()
-        self._threads: ReadingThreads | None = None
-        self._bound = ReadAheadBound(AHEAD_BYTES, _THREADS)
+        self._ahead: ThreadsAhead | CompiledAhead | None = None
         # Where reading ahead ends, and how many files it takes the next time.
         self._until = 0
         self._stretch = _STRETCH
@@ -61,9 +63,7 @@ class ImageFiles:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._bound.close()
-        if self._threads is not None:
-            self._threads.close()
+        self._end_ahead()
 
     def __iter__(self) -> Iterator[Callable[[], bytes]]:
         """Yield a function for each file, which returns its bytes or raises its error.
@@ -76,47 +76,63 @@ class ImageFiles:
 
     def _take(self) -> bytes:
         start = time.perf_counter()
+        number = self._next
+        self._next += 1
+        if number >= self._until and self._slow >= _MANY:
+            self._begin_ahead(number)
         try:
-            data = self._result()
+            if number < self._until and self._ahead is not None:
+                return self._ahead.take()
+            return read_image(self._locations[number], self._paused)
         finally:
             seconds = time.perf_counter() - start
             self.seconds += seconds
             # What is read ahead says nothing of that; it begins anew after the last of those.
-            slow = not self._ahead and seconds > _SLOW_SECONDS
-            self._slow = 0 if self._ahead else max(0, self._slow + (1 if slow else -1))
-        return data
+            slow = number >= self._until and seconds > _SLOW_SECONDS
+            self._slow = 0 if number < self._until else max(0, self._slow + (1 if slow else -1))
 
-    def _result(self) -> bytes:
-        if not self._ahead and self._slow < _MANY:
-            self._next += 1
-            return read_image(self._locations[self._next - 1], self._paused)
-        if not self._ahead:
-            self._until = min(len(self._locations), self._next + self._stretch)
-            self._stretch *= _LONGER
-        self._threads = self._threads or ReadingThreads(_THREADS)
-        while len(self._ahead) < _AHEAD_FILES and self._next < self._until:
-            self._begin(self._threads, self._next)
-            self._next += 1
-        number, file, room = self._ahead.popleft()
-        self._bound.need(number)
-        try:
-            return file.result()
-        finally:
-            room.settle(0)
+    def _begin_ahead(self, number: int) -> None:
+        self._end_ahead()
+        self._until = min(len(self._locations), number + self._stretch)
+        self._stretch *= _LONGER
+        self._ahead = _read_ahead(self._locations[number : self._until], self._paused)
 
-    def _begin(self, threads: ReadingThreads, number: int) -> None:
-        room = FileRoom(self._bound, number)
+    def _end_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
 
-        def read() -> bytes:
-            data = b""
-            try:
-                data = read_image(self._locations[number], self._paused, room)
-            finally:
-                room.settle(len(data))
-            self._bound.saw(len(data))
-            return data
 
-        self._ahead.append((number, threads.begin(read), room))
+def _read_ahead(
+    locations: Sequence[str], paused: Callable[[float], None]
+) -> ThreadsAhead | CompiledAhead:
+    if compiled_ahead.compiled is not None and all(map(_is_plain, locations)):
+        with suppress(OSError):  # it cannot start a thread; then Python cannot, either, and says so
+            return CompiledAhead(
+                locations,
+                lambda location: read_image(location, paused),
+                threads=_COMPILED_THREADS,
+                files=_AHEAD_FILES,
+                limit=AHEAD_BYTES,
+                most=MAX_FILE_BYTES,
+            )
+    return ThreadsAhead(
+        locations,
+        lambda location, room: read_image(location, paused, room),
+        threads=_THREADS,
+        files=_AHEAD_FILES,
+        limit=AHEAD_BYTES,
+    )
+
+
+def _is_plain(location: str) -> bool:
+    """Whether a location is the path of a file, which any program can open."""
+    return (
+        is_local(location)
+        and SEPARATOR not in location
+        and not location.startswith(COPIED)
+        and "\0" not in location
+    )
 
 
 def read_image(

@@ -17,10 +17,12 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converter import image_files
+from converter import compiled_ahead, image_files
+from converter.compiled_ahead import CompiledAhead
 from converter.image_files import ImageFiles, read_image
 from converter.read_ahead import ClosedError, FileRoom, ReadAheadBound
 from converter.reading_threads import ReadingThreads
+from converter.threads_ahead import ThreadsAhead
 from shardio.errors import MissingFileError, ShardioError, StorageError
 from tests.converter.inputs import environment
 
@@ -109,6 +111,24 @@ def test_quick_files_are_read_when_they_are_asked_for(
         assert threading.active_count() <= before
 
 
+@pytest.mark.parametrize("built", [True, False])
+def test_slow_files_of_this_machine_are_read_without_the_interpreter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: type[SlowFiles], built: bool
+) -> None:
+    monkeypatch.setattr(image_files, "_SLOW_SECONDS", 0.0)
+    if not built:
+        monkeypatch.setattr(compiled_ahead, "compiled", None)
+    names = [f"{tmp_path}/{number}" for number in range(100)]
+    for number, name in enumerate(names):
+        Path(name).write_bytes(b"%d" % number)
+    for others in ([], ["shardio-slow://7"], [f"{tmp_path}/archive.tar::7"]):
+        with ImageFiles(names[:50] + others) as files:
+            found = [take() for _, take in zip(range(40), files, strict=False)]
+            kind = ThreadsAhead if others or not built else CompiledAhead
+            assert isinstance(files._ahead, kind)
+        assert found == [b"%d" % n for n in range(40)]
+
+
 def test_where_files_come_quickly_by_now_nothing_is_read_ahead(
     slow: type[SlowFiles], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,9 +162,11 @@ def test_what_is_ahead_is_bounded_in_bytes(
         for size, take in zip(sizes, files, strict=True):
             assert len(take()) == size
             time.sleep(0.01)  # so that those ahead get as far as they may
-            held.append(sum(room.taken for _, _, room in files._ahead))
+            if isinstance(files._ahead, ThreadsAhead):
+                held.append(files._ahead.taken)
     # Beside the bound one file that is waited for, of which it is asked twice as much.
-    assert max(held[:75]) <= 3_000_000 + 2 * 700_000
+    assert len(held) > 80
+    assert max(held[:70]) <= 3_000_000 + 2 * 700_000
     assert max(held) <= 3_000_000 + 10_000_000
     assert max(held) > 1_000_000
 
@@ -152,6 +174,7 @@ def test_what_is_ahead_is_bounded_in_bytes(
 _READ_SKEWED = """
 import sys, time
 import fsspec
+from converter import image_files
 from converter.image_files import ImageFiles
 from converter.one_arena import use_one_arena
 
@@ -173,8 +196,11 @@ def peak():
     status = dict(line.split(":") for line in open("/proc/self/status"))
     return 1000 * int(status["VmHWM"].split()[0])
 
-small, large = sys.argv[1:]
-locations = [f"slowdisk://{small}"] * 40 + [f"slowdisk://{large}"] * 60
+small, large = sys.argv[1:3]
+start = sys.argv[3]
+if not start:
+    image_files._SLOW_SECONDS = 0.0
+locations = [f"{start}{small}"] * 40 + [f"{start}{large}"] * 60
 before = peak()
 total = 0
 with ImageFiles(locations) as files:
@@ -185,11 +211,15 @@ print(total, peak() - before)
 """
 
 
-def test_memory_is_bounded_when_small_files_come_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", ["slowdisk://", ""], ids=["Python", "compiled"])
+def test_memory_is_bounded_when_small_files_come_first(tmp_path: Path, start: str) -> None:
     (tmp_path / "small").write_bytes(b"x" * 1000)
     (tmp_path / "large").write_bytes(b"x" * 20_000_000)
     done = subprocess.run(
-        [sys.executable, "-c", _READ_SKEWED, str(tmp_path / "small"), str(tmp_path / "large")],
+        [
+            *(sys.executable, "-c", _READ_SKEWED),
+            *(str(tmp_path / "small"), str(tmp_path / "large"), start),
+        ],
         env=environment(),
         capture_output=True,
         text=True,
