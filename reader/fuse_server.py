@@ -12,6 +12,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from reader.mount_point import device_of, other_ways
 from reader.mounted_folder import FRESH_SECONDS, MountedFolder
 from shardio.errors import (
@@ -115,10 +118,10 @@ class FolderOperations(mfusepy.Operations):  # type: ignore[misc]
                 _forget_attributes(path)
         return 0
 
-    def read(self, path: str, size: int, offset: int, fi: Any) -> bytes:
-        """Read from a file."""
+    def read(self, memory: NDArray[np.uint8], offset: int, fi: Any) -> int:
+        """Fill memory from a file; returns how many bytes. Only `_Fuse` calls it so."""
         with self._errors:
-            return self._folder.read(fi.fh, offset, size)
+            return self._folder.read_into(fi.fh, offset, memory)
         raise AssertionError("unreachable")
 
     def release(self, path: str, fi: Any) -> int:
@@ -147,6 +150,16 @@ def _forget_attributes(path: str) -> None:
     with suppress(AttributeError):  # libfuse before 3.2 cannot; it asks within some seconds
         fuse = library.fuse_get_context().contents.fuse
         library.fuse_invalidate_path(ctypes.c_void_p(fuse), os.fsencode(path))
+
+
+class _Fuse(mfusepy.FUSE):  # type: ignore[misc]
+    """Hands requests of the kernel on, and lets reads fill its own memory."""
+
+    def read(self, path: bytes | None, buf: Any, size: int, offset: int, fip: Any) -> int:
+        """Fill `buf`, a pointer to `size` bytes."""
+        memory = np.ctypeslib.as_array(buf, (size,)).view(np.uint8)
+        count: int = self.operations.read(memory, offset, fip.contents)
+        return count
 
 
 class _Errors:
@@ -185,7 +198,7 @@ def serve(folder: MountedFolder, point: str, say: Say, *, allow_other: bool) -> 
     operations = FolderOperations(folder, point, say)
     source = _USER.sub("//", folder.url).replace("\\", "\\\\").replace(",", "\\,")
     try:
-        mfusepy.FUSE(
+        _Fuse(
             operations,
             point,
             raw_fi=True,

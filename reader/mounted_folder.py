@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from itertools import count
 from threading import Lock
 
+import numpy as np
+from numpy.typing import NDArray
+
 from reader.find import folder_of, name_of
 from reader.stream_ahead import AheadFile, AheadMemory
 from shardio.errors import StorageError, UnusableFileError
@@ -116,14 +119,14 @@ class MountedFolder:
                 self._versions.popitem(last=False)
         return Opened(handle, before == info.identity, listed is None or listed == info)
 
-    def read(self, handle: int, offset: int, size: int) -> bytes:
-        """Read from an open file."""
+    def read_into(self, handle: int, offset: int, memory: NDArray[np.uint8]) -> int:
+        """Fill memory from an open file; returns how many bytes."""
         file = self._files[handle]
         self._check_version(file)
-        data = file.bytes.read(offset, size)
+        size = file.bytes.read_into(offset, memory)
         # Also after it: the bytes go to a cache that knows the path only.
         self._check_version(file)
-        return data
+        return size
 
     def _check_version(self, file: OpenFile) -> None:
         if self._versions.get(file.path, file.identity) != file.identity:

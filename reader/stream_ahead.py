@@ -9,9 +9,14 @@ are, the smaller are their chunks, and with very many of them nothing is read ah
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import accumulate
 from threading import RLock
+
+import numpy as np
+from numpy.typing import NDArray
 
 from shardio.storage import RangeReader
 
@@ -35,10 +40,34 @@ _STREAMS = 8
 _IDLE_SECONDS = 1.0
 
 
+class Pieces:
+    """Bytes in several pieces."""
+
+    def __init__(self, pieces: list[memoryview]) -> None:
+        self._pieces = [np.frombuffer(piece, dtype=np.uint8) for piece in pieces]
+        self._stops = list(accumulate(map(len, pieces)))
+
+    def __len__(self) -> int:
+        return self._stops[-1] if self._stops else 0
+
+    def copy(self, start: int, to: NDArray[np.uint8]) -> int:
+        """Fill `to` from byte `start` on; returns how many bytes there were."""
+        done, size = 0, min(len(to), len(self) - start)
+        number = bisect_right(self._stops, start)
+        while done < size:
+            piece = self._pieces[number]
+            part = piece[len(piece) - (self._stops[number] - start - done) :][: size - done]
+            # NumPy lets other threads go on meanwhile.
+            to[done : done + len(part)] = part
+            done += len(part)
+            number += 1
+        return max(0, done)
+
+
 class Chunk:
     """Bytes of a file that are read once."""
 
-    def __init__(self, start: int, size: int, data: Future[memoryview]) -> None:
+    def __init__(self, start: int, size: int, data: Future[Pieces]) -> None:
         self.start = start
         self.stop = start + size
         self.left = size
@@ -153,40 +182,36 @@ class AheadFile:
         self._memory = memory
         self._streams: list[Stream] = []
 
-    def read(self, offset: int, size: int) -> bytes:
-        """Return bytes, fewer than asked for only at the end of the file."""
-        size = min(size, self.size - offset)
+    def read_into(self, offset: int, memory: NDArray[np.uint8]) -> int:
+        """Fill memory; returns how many bytes, fewer only at the end of the file."""
+        size = min(len(memory), self.size - offset)
         if size <= 0:
-            return b""
-        stop = offset + size
-        memory = self._memory
-        with memory.lock:
+            return 0
+        first, stop = offset, offset + size
+        with self._memory.lock:
             stream = self._stream(offset)
             stream.note(stop, size)
             if stream.goes_on:
-                memory.fill(stream, self, offset)
+                self._memory.fill(stream, self, offset)
             chunks = [one for one in stream.chunks if one.start < stop and offset < one.stop]
-        found: list[memoryview] = []
         for chunk in chunks:
-            data = self._part(chunk, max(offset, chunk.start), min(stop, chunk.stop))
-            if data is None:
+            try:
+                data = chunk.data.result()
+            except BaseException:  # it may go well without it
                 continue
             if chunk.start > offset:
-                found.append(self.read_directly(offset, chunk.start - offset))
-            found.append(data)
-            offset = max(offset, chunk.start) + len(data)
-            self._use(stream, chunk, len(data))
+                offset += self._fill(offset, memory[offset - first : chunk.start - first])
+                if offset < chunk.start:
+                    break
+            size = data.copy(offset - chunk.start, memory[offset - first : stop - first])
+            offset += size
+            self._use(stream, chunk, size)
         if offset < stop:
-            found.append(self.read_directly(offset, stop - offset))
-        return bytes(found[0]) if len(found) == 1 else b"".join(found)
+            offset += self._fill(offset, memory[offset - first : stop - first])
+        return offset - first
 
-    def _part(self, chunk: Chunk, start: int, stop: int) -> memoryview | None:
-        """Wait for a chunk; None where it was not read: that may go well without it."""
-        try:
-            data = chunk.data.result()
-        except BaseException:
-            return None
-        return data[start - chunk.start : stop - chunk.start]
+    def _fill(self, offset: int, memory: NDArray[np.uint8]) -> int:
+        return self.read_directly(offset, len(memory)).copy(0, memory)
 
     def _use(self, stream: Stream, chunk: Chunk, size: int) -> None:
         """Be told that a part of a chunk was read; what is used up makes room."""
@@ -212,10 +237,9 @@ class AheadFile:
         self._streams.append(stream)
         return stream
 
-    def read_directly(self, offset: int, size: int) -> memoryview:
+    def read_directly(self, offset: int, size: int) -> Pieces:
         """Read from the storage."""
-        memory = memoryview(bytearray(size))
-        return memory[: self._reader.read_into(offset, [memory], size)]
+        return Pieces(self._reader.read_pieces(offset, size))
 
     def close(self) -> None:
         """Close the file."""

@@ -99,6 +99,13 @@ class HdfsRanges:
             at += len(piece)
         return size
 
+    def read_pieces(self, offset: int, size: int) -> list[memoryview]:
+        """Return bytes as packets of the DataNode."""
+        size = min(size, self.size - offset)
+        if size <= 0:
+            return []
+        return self._again(offset, partial(self._pieces_once, offset, size))
+
     def _fill(self, offset: int, memory: memoryview) -> None:
         """Read bytes, those that were read ahead first."""
         while size := ahead().take(self._number, offset, memory):
@@ -149,6 +156,21 @@ class HdfsRanges:
                 at += len(packet)
             _check(at, len(memory))
         self._note(began)
+
+    def _pieces_once(self, offset: int, size: int) -> list[memoryview]:
+        file, client = self._client_file()
+        note_read()
+        began = time.monotonic()
+        if client.is_of_child:
+            pieces = [self._first_read(file, offset, size)]
+            client.is_of_child = False
+        elif size <= _STREAM_BYTES:
+            pieces = [file.read_range(offset, size)]
+        else:
+            pieces = list(file.read_range_stream(offset, size))
+        _check(sum(map(len, pieces)), size)
+        self._note(began)
+        return [memoryview(piece) for piece in pieces]
 
     def _note(self, began: float) -> None:
         """Be told of a read that has ended."""

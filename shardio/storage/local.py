@@ -182,6 +182,11 @@ class LocalRanges:
         except OSError as error:
             raise translate(error, f"{self._path}, byte {offset}") from error
 
+    def read_pieces(self, offset: int, size: int) -> list[memoryview]:
+        """Return bytes, in one piece."""
+        memory = memoryview(bytearray(size))
+        return [memory[: self.read_into(offset, [memory], size)]]
+
     def _read_rest(self, offset: int, buffers: Sequence[memoryview]) -> int:
         done = 0
         for buffer in buffers:

@@ -38,6 +38,12 @@ class RangeReader(Protocol):
         Returns the bytes read: less than asked for only where the file ends.
         """
 
+    def read_pieces(self, offset: int, size: int) -> list[memoryview]:
+        """Return `size` bytes from byte `offset`, fewer only where the file ends.
+
+        In as many pieces as they came in, for who need not have them in one: that is a copy less.
+        """
+
     def advise(self, offset: int, size: int) -> None:
         """Be told that these bytes are wanted soon: a hint, which never waits and never fails."""
 

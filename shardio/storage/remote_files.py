@@ -89,18 +89,26 @@ class FsspecRanges:
 
     def read_into(self, offset: int, buffers: Sequence[memoryview], size: int) -> int:
         """Fill `buffers` in turn from byte `offset`."""
-        try:
-            with self._turn:
-                self._file.seek(offset)
-                data = self._file.read(size)
-        except Exception as error:
-            raise translate(error, f"{self._path}, byte {offset}") from error
+        data = self._read(offset, size)
         at = 0
         for buffer in buffers:
             piece = data[at : at + len(buffer)]
             buffer[: len(piece)] = piece
             at += len(piece)
         return len(data)
+
+    def read_pieces(self, offset: int, size: int) -> list[memoryview]:
+        """Return bytes, in one piece."""
+        return [memoryview(self._read(offset, size))]
+
+    def _read(self, offset: int, size: int) -> bytes:
+        try:
+            with self._turn:
+                self._file.seek(offset)
+                data: bytes = self._file.read(size)
+                return data
+        except Exception as error:
+            raise translate(error, f"{self._path}, byte {offset}") from error
 
     def advise(self, offset: int, size: int) -> None:
         """Do nothing: such a file reads when it is asked."""

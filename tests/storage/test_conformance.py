@@ -308,6 +308,15 @@ class TestRanges:
         assert b"".join(buffers)[:left] == bytes(range(100))[offset:]
         reader.close()
 
+    def test_bytes_come_in_pieces(self, place: Place, storage: Storage) -> None:
+        data = np.random.default_rng(3).bytes(1_000_000)
+        place.write("a", data)
+        reader = storage.open_ranges(f"{place.folder}/a")
+        for offset, size in [(0, 10), (7, 200_000), (1, 999_999), (999_990, 100), (1 << 20, 5)]:
+            pieces = reader.read_pieces(offset, size)
+            assert b"".join(pieces) == data[offset : offset + size]
+        reader.close()
+
     def test_more_buffers_than_a_system_call_takes(self, place: Place, storage: Storage) -> None:
         data = np.random.default_rng(1).bytes(3000 * 7)
         place.write("a", b"start" + data)
