@@ -21,11 +21,11 @@ from shardio.storage.whole import ROOM, Room
 MAX_FILE_BYTES = 256_000_000
 # A storage error is tried again after these seconds.
 _RETRY_SECONDS = (0.1, 0.5, 2.0)
-# Threads of Python get no further with more: they wait for each other.
-_THREADS = 48
-_COMPILED_THREADS = 64
-# Files that are read, or wait for their turn: so many, and so many bytes.
-_AHEAD_FILES = 64
+# Threads, and files that are read or wait for their turn. Those of Python get no further with more:
+# they wait for each other.
+_THREADS, _AHEAD_FILES = 48, 64
+_COMPILED_THREADS, _COMPILED_FILES = 64, 128
+# In bytes.
 AHEAD_BYTES = 32 << 20
 # Storage that takes longer than this for a file is slow: less than handing it to a thread costs.
 _SLOW_SECONDS = 0.0005
@@ -112,7 +112,7 @@ def _read_ahead(
                 locations,
                 lambda location: read_image(location, paused),
                 threads=_COMPILED_THREADS,
-                files=_AHEAD_FILES,
+                files=_COMPILED_FILES,
                 limit=AHEAD_BYTES,
                 most=MAX_FILE_BYTES,
             )

@@ -79,7 +79,10 @@ def check_encoding(encoding: Encoding) -> None:
 
 
 def load_formats() -> list[str]:
-    """Import Pillow's readers of files, once; returns the formats that are read here."""
+    """Import Pillow's readers of files, once; returns the formats that are read here.
+
+    Common JPEG and PNG files need none of them.
+    """
     Image.init()
     # Pillow looks a format up without asking whether this build of it has that one.
     return [name for name in _FORMATS if name in Image.OPEN]
@@ -100,7 +103,6 @@ class ImageTransformer:
         self._transform = transform
         none = transform.resample == NO_RESAMPLING
         self._resample = None if none else Image.Resampling[transform.resample.upper()]
-        self._formats = load_formats()
 
     def pixels(self, data: bytes) -> bytes:
         """Return height x width x 3 bytes of RGB, row-major; BadImageError with the reason."""
@@ -149,7 +151,7 @@ class ImageTransformer:
                 if isinstance(header, PngHeader):
                     return _to_colour(_rows_of_png(data, header, bottom))
                 return _to_colour(_rows_of_jpeg(data, header, bottom))
-        image = Image.open(BytesIO(data), formats=self._formats)
+        image = Image.open(BytesIO(data), formats=load_formats())
         self._check(*image.size)
         if crop is not None and not self._strict:
             keep_upper_rows(image, crop[3])

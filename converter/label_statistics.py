@@ -114,8 +114,9 @@ def _of_head(
     def named(place: int) -> tuple[str, int]:
         return word(int(classes[place])), int(counts[place])
 
+    # Classes are sorted and unique, and so are those of each split.
     few = np.arange(min(head.classes, len(classes) + _SHOWN))
-    unseen = np.setdiff1d(few, classes)[:_SHOWN]
+    unseen = np.setdiff1d(few, classes, assume_unique=True)[:_SHOWN]
 
     warnings = []
     if len(classes) == 1:
@@ -123,7 +124,7 @@ def _of_head(
     if _TRAIN in splits:
         trained = values[split == splits.index(_TRAIN)]
         for code, name in enumerate(splits):
-            fresh = np.setdiff1d(values[split == code], trained)
+            fresh = np.setdiff1d(values[split == code], trained, assume_unique=True)
             if len(fresh):
                 shown = word(int(fresh[0]))
                 warnings.append(

@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from importlib import import_module
 from itertools import islice
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait as wait_for_sentinels
@@ -64,7 +63,6 @@ class ProcessesEngine:
             self._end(pool, state, _STOP_SECONDS)
 
     def _fork(self) -> None:
-        import_module(_WARM)
         self._context = OwnForks()
         pool, state = self._pool = self._make_pool(self._workers)
         try:

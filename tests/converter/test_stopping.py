@@ -321,6 +321,9 @@ import numpy as np
 from converter.engines.workers import may_fork
 np.ones((500, 500)) @ np.ones((500, 500))  # OpenBLAS has threads by now
 assert may_fork()
+import pyarrow
+assert len(os.listdir("/proc/self/task")) > 1
+assert may_fork()
 if sys.argv[1] == "Python":
     threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()
 elif sys.argv[1] == "Arrow":
