@@ -1,29 +1,37 @@
 """What slow storage costs the converter: files that take 5 ms to open, and local ones.
 
-    python benchmarks/slow_storage.py [--images 3000] [--rounds 5] [--latency 0.005]
+    python benchmarks/slow_storage.py [--images 6000] [--rounds 5] [--latency 0.005]
 
-One worker, JPEG files of 344x384 pixels in the page cache; the slow ones are the same, behind an
-fsspec file system that waits before it opens a file, as a server or a disk would. The same file
-system without a wait shows what fsspec itself costs.
+One worker, JPEG files of 344x384 pixels in the page cache; the slow ones are the same:
+
+- in a folder that FUSE serves and that waits before it opens a file, as one of a server or a slow
+  disk does (slow_folder.c, which needs a C compiler and Debian's packages fuse3 and libfuse3-dev);
+- behind an fsspec file system that waits as long. The same file system without a wait shows what
+  fsspec itself costs.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
 
 import fsspec
-import numpy as np
 from fsspec.implementations.local import LocalFileSystem
-from PIL import Image
+from made_images import KINDS, write_images
 from rounds import Way, measure, table
 
 from converter import ConvertOptions, convert
+
+SOURCE = Path(__file__).with_name("slow_folder.c")
+# More files than that are never opened at once.
+THREADS = 128
 
 
 class SlowFiles(LocalFileSystem):  # type: ignore[misc]
@@ -37,34 +45,38 @@ class SlowFiles(LocalFileSystem):  # type: ignore[misc]
         return "/" + path.removeprefix(f"{cls.protocol}://").strip("/")
 
     def _open(self, path: str, *args: Any, **options: Any) -> Any:
-        if "/slow/" in path:
-            path = path.replace("/slow/", "/")
+        if path.startswith("/slow/"):
+            path = path.removeprefix("/slow")
             time.sleep(self.seconds)
         return super()._open(path, *args, **options)
 
 
-STARTS = {
-    "local files": "",
-    "slow files": "shardio-slow://slow/",
-    "fsspec, no wait": "shardio-slow://",
-}
+@contextmanager
+def slow_folder(folder: Path, seconds: float, scratch: Path) -> Iterator[Path]:
+    """Mount `folder` where its files take so long to open."""
+    program, point = scratch / "slow_folder", scratch / "slow"
+    line = ["pkg-config", "--cflags", "--libs", "fuse3"]
+    flags = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+    subprocess.run(["cc", "-O2", str(SOURCE), *flags, "-o", str(program)], check=True)
+    point.mkdir()
+    options = f"max_threads={THREADS},max_idle_threads={THREADS}"
+    line = [str(program), str(folder), str(int(seconds * 1e6)), "-f", "-o", options, str(point)]
+    with subprocess.Popen(line) as process:
+        try:
+            while not point.is_mount():
+                if process.poll() is not None:
+                    raise SystemExit("nothing can be mounted here")
+                time.sleep(0.05)
+            yield point
+        finally:
+            process.terminate()
 
 
-def write_images(folder: Path, count: int) -> None:
-    """Write JPEG files that differ."""
-    y, x = np.mgrid[0:384, 0:344]
-    for number in range(count):
-        waves = np.stack([np.sin(x / (9 + band + number % 17) + y / 11) for band in range(3)], -1)
-        data = BytesIO()
-        Image.fromarray((waves * 100 + 128).astype(np.uint8)).save(data, "JPEG", quality=90)
-        (folder / f"{number}.jpg").write_bytes(data.getvalue())
-
-
-def converted(table: Path, folder: Path, count: int) -> float:
+def converted(listed: Path, folder: Path, count: int) -> float:
     """Convert; returns images a second."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
         start = time.perf_counter()
-        summary = convert(str(table), out, ConvertOptions(shards=1), engine="inline")
+        summary = convert(str(listed), out, ConvertOptions(shards=1), engine="inline")
         assert summary.records == count
         return count / (time.perf_counter() - start)
 
@@ -72,21 +84,33 @@ def converted(table: Path, folder: Path, count: int) -> float:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=3000)
+    parser.add_argument("--images", type=int, default=6000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--latency", type=float, default=0.005, help="seconds to open a file")
+    parser.add_argument("--images-folder", type=Path, default=Path("data/bench-images"))
     arguments = parser.parse_args()
     SlowFiles.seconds = arguments.latency
     fsspec.register_implementation("shardio-slow", SlowFiles, clobber=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        write_images(folder, arguments.images)
+    kind = next(kind for kind in KINDS if kind.name == "jpeg")
+    images = (arguments.images_folder / f"jpeg-{arguments.images}").resolve()
+    write_images(images, kind, arguments.images)
+    names = sorted(path.name for path in images.glob("*.jpeg"))
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        slow_folder(images, arguments.latency, Path(scratch)) as slow,
+    ):
+        starts = {
+            "local files": f"{images}/",
+            "slow folder": f"{slow}/",
+            "fsspec, no wait": f"shardio-slow:/{images}/",
+            "fsspec, slow": f"shardio-slow://slow{images}/",
+        }
         ways = []
-        for name, start in STARTS.items():
-            lines = [f"{start}{folder}/{n}.jpg,{n % 9}" for n in range(arguments.images)]
-            listed = folder / f"{name.split()[0]}.csv"
+        for number, (name, start) in enumerate(starts.items()):
+            listed = Path(scratch) / f"{number}.csv"
+            lines = [f"{start}{file},{row % 9}" for row, file in enumerate(names)]
             listed.write_text("\n".join(["path,y0", *lines]) + "\n")
-            ways.append(Way(name, partial(converted, listed, folder, arguments.images)))
+            ways.append(Way(name, partial(converted, listed, Path(scratch), len(names))))
         print(table(measure(ways, arguments.rounds), "local files"))
 
 
