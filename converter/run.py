@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import closing
 
@@ -22,7 +23,7 @@ from shardio.format.layout import MAX_ROW, RecordLayout
 from shardio.format.manifest import Manifest
 from shardio.format.naming import ShardName
 from shardio.format.plan import ConversionPlan
-from shardio.storage.chooser import scheme_of
+from shardio.storage.chooser import is_local, scheme_of
 
 
 class NoProgress:
@@ -66,6 +67,8 @@ def convert(
 
     if not table:
         raise OptionError("the name of the table is empty")
+    if root and is_local(root) and not os.path.isdir(root):
+        raise OptionError(f"the root {root} is no folder")
     out = _folder(out)
     options = options or ConvertOptions()
     limit = RejectLimit.parse(max_rejects)

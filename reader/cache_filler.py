@@ -134,7 +134,7 @@ class CacheFiller:
                 if last:
                     self.damaged[number] = CorruptRecordError(
                         f"{copy.source} is damaged: its SHA-256 is {error}, {MANIFEST} says "
-                        f"{copy.sha256}; convert it again"
+                        f"{copy.sha256}; the converter's --repair makes it again"
                     )
             else:
                 self._remove_older(copy)

@@ -213,7 +213,7 @@ class Staging:
         if wanted is not None and digest != wanted:
             raise CorruptRecordError(
                 f"{info.path} is damaged: its SHA-256 is {digest}, {MANIFEST} says {wanted}; "
-                "convert it again"
+                "the converter's --repair makes it again"
             )
         now = storage_for(info.path).stat(info.path)
         if wanted is None and replace(now, path=info.path) != info:

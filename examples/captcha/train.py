@@ -100,6 +100,8 @@ def main() -> None:
         )
     except ShardioError as error:
         parser.exit(1, f"train: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, "train: stopped; no model was saved\n")
     arguments.model.parent.mkdir(parents=True, exist_ok=True)
     model.save(arguments.model)
     print(f"saved {arguments.model}")

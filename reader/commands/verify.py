@@ -25,7 +25,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(fault.reason, file=sys.stderr)
     checked = "CRCs and SHA-256" if shards.manifest else "CRCs (no dataset.json, so no SHA-256)"
     if faults:
-        print(f"{len(faults)} of {len(shards.shards)} shards are damaged", file=sys.stderr)
+        again = "; the converter's --repair makes them again" if shards.manifest else ""
+        print(f"{len(faults)} of {len(shards.shards)} shards are damaged{again}", file=sys.stderr)
         return 1
     print(f"{len(shards):,} records in {len(shards.shards)} shards are whole: {checked} agree")
     return 0

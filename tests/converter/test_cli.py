@@ -207,6 +207,17 @@ def test_a_run_ends_with_a_summary(table: Path, tmp_path: Path) -> None:
     assert "complete already" in result.stdout
 
 
+def test_a_root_that_is_no_folder_is_told_at_once(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for root in (tmp_path / "nowhere", table):
+        with pytest.raises(SystemExit) as stop:
+            outcome(table, tmp_path / "out", "--root", root)
+        assert stop.value.code == 2
+        assert f"the root {root} is no folder" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_options_reach_the_conversion(tmp_path: Path) -> None:
     write_images(tmp_path / "root", 1)
     table = write_csv(tmp_path / "t.csv", ["path", "b", "a"], [["0000.jpg", 1, 2]])
