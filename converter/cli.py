@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from threading import current_thread, main_thread
 
 from converter.arguments import WITHOUT_BOX, build_parser
-from converter.one_arena import use_one_arena
 from converter.options import ConvertOptions, RejectLimit
 from converter.progress import progress_on
 from converter.run import convert
 from converter.vocabulary import read_vocabulary
 from shardio.errors import OptionError, ShardioError, StorageError
 from shardio.format.transform import Transform
+from shardio.heap import use_one_heap
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StorageError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
-    use_one_arena()
+    use_one_heap()
     try:
         with _termination(), progress_on(sys.stderr) as progress:
             summary = convert(

@@ -18,9 +18,9 @@ from multiprocessing.connection import wait as wait_for_sentinels
 from converter.engines.protocol import Jobs, Progress
 from converter.engines.work_state import POLL_SECONDS, WorkState
 from converter.engines.workers import OwnForks, ServerForks, kill, may_fork, why_none_started
-from converter.one_arena import use_one_arena
 from converter.shard import ShardJob, ShardResult, convert_shard
 from shardio.errors import WorkerError
+from shardio.heap import use_one_heap
 
 # What every worker needs.
 _WARM = "converter.engines.warm"
@@ -198,7 +198,7 @@ def _start_worker(state: WorkState, environment: dict[str, str]) -> None:
     os.environ.update(environment)
     _state = state
     state.claim()
-    use_one_arena()
+    use_one_heap()
     # Ctrl-C reaches the whole group; the parent stops the workers, which then clean up.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not what a forked process has of its parent

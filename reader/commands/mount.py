@@ -16,6 +16,7 @@ from reader.mount_point import KIND, file_system, is_served, prepare, unmount
 from reader.mount_signals import serve_until_signal
 from reader.mounted_folder import MountedFolder
 from shardio.errors import MountError
+from shardio.heap import keep_freed_memory
 from shardio.storage.chooser import scheme_of
 
 _PAUSE = 0.05
@@ -40,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     url = arguments.url if scheme_of(arguments.url) else os.path.abspath(arguments.url)
     if arguments.daemon:
         return _begin(url, arguments.point, allow_other=arguments.allow_other)
+    keep_freed_memory()
     point = prepare(arguments.point, url)
     folder = MountedFolder(url)
     folder.check()

@@ -176,7 +176,7 @@ import sys, time
 import fsspec
 from converter import image_files
 from converter.image_files import ImageFiles
-from converter.one_arena import use_one_arena
+from shardio.heap import use_one_heap
 
 class SlowDisk(fsspec.get_filesystem_class("file")):
     protocol = "slowdisk"
@@ -189,7 +189,7 @@ class SlowDisk(fsspec.get_filesystem_class("file")):
         return super()._open(path, *args, **options)
 
 fsspec.register_implementation("slowdisk", SlowDisk)
-use_one_arena()
+use_one_heap()
 
 def peak():
     # Not of getrusage, which begins with that of the process it was forked from.
