@@ -158,8 +158,15 @@ class BatchMaker:
     def end(self, begun: BegunBatch) -> Batch:
         """Make the batch of what was begun."""
         options, room, count = self.options, begun.room, len(begun.ids)
-        integers = self._integers(begun)
-        self._look_ahead(begun.epoch, begun.start, begun.ids, begun.fetch.taken)
+        source = self._reading.source
+        if isinstance(source, BlockFetcher):
+            # First: what comes later is read while this waits for its last block.
+            source.want(begun.ids)
+            self._prepare(source, begun.epoch, begun.start)
+            integers = self._integers(begun)
+        else:
+            integers = self._integers(begun)
+            self._advise(source, begun.epoch, begun.start, begun.ids, begun.fetch.taken)
         if options.pad and count < options.batch_size:
             room.array[count:] = 0
             integers = np.concatenate(
@@ -200,17 +207,26 @@ class BatchMaker:
         advice = BlockAdvice(source, records, block, held) if shuffle != "exact" else None
         return _Reading(source.in_blocks, source, advice)
 
-    def _look_ahead(self, epoch: int, start: int, ids: NDArray[np.int64], taken: Taken) -> None:
-        """Prepare what comes later, after a step whose records `ids` took so long."""
-        source, block_advice = self._reading.source, self._reading.block_advice
-        steps = self._steps
-        if isinstance(source, BlockFetcher) and self.options.shuffle == "none":
-            ahead = [number * self.memory.block for number in range(1, BLOCKS_AHEAD + 1)]
-            source.prepare(np.concatenate([steps.later(epoch, start, one) for one in ahead]))
-            return
-        if isinstance(source, BlockFetcher):
-            source.prepare(steps.later(epoch, start, steps.window))
-            return
+    def _prepare(self, source: BlockFetcher, epoch: int, start: int) -> None:
+        """Let blocks be read that come later than the step at `start`."""
+        distances = [self._steps.window]
+        if self.options.shuffle == "none":
+            block = self.memory.block
+            distances = [number * block for number in range(1, self.memory.blocks_held - 1)]
+        later = [self._steps.later(epoch, start, distance) for distance in distances]
+        if later:
+            source.prepare(np.concatenate(later))
+
+    def _advise(
+        self,
+        source: RecordSource,
+        epoch: int,
+        start: int,
+        ids: NDArray[np.int64],
+        taken: Taken,
+    ) -> None:
+        """Tell storage what comes later, after a step whose records `ids` took so long."""
+        block_advice, steps = self._reading.block_advice, self._steps
         if block_advice is not None:
             block = self.memory.block
             if not steps.window and start % block >= self.options.step_size:

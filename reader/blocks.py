@@ -14,8 +14,8 @@ from reader.block_memory import block_memory
 from reader.foreign_layout import Layout
 from reader.source import Fetch, LaterFetch, RecordSource
 
-# Blocks that are read at once: while one is copied or waits, others come.
-THREADS = 3
+# Blocks that are read at once. Those of a network come no faster with more.
+THREADS = 4
 
 
 class BlockFetcher:
@@ -47,12 +47,14 @@ class BlockFetcher:
         # last at the end.
         self._blocks: OrderedDict[int, tuple[int, Future[None]]] = OrderedDict()
         self._free = list(range(self._held))
-        self._advised: set[int] = set()
+        # Those that stay: of the records that are gathered now, and of those that will be next.
         self._pinned: set[int] = set()
+        self._wanted: set[int] = set()
         self._lock = Lock()
         # One call gathers at a time, or two could push out each other's blocks for ever.
         self._turn = Lock()
-        self._depth = threads + 1
+        # So many of later records: no thread idles while the last of those that are wanted is read.
+        self._depth = 2 * threads
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="shardio-blocks")
 
     def room(self, records: int, dtype: str = "uint8") -> Any:
@@ -89,31 +91,41 @@ class BlockFetcher:
         """Fetch when the result is asked for."""
         return LaterFetch(self.fetch, ids, room)
 
-    def prepare(self, ids: NDArray[np.int64]) -> None:
-        """Begin to read blocks of records that are wanted later: as many as `ids` fill, and one.
-
-        Storage is told of the others.
-        """
-        blocks = np.unique(ids // self._size).tolist()
+    def want(self, ids: NDArray[np.int64]) -> None:
+        """Begin to read the blocks of records that are fetched next, before others are prepared."""
+        blocks = ids // self._size
         with self._lock:
-            missing = []
-            for block in blocks:
-                if block in self._blocks:
-                    self._blocks.move_to_end(block)  # the others make room
-                else:
-                    missing.append(block)
-            fresh = [block for block in missing if block not in self._advised]
-            if fresh:
-                self._advised = set(missing)
-            for block in missing[: len(ids) // self._size + 1]:
-                loading = sum(not future.done() for _, future in self._blocks.values())
-                room = len(self._free) or any(b not in self._pinned for b in self._blocks)
-                if loading < self._depth and room:
+            self._wanted = set(self._span(blocks, 0)[1])
+            for block in self._wanted:
+                if block in self._blocks or self._has_room(self._wanted):
                     self._begin(block)
-            # Not those that are being read now, or they would come twice.
-            later = [block for block in fresh if block not in self._blocks]
-        for block in later:
-            self._source.advise(self._ids(block))
+
+    def prepare(self, ids: NDArray[np.int64]) -> None:
+        """Begin to read blocks of records that are wanted later, as far as there is room."""
+        blocks = set((ids // self._size).tolist())
+        with self._lock:
+            for block in blocks & self._blocks.keys():
+                self._blocks.move_to_end(block)  # the others make room
+            loading = sum(
+                not future.done()
+                for block, (_, future) in self._blocks.items()
+                if block not in self._wanted
+            )
+            for block in sorted(blocks - self._blocks.keys()):
+                if loading >= self._depth or not self._has_room(blocks):
+                    break
+                self._begin(block)
+                loading += 1
+
+    def _has_room(self, blocks: set[int]) -> bool:
+        """Whether there is room for one more, which pushes out none of `blocks`."""
+        return bool(self._free) or any(
+            block not in blocks and self._may_go(block) for block in self._blocks
+        )
+
+    def _may_go(self, block: int) -> bool:
+        stays = block in self._pinned or block in self._wanted
+        return not stays and self._blocks[block][1].done()
 
     def _span(self, blocks: NDArray[np.int64], start: int) -> tuple[int, list[int]]:
         """Return the end of the longest part from `start` on whose blocks can be held at once."""
@@ -145,8 +157,7 @@ class BlockFetcher:
             return self._blocks[block]
         if not self._free:
             others = [other for other in self._blocks if other not in self._pinned]
-            ready = (other for other in others if self._blocks[other][1].done())
-            place, future = self._blocks.pop(next(ready, others[0]))
+            place, future = self._blocks.pop(next(filter(self._may_go, others), others[0]))
             wait([future])
             self._free.append(place)
         place = self._free.pop()

@@ -111,7 +111,8 @@ class Fetcher:
         """Let storage begin to read the records `ids`: a call for each run of neighbours."""
         stride = self._layout.stride
         for number, place, count in self.files.runs(ids):
-            self.files.get(number).reader.advise(place * stride, count * stride)
+            file = self.files.get(number)
+            file.reader.advise(place * stride, count * stride)
         return True
 
     def fetch(self, ids: NDArray[np.int64], room: Slot) -> NDArray[np.int64]:

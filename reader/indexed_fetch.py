@@ -86,7 +86,8 @@ class IndexedFetcher:
         """Let storage begin to read the records `ids`: a call for each run of neighbours."""
         for number, place, rows in self._runs(ids, slice(0, len(ids))):
             start, stop = self._range(number, place, rows.stop - rows.start)
-            self._files.get(number).reader.advise(start, stop - start)
+            file = self._files.get(number)
+            file.reader.advise(start, stop - start)
         return True
 
     def fetch(self, ids: NDArray[np.int64], room: Room) -> NDArray[np.int64]:

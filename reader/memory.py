@@ -36,8 +36,9 @@ _VIEWS = 1_600
 _EXACT_ORDER = 1_500_000
 # A window's positions are kept for this and the next window, and computed with temporaries.
 _WINDOW_ORDER = 8 * 10
-# Blocks of the order as stored: the one in use, and those that are read ahead.
+# Blocks of the order as stored that are read ahead: by the kernel, and by us.
 BLOCKS_AHEAD = 3
+_BLOCKS_HELD_AHEAD = 5
 _FILES = 4_000_000
 
 
@@ -149,7 +150,8 @@ def _plan(
     held = min((2 * window + 1) * rank_lanes, -(-records // block))
     in_window = options.shuffle == "window"
     if options.shuffle == "none":
-        held = min(BLOCKS_AHEAD + 2, -(-records // block))
+        # The one in use, and the one that a batch may reach into.
+        held = min(_BLOCKS_HELD_AHEAD + 2, -(-records // block))
     numbers = 8 * (len(labels) + 1)
     pixels = size * layout.image_bytes
     record = layout.stride - layout.image_bytes + _VIEWS + 2 * numbers

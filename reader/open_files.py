@@ -6,7 +6,7 @@ import errno
 import resource
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Protocol
 from weakref import WeakSet
@@ -107,7 +107,10 @@ class OpenFile:
 
     def __init__(self, reader: RangeReader) -> None:
         self.reader = reader
-        self.read_into = reader.read_into
+
+    def read_into(self, offset: int, buffers: Sequence[memoryview], size: int) -> int:
+        """Fill `buffers` in turn; whoever calls this refers to the file until it returns."""
+        return self.reader.read_into(offset, buffers, size)
 
     def __del__(self) -> None:
         self.reader.close()

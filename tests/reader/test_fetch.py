@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from reader.shard_files import ShardFile
 from reader.skipped import Skipped
 from shardio.errors import CorruptRecordError, DatasetError, StorageError
 from shardio.storage import RangeReader, storage_for
+from shardio.storage.local import LocalRanges
 from tests.reader.datasets import Made, write_dataset
 
 FIXTURE = settings(
@@ -145,6 +148,23 @@ def test_open_files_are_bounded_and_closed(tmp_path: Path) -> None:
     assert opened() == 5
     files.forget()
     assert opened() == 0
+
+
+def test_a_file_that_is_pushed_out_while_it_is_read_stays_open(made: Made) -> None:
+    """Nobody need keep it in a variable."""
+    path = str(made.shard(0))
+    data = Path(path).read_bytes()
+
+    class Forgotten(LocalRanges):
+        def read_into(self, offset: int, buffers: Sequence[memoryview], size: int) -> int:
+            files.forget()
+            return super().read_into(offset, buffers, size)
+
+    files = OpenFiles(most=5)
+    buffer = bytearray(len(data))
+    read = files.get(0, lambda _: Forgotten(path, os.open(path, os.O_RDONLY))).read_into
+    assert read(0, [memoryview(buffer)], len(data)) == len(data)
+    assert buffer == data
 
 
 def test_streams_one_after_the_other_and_many_at_once_find_files_to_open(tmp_path: Path) -> None:

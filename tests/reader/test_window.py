@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +19,7 @@ from reader.window import WindowOrder
 from shardio.errors import CorruptRecordError, OptionError
 from shardio.format.layout import RecordLayout
 from tests.reader.datasets import Made
+from tests.reader.mounts import wait_until
 
 LAWS = settings(deadline=None, max_examples=80)
 FIXTURE = settings(
@@ -150,6 +154,88 @@ def test_blocks_give_any_records_in_any_order(
         assert (slot.array.reshape(-1, 2, 3, 3) == made.images[ids]).all()
         assert (integers[:, :-1] == made.labels[ids]).all()
         assert (integers[:, -1] == made.rows[ids]).all()
+
+
+class Slow:
+    """A source that tells which blocks are read, and reads when it may."""
+
+    scales, in_blocks, begins = False, True, False
+
+    def __init__(self, source: Fetcher) -> None:
+        self._source = source
+        self.read: list[int] = []
+        self.may = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def fetch_run(self, first: int, pixels: Any, integers: Any) -> None:
+        self.read.append(first)
+        assert self.may.wait(20)
+        self._source.fetch_run(first, pixels, integers)
+
+
+def test_what_is_wanted_is_read_first_and_pushed_out_by_nothing_that_is_prepared(
+    made: Made,
+) -> None:
+    shards = open_shards(made.glob)
+    fetcher = of_kind("arrays", shards)
+    assert isinstance(fetcher, Fetcher)
+    source = Slow(fetcher)
+    # Ten blocks of four records, of which five are held: two are read at once.
+    blocks = BlockFetcher(source, shards.layout, len(shards), 4, 5, threads=2)
+    blocks.want(np.arange(0, 12))
+    blocks.prepare(np.arange(12, 28))
+    wait_until(lambda: len(source.read) == 2)
+    time.sleep(0.1)
+    assert set(source.read) <= {0, 4, 8}
+    source.may.set()
+    # Two more have room; the others would push out what is wanted.
+    wait_until(lambda: len(source.read) == 5)
+    time.sleep(0.1)
+    assert sorted(source.read) == [0, 4, 8, 12, 16]
+    room = source.room(12)
+    blocks.fetch(np.arange(0, 12), room)
+    assert (room.array.reshape(-1, 2, 3, 3) == made.images[:12]).all()
+    assert len(source.read) == 5
+    # Once others are wanted, those may go.
+    blocks.want(np.arange(12, 20))
+    blocks.fetch(np.arange(12, 20), room)
+    blocks.prepare(np.arange(20, 37))
+    wait_until(lambda: len(source.read) == 8)
+    assert sorted(source.read)[5:] == [20, 24, 28]
+    blocks.fetch(np.arange(12, 20), room)
+    assert (room.array[:8].reshape(-1, 2, 3, 3) == made.images[12:20]).all()
+    assert len(source.read) == 8
+
+
+@FIXTURE
+@given(data=st.data(), held=st.integers(1, 6), threads=st.integers(1, 4))
+def test_wishes_change_nothing_that_is_fetched(
+    made: Made, data: st.DataObject, held: int, threads: int
+) -> None:
+    """Whatever is wanted and prepared, by several threads at once."""
+    shards = open_shards(made.glob)
+    source = of_kind("raw", shards)
+    blocks = BlockFetcher(source, shards.layout, len(shards), 4, held, threads)
+    ids = st.lists(st.integers(0, 36), min_size=1, max_size=20)
+    turns = data.draw(st.lists(st.tuples(ids, ids, ids), min_size=1, max_size=6))
+
+    def work(number: int) -> bool:
+        right = True
+        for wanted, prepared, fetched in turns[number:] + turns[:number]:
+            room = source.room(len(fetched))
+            blocks.want(np.array(wanted))
+            blocks.prepare(np.array(prepared))
+            integers = blocks.fetch(np.array(fetched), room)
+            images = room.array.reshape(-1, 2, 3, 3)
+            right &= bool((images == made.images[fetched]).all())
+            right &= bool((integers[:, -1] == made.rows[fetched]).all())
+        return right
+
+    with ThreadPoolExecutor(3) as pool:
+        assert all(pool.map(work, range(3)))
+    blocks.close()
 
 
 @pytest.mark.parametrize("kind", ["arrays", "raw"])
