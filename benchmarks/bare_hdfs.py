@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import made_shards
@@ -50,6 +51,26 @@ def bare(url: str, infos: list[FileInfo], threads: int) -> float:
     return sum(info.size for info in infos) / MIB
 
 
+def bare_pieces(url: str, infos: list[FileInfo], threads: int) -> float:
+    """Read with hdfs-native alone, some pieces at once, each packet by packet; returns MiB."""
+    from hdfs_native import Client
+
+    parts = urlsplit(url)
+    client = Client(f"hdfs://{parts.netloc}")
+
+    def read(piece: tuple[Any, int, int]) -> int:
+        file, start, size = piece
+        return sum(map(len, file.read_range_stream(start, size)))
+
+    pieces = []
+    for info in infos:
+        file = client.read(urlsplit(info.path).path)
+        for start in range(0, info.size, PIECE):
+            pieces.append((file, start, min(PIECE, info.size - start)))
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(read, pieces)) / MIB
+
+
 def bare_streams(url: str, infos: list[FileInfo], threads: int) -> float:
     """Read with hdfs-native alone, some files at once, packet by packet; returns MiB."""
     from hdfs_native import Client
@@ -67,14 +88,13 @@ def bare_streams(url: str, infos: list[FileInfo], threads: int) -> float:
 
 def bare_reads(url: str, infos: list[FileInfo]) -> list[Way]:
     """Return the ways to read with hdfs-native alone; which is fastest depends on the machine."""
-    streams = [
-        Way(f"hdfs-native, {n} streams", partial(timed, partial(bare_streams, url, infos, n)))
-        for n in (2, 4)
-    ]
-    return streams + [
-        Way(f"hdfs-native, {n} x 4 MiB", partial(timed, partial(bare, url, infos, n)))
-        for n in (2, 4)
-    ]
+    works = {
+        "2 files as streams": partial(bare_streams, url, infos, 2),
+        "4 files as streams": partial(bare_streams, url, infos, 4),
+        "4 pieces of 4 MiB as streams": partial(bare_pieces, url, infos, 4),
+        "4 pieces of 4 MiB": partial(bare, url, infos, 4),
+    }
+    return [Way(f"hdfs-native, {name}", partial(timed, work)) for name, work in works.items()]
 
 
 def upload(folder: Path, count: int, url: str) -> None:

@@ -1,6 +1,6 @@
 """How fast shards are read from HDFS, cached, staged and written, against its client's own loops.
 
-    python benchmarks/hdfs.py [--records 131072] [--rounds 5] [--url hdfs://host:8020/shards]
+    python benchmarks/hdfs.py [--records 262144] [--rounds 5] [--url hdfs://host:8020/shards]
 
 Without --url a real HDFS of one DataNode is started here, and its files are in the page cache. The
 digests that `stage` compares and the CRCs that the reader compares are part of the work.
@@ -182,7 +182,7 @@ def way(name: str, work: Callable[[], float]) -> Way:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--records", type=int, default=131_072)
+    parser.add_argument("--records", type=int, default=262_144)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--url", help="a folder with shards, on an HDFS that runs")
     parser.add_argument("--folder", type=Path, default=Path("data/bench"))
