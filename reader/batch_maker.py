@@ -30,6 +30,8 @@ Array = NDArray[Any]
 # (x, [y0, y1, ...]), and the rows as a third element if asked for; a union of the two would
 # have every caller check what it has itself chosen.
 Batch = tuple[Any, ...]
+# Blocks are prepared when others are needed than before, and every so many steps.
+_PREPARED = 4
 
 
 @dataclass(frozen=True)
@@ -161,8 +163,8 @@ class BatchMaker:
         source = self._reading.source
         if isinstance(source, BlockFetcher):
             # First: what comes later is read while this waits for its last block.
-            source.want(begun.ids)
-            self._prepare(source, begun.epoch, begun.start)
+            if source.want(begun.ids) or begun.start // options.step_size % _PREPARED == 0:
+                self._prepare(source, begun.epoch, begun.start)
             integers = self._integers(begun)
         else:
             integers = self._integers(begun)

@@ -15,7 +15,7 @@ from reader.foreign_layout import Layout
 from reader.source import Fetch, LaterFetch, RecordSource
 
 # Blocks that are read at once. Those of a network come no faster with more.
-THREADS = 4
+THREADS = 6
 
 
 class BlockFetcher:
@@ -46,6 +46,8 @@ class BlockFetcher:
         # Of each block its place in the memory and the future that fills it, the one that was used
         # last at the end.
         self._blocks: OrderedDict[int, tuple[int, Future[None]]] = OrderedDict()
+        # Those whose future was asked already.
+        self._whole: set[int] = set()
         self._free = list(range(self._held))
         # Those that stay: of the records that are gathered now, and of those that will be next.
         self._pinned: set[int] = set()
@@ -82,6 +84,8 @@ class BlockFetcher:
                 part = slice(start, stop)
                 places = self._load(wanted)
                 rows = ids[part] - blocks[part] * self._size
+                # Not with searchsorted or the like: NumPy would let those who read have the
+                # interpreter, and get it back late.
                 rows += np.array([places[block] for block in blocks[part].tolist()]) * self._block
                 out[part] = self._memory.gather(rows, ids[part], room.array[part])
                 start = stop
@@ -91,14 +95,20 @@ class BlockFetcher:
         """Fetch when the result is asked for."""
         return LaterFetch(self.fetch, ids, room)
 
-    def want(self, ids: NDArray[np.int64]) -> None:
-        """Begin to read the blocks of records that are fetched next, before others are prepared."""
-        blocks = ids // self._size
+    def want(self, ids: NDArray[np.int64]) -> bool:
+        """Begin to read the blocks of records that are fetched next, before others are prepared.
+
+        Returns whether others were wanted until now, so that it is time to prepare some.
+        """
+        wanted = set(self._span(ids // self._size, 0)[1])
         with self._lock:
-            self._wanted = set(self._span(blocks, 0)[1])
-            for block in self._wanted:
-                if block in self._blocks or self._has_room(self._wanted):
+            if self._wanted.issuperset(wanted):
+                return False
+            self._wanted = wanted
+            for block in wanted:
+                if block in self._blocks or self._has_room(wanted):
                     self._begin(block)
+        return True
 
     def prepare(self, ids: NDArray[np.int64]) -> None:
         """Begin to read blocks of records that are wanted later, as far as there is room."""
@@ -106,12 +116,15 @@ class BlockFetcher:
         with self._lock:
             for block in blocks & self._blocks.keys():
                 self._blocks.move_to_end(block)  # the others make room
+            missing = sorted(blocks - self._blocks.keys())
+            if not missing:
+                return
             loading = sum(
                 not future.done()
                 for block, (_, future) in self._blocks.items()
                 if block not in self._wanted
             )
-            for block in sorted(blocks - self._blocks.keys()):
+            for block in missing:
                 if loading >= self._depth or not self._has_room(blocks):
                     break
                 self._begin(block)
@@ -129,8 +142,10 @@ class BlockFetcher:
 
     def _span(self, blocks: NDArray[np.int64], start: int) -> tuple[int, list[int]]:
         """Return the end of the longest part from `start` on whose blocks can be held at once."""
-        wanted: dict[int, None] = {}
-        stop = start
+        wanted = dict.fromkeys(blocks[start:].tolist())
+        if len(wanted) <= self._held:
+            return len(blocks), list(wanted)
+        wanted, stop = {}, start
         for block in blocks[start:].tolist():
             if block not in wanted and len(wanted) == self._held:
                 break
@@ -144,10 +159,14 @@ class BlockFetcher:
         They stay in their places until the next call.
         """
         with self._lock:
+            if self._pinned.issuperset(wanted) and self._whole.issuperset(wanted):
+                return {block: self._blocks[block][0] for block in wanted}  # as nearly always
             self._pinned = set(wanted)
             loading = [(block, *self._begin(block)) for block in wanted]
         for block, _, future in loading:
-            self._finish(block, future)
+            if block not in self._whole:
+                self._finish(block, future)
+                self._whole.add(block)
         return {block: place for block, place, _ in loading}
 
     def _begin(self, block: int) -> tuple[int, Future[None]]:
@@ -157,8 +176,10 @@ class BlockFetcher:
             return self._blocks[block]
         if not self._free:
             others = [other for other in self._blocks if other not in self._pinned]
-            place, future = self._blocks.pop(next(filter(self._may_go, others), others[0]))
+            other = next(filter(self._may_go, others), others[0])
+            place, future = self._blocks.pop(other)
             wait([future])
+            self._whole.discard(other)
             self._free.append(place)
         place = self._free.pop()
         self._blocks[block] = place, self._threads.submit(self._read, block, place)

@@ -38,7 +38,7 @@ _EXACT_ORDER = 1_500_000
 _WINDOW_ORDER = 8 * 10
 # Blocks of the order as stored that are read ahead: by the kernel, and by us.
 BLOCKS_AHEAD = 3
-_BLOCKS_HELD_AHEAD = 5
+_BLOCKS_HELD_AHEAD = 7
 _FILES = 4_000_000
 
 
