@@ -107,7 +107,9 @@ def _read_ahead(
     locations: Sequence[str], paused: Callable[[float], None]
 ) -> ThreadsAhead | CompiledAhead:
     if compiled_ahead.compiled is not None and all(map(_is_plain, locations)):
-        with suppress(OSError):  # it cannot start a thread; then Python cannot, either, and says so
+        # Where it cannot start a thread Python cannot, either, and says so; and of a name that no
+        # file can have it says which.
+        with suppress(OSError, UnicodeEncodeError):
             return CompiledAhead(
                 locations,
                 lambda location: read_image(location, paused),

@@ -17,7 +17,14 @@ from multiprocessing.connection import wait as wait_for_sentinels
 
 from converter.engines.protocol import Jobs, Progress
 from converter.engines.work_state import POLL_SECONDS, WorkState
-from converter.engines.workers import OwnForks, ServerForks, kill, may_fork, why_none_started
+from converter.engines.workers import (
+    OwnForks,
+    ServerForks,
+    forking,
+    kill,
+    may_fork,
+    why_none_started,
+)
 from converter.shard import ShardJob, ShardResult, convert_shard
 from shardio.errors import WorkerError
 from shardio.heap import use_one_heap
@@ -66,7 +73,7 @@ class ProcessesEngine:
         self._context = OwnForks()
         pool, state = self._pool = self._make_pool(self._workers)
         try:
-            with _no_interrupts():
+            with _no_interrupts(), forking():
                 pool.submit(_do_nothing)
         except OSError:  # no memory, or too many processes: told when there is work
             self._end(pool, state, _STOP_SECONDS)

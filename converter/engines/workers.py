@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.context import ForkContext, ForkProcess, ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -61,6 +64,14 @@ def why_none_started(workers: OwnForks | ServerForks) -> str:
     )
 
 
+@contextmanager
+def forking() -> Iterator[None]:
+    """Let later Pythons not warn of threads: `may_fork` has looked at them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
 def may_fork() -> bool:
     """Whether this process has one thread: a lock that another one holds is never given back.
 
@@ -70,7 +81,8 @@ def may_fork() -> bool:
     if threading.active_count() > 1:
         return False
     try:
-        child = os.fork()
+        with forking():
+            child = os.fork()
         if child == 0:
             os._exit(0)
         os.waitpid(child, 0)

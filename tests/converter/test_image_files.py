@@ -121,7 +121,7 @@ def test_slow_files_of_this_machine_are_read_without_the_interpreter(
     names = [f"{tmp_path}/{number}" for number in range(100)]
     for number, name in enumerate(names):
         Path(name).write_bytes(b"%d" % number)
-    for others in ([], ["shardio-slow://7"], [f"{tmp_path}/archive.tar::7"]):
+    for others in ([], ["shardio-slow://7"], [f"{tmp_path}/archive.tar::7"], ["\0"], ["\ud800"]):
         with ImageFiles(names[:50] + others) as files:
             found = [take() for _, take in zip(range(40), files, strict=False)]
             kind = ThreadsAhead if others or not built else CompiledAhead
