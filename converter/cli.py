@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 128 + (signal.SIGTERM if isinstance(stop, _Terminated) else signal.SIGINT)
     # A name that the terminal's encoding lacks must not fail what has succeeded.
-    encoding = sys.stdout.encoding or "utf-8"
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # it may be closed
     text = "\n".join(summary.lines())
     if arguments.json:
         text = json.dumps(summary.to_json(), indent=1)

@@ -15,7 +15,7 @@ from reader.foreign_layout import Layout
 from reader.source import Fetch, LaterFetch, RecordSource
 
 # Blocks that are read at once. Those of a network come no faster with more.
-THREADS = 6
+THREADS = 4
 
 
 class BlockFetcher:

@@ -38,7 +38,7 @@ _EXACT_ORDER = 1_500_000
 _WINDOW_ORDER = 8 * 10
 # Blocks of the order as stored that are read ahead: by the kernel, and by us.
 BLOCKS_AHEAD = 3
-_BLOCKS_HELD_AHEAD = 7
+_BLOCKS_HELD_AHEAD = 5
 _FILES = 4_000_000
 
 
@@ -96,9 +96,11 @@ def plan_memory(
     least, usual, most = pipeline.prefetch
     block = options.block or max(1, _BLOCK_BYTES // layout.stride)
 
+    ahead = _BLOCKS_HELD_AHEAD
+
     def plan(prefetch: int, window: int, *, held: bool = in_blocks) -> MemoryPlan:
         found = _plan(
-            layout, labels, records, options, pipeline, prefetch, block, window, scales, held
+            layout, labels, records, options, pipeline, prefetch, block, window, ahead, scales, held
         )
         return replace(found, parts={**found.parts, "cache": cache_bytes})
 
@@ -106,6 +108,8 @@ def plan_memory(
         return plan(usual, options.window or _DEFAULT_WINDOW)
     bound = int(options.memory)
     window = options.window or 1
+    while ahead > 1 and plan(least, window).total > bound:
+        ahead -= 1  # fewer of the order as stored
     _check(plan(least, window), bound, options)
     if options.shuffle == "window" and options.window is None:
         # Half of the memory, or what is left of it, goes to the quality of the shuffle; also where
@@ -141,6 +145,7 @@ def _plan(
     prefetch: int,
     block: int,
     window: int,
+    ahead: int,
     scales: bool,
     in_blocks: bool,
 ) -> MemoryPlan:
@@ -151,7 +156,7 @@ def _plan(
     in_window = options.shuffle == "window"
     if options.shuffle == "none":
         # The one in use, and the one that a batch may reach into.
-        held = min(_BLOCKS_HELD_AHEAD + 2, -(-records // block))
+        held = min(ahead + 2, -(-records // block))
     numbers = 8 * (len(labels) + 1)
     pixels = size * layout.image_bytes
     record = layout.stride - layout.image_bytes + _VIEWS + 2 * numbers

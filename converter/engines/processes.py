@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -15,11 +15,13 @@ from itertools import islice
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait as wait_for_sentinels
 
+from converter.engines.interrupts import no_interrupts
 from converter.engines.protocol import Jobs, Progress
 from converter.engines.work_state import POLL_SECONDS, WorkState
 from converter.engines.workers import (
     OwnForks,
     ServerForks,
+    end,
     forking,
     kill,
     may_fork,
@@ -58,7 +60,9 @@ class ProcessesEngine:
 
         That one imports while the table is read.
         """
-        if may_fork():
+        with no_interrupts():  # an exception in the copy would run on there
+            alone = may_fork()
+        if alone:
             self._fork()
         else:
             self._start_server()
@@ -73,18 +77,25 @@ class ProcessesEngine:
         self._context = OwnForks()
         pool, state = self._pool = self._make_pool(self._workers)
         try:
-            with _no_interrupts(), forking():
+            with no_interrupts(), forking():
                 pool.submit(_do_nothing)
-        except OSError:  # no memory, or too many processes: told when there is work
+        # No memory, or too many processes or threads: told when there is work.
+        except (OSError, RuntimeError):
             self._end(pool, state, _STOP_SECONDS)
+            end(self._context)
 
     def _start_server(self) -> None:
         self._context = ServerForks()
         # Where the caller uses one already it stays as it is, and each worker imports by itself.
         self._context.set_forkserver_preload([_WARM])
-        resource_tracker.ensure_running()  # first: it lets interrupts through again
-        with _no_interrupts():
-            forkserver.ensure_running()
+        try:
+            resource_tracker.ensure_running()  # first: it lets interrupts through again
+            with no_interrupts():
+                forkserver.ensure_running()
+        except OSError as error:
+            raise WorkerError(
+                f"no worker process can be started ({error.strerror}); --workers 1 needs none"
+            ) from error
 
     def _make_pool(self, workers: int) -> tuple[ProcessPoolExecutor, WorkState]:
         state = WorkState(self._context, workers)
@@ -124,7 +135,7 @@ class ProcessesEngine:
         except BrokenProcessPool as error:
             # First: an exit code that the pool and we ask for at once is lost.
             self._end(pool, state, seconds)
-            if not state.was_claimed:
+            if not state.was_claimed or not running:
                 raise WorkerError(why_none_started(self._context)) from error
             raise WorkerError(
                 "a worker process died (killed, or out of memory) while these shards were being "
@@ -140,16 +151,22 @@ class ProcessesEngine:
         self._pool = None
         state.stop()
         killer = threading.Timer(seconds, kill, [self._context])
-        killer.start()
-        pool.shutdown(wait=True, cancel_futures=True)
+        try:
+            killer.start()
+            pool.shutdown(wait=True, cancel_futures=True)
+        except RuntimeError:  # no thread can be started, or the pool's could not be
+            end(self._context)
         killer.cancel()
 
 
 def _submit(pool: ProcessPoolExecutor, job: ShardJob) -> Future[ShardResult]:
     try:
-        with _no_interrupts(), _no_false_main():
+        with no_interrupts(), _no_false_main():
             return pool.submit(_run_job, job)
-    except OSError as error:  # the pool is closing its pipes, since a worker has died just now
+    except BrokenProcessPool:
+        raise
+    # The pool is closing its pipes, since a worker has died just now; or no thread can be started.
+    except (OSError, RuntimeError) as error:
         raise BrokenProcessPool(str(error)) from error
 
 
@@ -168,32 +185,6 @@ def _no_false_main() -> Iterator[None]:
         main.__file__ = file
 
 
-@contextmanager
-def _no_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back for a moment.
-
-    What starts meanwhile inherits that: Ctrl-C reaches the whole group, and a process that still
-    imports would die of it with a traceback. And this process must not lose one that has started.
-    """
-    handlers: dict[int, Callable[..., object]] = {}
-    late: list[tuple[int, object]] = []
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    if threading.current_thread() is threading.main_thread():
-        # Threads of libraries get signals, too, and Python then tells the main thread.
-        for number in map(int, (signal.SIGINT, signal.SIGTERM)):
-            if callable(handler := signal.getsignal(number)):
-                handlers[number] = handler
-                signal.signal(number, lambda *what: late.append(what))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for what in late[:1]:
-            handlers[what[0]](*what)
-
-
 _state: WorkState
 
 
@@ -204,12 +195,12 @@ def _start_worker(state: WorkState, environment: dict[str, str]) -> None:
         del os.environ[name]
     os.environ.update(environment)
     _state = state
-    state.claim()
     use_one_heap()
     # Ctrl-C reaches the whole group; the parent stops the workers, which then clean up.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not what a forked process has of its parent
     threading.Thread(target=_end_in_time, args=(state,), daemon=True).start()
+    state.claim()  # last: now it can work
 
 
 def _end_in_time(state: WorkState) -> None:

@@ -50,13 +50,21 @@ def kill(workers: OwnForks | ServerForks) -> None:
             process.kill()
 
 
+def end(workers: OwnForks | ServerForks) -> None:
+    """Kill what is left, where nobody else waits for it."""
+    kill(workers)
+    for process in workers.started:
+        if process.pid is not None:
+            process.join()
+
+
 def why_none_started(workers: OwnForks | ServerForks) -> str:
     """Say why no worker got as far as its first job."""
     codes = [process.exitcode for process in workers.started if process.pid is not None]
     if isinstance(workers, OwnForks) or 1 not in codes:
         return (
             "the worker processes died (killed, or out of memory) before they had started; if "
-            "the memory ran out, run it with fewer --workers"
+            "the memory ran out, or there are too many processes, run it with fewer --workers"
         )
     return (
         "no worker process could start. A script that calls convert() must do so below "
