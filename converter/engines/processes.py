@@ -31,8 +31,6 @@ from converter.shard import ShardJob, ShardResult, convert_shard
 from shardio.errors import WorkerError
 from shardio.heap import use_one_heap
 
-# What every worker needs.
-_WARM = "converter.engines.warm"
 # Workers stop by themselves in that time, or else they are killed: they wait for a slow storage, or
 # decode an image of many megapixels.
 _STOP_SECONDS = 1.0
@@ -87,7 +85,7 @@ class ProcessesEngine:
     def _start_server(self) -> None:
         self._context = ServerForks()
         # Where the caller uses one already it stays as it is, and each worker imports by itself.
-        self._context.set_forkserver_preload([_WARM])
+        self._context.set_forkserver_preload(["converter.engines.warm"])
         try:
             resource_tracker.ensure_running()  # first: it lets interrupts through again
             with no_interrupts():
@@ -99,12 +97,11 @@ class ProcessesEngine:
 
     def _make_pool(self, workers: int) -> tuple[ProcessPoolExecutor, WorkState]:
         state = WorkState(self._context, workers)
-        environment = dict(os.environ)
         pool = ProcessPoolExecutor(
             workers,
             mp_context=self._context,
             initializer=_start_worker,
-            initargs=(state, environment),
+            initargs=(state, dict(os.environ)),
         )
         return pool, state
 

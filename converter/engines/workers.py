@@ -7,7 +7,8 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.context import ForkContext, ForkProcess, ForkServerContext, ForkServerProcess
+from multiprocessing.context import BaseContext, ForkContext, ForkServerContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +16,26 @@ from typing import Any
 _FORKED_WELL = ("jemalloc_bg_thd",)
 
 
-class OwnForks(ForkContext):
+class _Workers(BaseContext):
+    """Starts processes, and remembers them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[BaseProcess] = []
+
+    def Process(self, *arguments: Any, **options: Any) -> BaseProcess:
+        """Make one and remember it."""
+        process: BaseProcess = super().Process(*arguments, **options)  # type: ignore[misc]
+        self.started.append(process)
+        return process
+
+
+class OwnForks(_Workers, ForkContext):  # type: ignore[misc]
     """Forks this process. They start at once, with all that it has imported."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.started: list[ForkProcess] = []
 
-    def Process(self, *arguments: Any, **options: Any) -> ForkProcess:  # type: ignore[override]
-        """Make one and remember it."""
-        process = ForkProcess(*arguments, **options)
-        self.started.append(process)
-        return process
-
-
-class ServerForks(ForkServerContext):
+class ServerForks(_Workers, ForkServerContext):  # type: ignore[misc]
     """Forks a process that has imported what workers need, and has nothing else of this one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.started: list[ForkServerProcess] = []
-
-    def Process(self, *arguments: Any, **options: Any) -> ForkServerProcess:  # type: ignore[override]
-        """Make one and remember it."""
-        process = ForkServerProcess(*arguments, **options)
-        self.started.append(process)
-        return process
 
 
 def kill(workers: OwnForks | ServerForks) -> None:

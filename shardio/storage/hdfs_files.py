@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -138,39 +138,34 @@ class HdfsRanges:
         return (file, client) if client.pid == os.getpid() else self._reopen()
 
     def _read_once(self, offset: int, memory: memoryview) -> None:
-        file, client = self._client_file()
-        note_read()
-        began = time.monotonic()
-        if client.is_of_child:
-            memory[:] = self._first_read(file, offset, len(memory))
-            client.is_of_child = False
-        elif len(memory) <= _STREAM_BYTES:
-            data = file.read_range(offset, len(memory))
-            _check(len(data), len(memory))
-            memory[:] = data
-        else:
-            # Packet by packet: a piece in one would be memory that is fresh and copied once more.
-            at = 0
-            for packet in file.read_range_stream(offset, len(memory)):
-                memory[at : at + len(packet)] = packet
-                at += len(packet)
-            _check(at, len(memory))
-        self._note(began)
+        # Packet by packet: a piece in one would be memory that is fresh and copied once more.
+        at = 0
+        for packet in self._packets_once(offset, len(memory)):
+            memory[at : at + len(packet)] = packet
+            at += len(packet)
 
     def _pieces_once(self, offset: int, size: int) -> list[memoryview]:
+        return [memoryview(packet) for packet in self._packets_once(offset, size)]
+
+    def _packets_once(self, offset: int, size: int) -> Iterator[bytes]:
+        """Yield `size` bytes as they come."""
         file, client = self._client_file()
         note_read()
         began = time.monotonic()
+        packets: Iterable[bytes]
         if client.is_of_child:
-            pieces = [self._first_read(file, offset, size)]
+            packets = [self._first_read(file, offset, size)]
             client.is_of_child = False
         elif size <= _STREAM_BYTES:
-            pieces = [file.read_range(offset, size)]
+            packets = [file.read_range(offset, size)]
         else:
-            pieces = list(file.read_range_stream(offset, size))
-        _check(sum(map(len, pieces)), size)
+            packets = file.read_range_stream(offset, size)
+        done = 0
+        for packet in packets:
+            yield packet
+            done += len(packet)
+        _check(done, size)
         self._note(began)
-        return [memoryview(piece) for piece in pieces]
 
     def _note(self, began: float) -> None:
         """Be told of a read that has ended."""
