@@ -1,18 +1,20 @@
 """`python -m converter`, and the script `shardio-convert`."""
 
 import sys
+from collections.abc import Callable
+
+from shardio.command_line import run
 
 
 def main() -> int:
     """Run the command line; returns the exit code."""
-    try:
-        # It takes a while, and Ctrl-C may come before there is anything to stop.
-        from converter.cli import main as run
+    return run("shardio-convert", _load)
 
-        return run()
-    except KeyboardInterrupt:
-        sys.stderr.write("shardio-convert: stopped before anything was begun\n")
-        return 130
+
+def _load() -> Callable[[], int]:
+    from converter.cli import main as convert
+
+    return convert
 
 
 # Spawned workers import this file again, under another name.

@@ -1,0 +1,77 @@
+"""How a command line begins and ends: Ctrl-C at any moment, and output that nobody reads."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable
+from threading import current_thread, main_thread
+from typing import TextIO
+
+INTERRUPTED = 128 + signal.SIGINT
+# As a shell says of a program that writes to a pipe without a reader.
+UNREAD = 128 + signal.SIGPIPE
+
+
+def run(program: str, load: Callable[[], Callable[[], int]]) -> int:
+    """Import a command line with `load` and run it; returns the exit code.
+
+    Imports take a while, and Ctrl-C may come before there is anything to stop.
+    """
+    code = 1
+    try:
+        try:
+            code = load()()
+        finally:  # also after the SystemExit of --help
+            _flush()
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{program}: stopped before anything was begun\n")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        if not _drop_unread():
+            raise
+        code = UNREAD
+    except OSError as error:
+        if not _drop_unread():
+            raise
+        sys.stderr.write(f"{program}: what it has to say cannot be written: {error.strerror}\n")
+        code = 1
+    # What is left is the end of the interpreter, where an interrupt would be a traceback.
+    if current_thread() is main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return code
+
+
+def _flush() -> None:
+    if sys.stdout is not None and not sys.stdout.closed:
+        sys.stdout.flush()
+
+
+def _drop_unread() -> bool:
+    """Let what cannot be written go; returns whether there was such a stream."""
+    streams: list[TextIO | None] = [sys.stdout, sys.stderr]
+    unread = [_drop(stream) for stream in streams if stream is not None]
+    return any(unread)
+
+
+def _drop(stream: TextIO) -> bool:
+    try:
+        if not _is_unread(stream):
+            stream.flush()
+            return False
+    except OSError:
+        pass
+    # At its end Python would try once more, and say that it could not.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+    return True
+
+
+def _is_unread(stream: TextIO) -> bool:
+    """Whether a stream is a pipe whose reader has gone; what is not buffered shows it only so."""
+    asked = select.poll()
+    asked.register(stream, select.POLLOUT)
+    return any(event & select.POLLERR for _, event in asked.poll(0))
