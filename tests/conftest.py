@@ -1,4 +1,4 @@
-"""What tests of all packages share: one real HDFS for the whole run."""
+"""What tests of all packages share: one real HDFS, and no process that outlives its test."""
 
 from __future__ import annotations
 
@@ -10,6 +10,34 @@ import pytest
 from examples.hdfs import hadoop
 from examples.hdfs.cluster import Cluster
 from examples.hdfs.configuration import ClusterOptions
+from tests import started
+
+_BEFORE = pytest.StashKey[set[int]]()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_outlives_the_tests() -> Iterator[None]:
+    started.mark()
+    yield
+    left = started.end(started.started(), servers=True)
+    assert not left, f"processes that no test or fixture has ended: {left}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    item.stash[_BEFORE] = started.started()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Fail a test that leaves a process behind: whatever it was, it works on beside the others."""
+    result = yield
+    if _BEFORE in item.stash:
+        before = item.stash[_BEFORE]
+        left = started.end(started.started() - before)
+        assert not left, f"processes that this test has started and not ended: {left}"
+    return result
 
 
 @pytest.fixture(scope="session")

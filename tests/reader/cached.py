@@ -45,7 +45,7 @@ def pieces(batch: tuple[Any, ...]) -> tuple[bytes, ...]:
     return (x.tobytes(), *(y.tobytes() for y in labels), rows.tobytes())
 
 
-def until(condition: Callable[[], object], seconds: float = 30) -> None:
+def until(condition: Callable[[], object], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"

@@ -66,7 +66,7 @@ def cache(tmp_path: Path) -> Path:
 def no_thread_stays() -> Iterator[None]:
     yield
     gc.collect()
-    until(lambda: not any(t.name == "shardio-cache" for t in threading.enumerate()), 5)
+    until(lambda: not any(t.name == "shardio-cache" for t in threading.enumerate()))
 
 
 def of_pixels(made: Made) -> tuple[str, dict[str, Any]]:
