@@ -118,6 +118,7 @@ def convert(
         if options.splits is not None:
             shares = [name for name, _ in options.splits.shares]
             summary.empty_splits = [name for name in shares if name not in source.splits]
+        summary.notes = list(source.notes)
         if dry_run:
             summary.dry_run = True
             summary.bytes = len(source) * layout.stride

@@ -78,7 +78,8 @@ def read_table(
         reading = name if builder is None else builder.reading
         raise TableError(f"{reading} cannot be read: {explain(error)}") from error
     words = None if numbering is None else vocabulary
-    return Table(name, digest, below, heads, values, splits, split, paths, words, images)
+    notes = tuple(file.notes())
+    return Table(name, digest, below, heads, values, splits, split, paths, words, images, notes)
 
 
 def _digest(name: str) -> str:

@@ -47,6 +47,8 @@ class Summary:
     splits: list[SplitAccount] = field(default_factory=list)
     # Splits that shares were given for, and that no row was dealt to.
     empty_splits: list[str] = field(default_factory=list)
+    # What was read from the table as it is written, but may be meant in another way.
+    notes: list[str] = field(default_factory=list)
     indexes_made: int = 0
     dry_run: bool = False
     complete_before: bool = False
@@ -69,6 +71,7 @@ class Summary:
                 f"{self.rows:,} rows would become {self.shards} shards in {self.folder}, "
                 f"{_size(self.bytes)} in all. Nothing was written.",
                 *(f"label     {head.line()}" for head in self.heads),
+                *(f"note      {note}" for note in self.notes),
             ]
         lines = [
             f"{self.folder}: {self.records:,} records in {self.shards} shards, {_size(self.bytes)}",
@@ -82,6 +85,7 @@ class Summary:
                 for split in self.splits
             ]
         lines += [f"label     {head.line()}" for head in self.heads]
+        lines += [f"note      {note}" for note in self.notes]
         if self.shards_kept:
             lines.append(f"resumed   {self.shards_kept} shards were finished before")
         if self.indexes_made:
@@ -124,6 +128,7 @@ class Summary:
                 for split in self.splits
             },
             "labels": [head.to_json() for head in self.heads],
+            "notes": self.notes,
             "versions": None if self.versions is None else asdict(self.versions),
         }
 

@@ -38,6 +38,8 @@ class Table:
     _paths: Texts | None
     vocabulary: tuple[str, ...] | None = None
     images: ImageColumn | None = None
+    # What was read as it is written, but may be meant in another way.
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
