@@ -13,9 +13,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shardio.errors import FormatError, MissingExtraError
+from reader.image_claim import check_claim
+from shardio.errors import FormatError, MissingExtraError, UnsupportedRecordError
 
 _FORMATS = ("PNG", "JPEG", "WEBP")
+# How files of other kinds begin, or what stands at byte 4.
+_OTHERS = {
+    b"GIF8": "a GIF",
+    b"BM": "a BMP",
+    b"II*\0": "a TIFF",
+    b"MM\0*": "a TIFF",
+    b"\0\0\0\x0cjP  ": "a JPEG 2000",
+    b"\0\0\0\x0cJXL ": "a JPEG XL",
+    b"\xff\x0a": "a JPEG XL",
+}
+_BRANDS = {b"ftypavif": "an AVIF", b"ftyphei": "a HEIF", b"ftypmif": "a HEIF"}
 
 
 def is_encoded(data: bytes | memoryview) -> bool:
@@ -27,8 +39,21 @@ def is_encoded(data: bytes | memoryview) -> bool:
     )
 
 
+def other_kind(data: bytes | memoryview) -> str:
+    """Return what kind of image file data begin as, if it is one that is not read, or nothing."""
+    start = bytes(data[:12])
+    for offset, kinds in ((0, _OTHERS), (4, _BRANDS)):
+        for signature, kind in kinds.items():
+            if start.startswith(signature, offset):
+                return f"{kind} file"
+    return ""
+
+
 def image_shape(data: bytes | memoryview) -> tuple[int, int, int]:
-    """Return (height, width, 3) of an encoded image; FormatError where it is none."""
+    """Return (height, width, 3) of an encoded image, as its header claims.
+
+    Raises as `decode`.
+    """
     width, height = _open(data).size
     return height, width, 3
 
@@ -36,14 +61,16 @@ def image_shape(data: bytes | memoryview) -> tuple[int, int, int]:
 def decode(data: bytes | memoryview, out: NDArray[np.uint8]) -> None:
     """Decode an image into `out`, (height, width, 3).
 
-    Raises FormatError where it cannot be decoded, or is of another size.
+    Raises FormatError where it cannot be decoded, and UnsupportedRecordError where it is of another
+    size or kind.
     """
     image = _open(data)
     width, height = image.size
     if (height, width) != out.shape[:2]:
-        raise FormatError(
+        raise UnsupportedRecordError(
             f"its image is {height}x{width}, but those of the set are "
-            f"{out.shape[0]}x{out.shape[1]} (height x width)"
+            f"{out.shape[0]}x{out.shape[1]} (height x width), and images of several sizes are not "
+            "read together; write the set again with images of one size"
         )
     try:
         if image.mode.startswith("I;16") or image.mode == "I":
@@ -60,13 +87,21 @@ def decode(data: bytes | memoryview, out: NDArray[np.uint8]) -> None:
 def _open(data: bytes | memoryview) -> Any:
     image, formats = _pillow()
     try:
-        return image.open(BytesIO(data), formats=formats)
+        opened = image.open(BytesIO(data), formats=formats)
     except image.UnidentifiedImageError as error:
-        raise FormatError(f"its image is none of {', '.join(formats)}") from error
+        kind, words = other_kind(data), f"its image is none of {', '.join(formats)}"
+        if kind:
+            raise UnsupportedRecordError(f"{words}, but {kind}") from error
+        raise FormatError(words) from error
+    except image.DecompressionBombError as error:
+        raise UnsupportedRecordError(f"its image is too large to be decoded: {error}") from error
     except MemoryError:
         raise
     except Exception as error:
         raise FormatError(f"its image cannot be decoded: {error}") from error
+    width, height = opened.size
+    check_claim(opened.format, width, height, len(data))
+    return opened
 
 
 @cache

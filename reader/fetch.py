@@ -17,7 +17,7 @@ from reader.record_check import RecordCheck
 from reader.shard_files import ShardFile, ShardFiles
 from reader.skipped import SKIPPED, Skipped
 from reader.source import Fetch, LaterFetch
-from shardio.errors import DatasetError, StorageError
+from shardio.errors import DatasetError, StorageError, UnsupportedRecordError
 from shardio.format.framing import FOOTER_BYTES, mask_crcs
 from shardio.format.layout import RecordLayout
 from shardio.storage import storage_for
@@ -257,7 +257,7 @@ class Fetcher:
             (number,), (record,) = self.files.locate(ids[row : row + 1])
             path = self.files.shards[number].path
             damage = self._check.damage(path, int(record), read(row))
-            if self._skipped is None:
+            if self._skipped is None or isinstance(damage, UnsupportedRecordError):
                 raise damage
             self._skipped.add(str(damage))
             if not others:

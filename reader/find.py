@@ -43,13 +43,18 @@ def find_shards(source: Source | Sequence[Source], split: str | None) -> list[Fi
         raise OptionError("split goes with the folder of a dataset; a glob names its files itself")
     files: dict[str, FileInfo] = {}
     for text in texts:
-        found = [info for info in _matches(text) if _is_data(name_of(info.path))]
-        if not found:
-            raise MissingFileError(f"no shards match {text}{unfinished_hint(text)}")
-        for info in found:
+        found = _matches(text)
+        shards = [info for info in found if _is_data(name_of(info.path))]
+        # Who makes a list of a glob names the files that are no shards, too.
+        if not shards and (not found or is_glob(text) or len(texts) == 1):
+            what = f"; {found[0].path} is no shard" if found else unfinished_hint(text)
+            raise MissingFileError(f"no shards match {text}{what}")
+        for info in shards:
             if info.path in files:
                 raise DatasetError(f"{info.path} is named twice")
             files[info.path] = info
+    if not files:
+        raise MissingFileError(f"none of the {len(texts)} files named is a shard")
     return sorted(files.values(), key=lambda info: (folder_of(info.path), _sort_key(info.path)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import zlib
 from array import array
 from collections.abc import Callable
 
@@ -17,8 +18,6 @@ from shardio.storage import FileInfo, storage_for
 MAX_RECORD_BYTES = 1 << 30
 # One read: so large that a disk reads in sequence.
 _READ_BYTES = 1 << 22
-_COMPRESSED = {b"\x1f\x8b": "GZIP", b"\x78\x01": "ZLIB", b"\x78\x9c": "ZLIB", b"\x78\xda": "ZLIB"}
-
 
 # Is told how many bytes more were done.
 Progress = Callable[[int], object]
@@ -70,8 +69,8 @@ def _cut(info: FileInfo, record: int, at: int) -> DatasetError:
 
 def damaged_length(path: str, record: int, at: int, header: bytes) -> Exception:
     """Make the error for a record whose first bytes cannot be used."""
-    kind = _COMPRESSED.get(header[:2]) if at == 0 else None
-    if kind is not None:
+    kind = _compression(header) if at == 0 else ""
+    if kind:
         return DatasetError(
             f"{path} is compressed with {kind}, where no record can be read by its number: "
             "decompress it, or write it anew without compression"
@@ -87,3 +86,14 @@ def damaged_length(path: str, record: int, at: int, header: bytes) -> Exception:
         if at
         else f"{path}: record 0 at byte 0: this is no TFRecord file, or its first length is damaged"
     )
+
+
+def _compression(start: bytes) -> str:
+    """Return how a file is compressed that begins so, or nothing."""
+    if start.startswith(b"\x1f\x8b"):
+        return "GZIP"
+    try:
+        zlib.decompressobj().decompress(start)
+    except zlib.error:
+        return ""
+    return "ZLIB" if len(start) == HEADER_BYTES else ""

@@ -18,7 +18,12 @@ from reader.shard_files import ShardFiles
 from reader.shard_index import IndexedShard, beside
 from reader.skipped import SKIPPED, Skipped
 from reader.source import Fetch, LaterFetch
-from shardio.errors import CorruptRecordError, DatasetError, FormatError
+from shardio.errors import (
+    CorruptRecordError,
+    DatasetError,
+    FormatError,
+    UnsupportedRecordError,
+)
 from shardio.format.example import parse_example
 from shardio.format.framing import (
     FOOTER_BYTES,
@@ -40,14 +45,15 @@ _THREADED_BYTES = 1 << 16
 _TRIES = 3
 
 # The records that could not be used: the row of each, and why.
-Faults = list[tuple[int, CorruptRecordError]]
+Fault = CorruptRecordError | UnsupportedRecordError
+Faults = list[tuple[int, Fault]]
 
 
 class IndexedFetcher:
     """Reads records of a list of shards, from any number of threads.
 
-    With `skipped` a record that cannot be used is counted there, and another one of the same call
-    takes its place.
+    With `skipped` a record that is damaged is counted there, and another one of the same call
+    takes its place; one that is whole, but of a kind that is not read, is an error always.
     """
 
     scales = False
@@ -119,8 +125,8 @@ class IndexedFetcher:
             integers[row] = 0
             integers[row, -1] = SKIPPED
 
-    def _skip(self, fault: CorruptRecordError) -> None:
-        if self._skipped is None:
+    def _skip(self, fault: Fault) -> None:
+        if self._skipped is None or isinstance(fault, UnsupportedRecordError):
             raise fault
         self._skipped.add(str(fault))
 
@@ -132,6 +138,8 @@ class IndexedFetcher:
             faults = self._read_once(ids, pixels, integers)
             again = False
             for row, fault in faults:
+                if isinstance(fault, UnsupportedRecordError):
+                    continue  # so it is in the shard itself
                 (number,), _ = self._files.locate(ids[row : row + 1])
                 again |= self._files.distrust(int(number), partial(_of_copy, fault))
             if not again:
@@ -170,7 +178,7 @@ class IndexedFetcher:
                 record = data[at - start : end - start]
                 try:
                     integers[row] = self._take(record, int(ids[row]), pixels[row])
-                except FormatError as error:
+                except (FormatError, UnsupportedRecordError) as error:
                     faults.append((row, _fault(shard, place + row - rows.start, at, error)))
         return faults
 
@@ -191,7 +199,7 @@ class IndexedFetcher:
         if layout.encoded:
             decode(image, pixels.reshape(layout.shape))
         elif len(image) != layout.image_bytes:
-            raise FormatError(
+            raise UnsupportedRecordError(
                 f"its image has {len(image)} bytes, but those of the set have {layout.image_bytes}"
             )
         else:
@@ -248,11 +256,14 @@ def _touch(shard: IndexedShard, reader: RangeReader) -> None:
             )
 
 
-def _of_copy(fault: CorruptRecordError, path: str) -> str:
+def _of_copy(fault: Fault, path: str) -> str:
     return f"{path}, a copy: {fault}"
 
 
-def _fault(shard: IndexedShard, record: int, at: int, error: FormatError) -> CorruptRecordError:
-    fault = CorruptRecordError(f"{shard.path}: record {record} at byte {at}: {error}")
+def _fault(
+    shard: IndexedShard, record: int, at: int, error: FormatError | UnsupportedRecordError
+) -> Fault:
+    kind = CorruptRecordError if isinstance(error, FormatError) else UnsupportedRecordError
+    fault = kind(f"{shard.path}: record {record} at byte {at}: {error}")
     fault.__cause__ = error
     return fault

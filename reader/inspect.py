@@ -17,19 +17,22 @@ from reader.shard_files import ShardFile
 from reader.shard_index import IndexedShard, beside
 from reader.shardset import ShardSet
 from reader.shuffle_quality import window_quality
-from shardio.errors import ShardioError
+from shardio.errors import ShardioError, UnsupportedRecordError
 from shardio.storage import storage_for
 
 _READ_BYTES = 1 << 23
+# Memory for records that are read at once, and at most so many.
+_BATCH_BYTES = 1 << 25
 _BATCH = 256
 
 
 @dataclass(frozen=True)
 class ShardFault:
-    """A shard that is not whole, and why."""
+    """A shard that cannot be used, and why: it is `damaged`, or whole and of a kind not read."""
 
     path: str
     reason: str
+    damaged: bool = True
 
 
 def info(shards: ShardSet, memory: int | str | None = None) -> list[str]:
@@ -116,28 +119,43 @@ def _streams(shards: ShardSet, memory: int | str | None) -> list[str]:
 def verify(shards: ShardSet, progress: Callable[[int], object]) -> list[ShardFault]:
     """Read every byte: compare all CRCs and, with a manifest, the SHA-256 of every shard.
 
-    `progress` is told the number of records read. Returns the shards that are not whole, with the
-    first fault of each.
+    `progress` is told the number of records read. Returns the shards that cannot be used, with the
+    first fault of each: damage, or else a record of a kind that is not read.
     """
     faults = []
     for shard in shards.shards:
         try:
-            _verify_records(shards, shard, progress)
+            unsupported = _verify_records(shards, shard, progress)
             _verify_digest(shard)
             _verify_index(shard)
         except ShardioError as error:
             wrong = _is_wrongly_indexed(shard)
             faults.append(ShardFault(shard.path, wrong or str(error)))
+        else:
+            if unsupported:
+                faults.append(ShardFault(shard.path, unsupported, damaged=False))
     return faults
 
 
-def _verify_records(shards: ShardSet, shard: ShardFile, progress: Callable[[int], object]) -> None:
+def _verify_records(shards: ShardSet, shard: ShardFile, progress: Callable[[int], object]) -> str:
+    """Read all records; returns what is said of the first one that is whole and cannot be used."""
     source = replace(shards, shards=(shard,)).source(verify=True)
-    room = source.room(_BATCH)
-    for start in range(0, shard.records, _BATCH):
-        ids = np.arange(start, min(start + _BATCH, shard.records))
-        source.fetch(ids, room)
+    most = max(1, min(_BATCH, _BATCH_BYTES // shards.layout.stride, shard.records))
+    room = source.room(most)
+    unsupported = ""
+    for start in range(0, shard.records, most):
+        ids = np.arange(start, min(start + most, shard.records))
+        try:
+            source.fetch(ids, room)
+        except UnsupportedRecordError:
+            # Behind it there may be damage.
+            for number in ids:
+                try:
+                    source.fetch(np.array([number]), room)
+                except UnsupportedRecordError as error:
+                    unsupported = unsupported or str(error)
         progress(len(ids))
+    return unsupported
 
 
 def _verify_index(shard: ShardFile) -> None:

@@ -30,6 +30,8 @@ from shardio.storage import FileInfo, storage_for
 from shardio.storage.chooser import join
 
 _LISTED = 20
+# A hundred times what 100,000 shards take; a larger file is something else.
+_MANIFEST_BYTES = 1 << 30
 
 
 def open_shards(
@@ -208,8 +210,7 @@ def read_manifest(folder: str, *, unfinished: bool = False) -> Manifest | None:
     """
     path = join(folder, MANIFEST)
     try:
-        with storage_for(folder).open_stream(path) as stream:
-            return Manifest.from_json(stream.read(), path)
+        return Manifest.from_json(storage_for(folder).read_file(path, _MANIFEST_BYTES), path)
     except MissingFileError:
         if not unfinished and (hint := unfinished_hint(f"{folder}/")):
             raise DatasetError(f"{folder} is not a dataset yet{hint}") from None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import crc32c
 
 from reader.shard_files import ShardFile
-from shardio.errors import CorruptRecordError, DatasetError
+from shardio.errors import CorruptRecordError, DatasetError, UnsupportedRecordError
 from shardio.format.framing import FOOTER_BYTES, frame_header, mask_crc
 from shardio.format.layout import RecordLayout
 from shardio.storage import RangeReader
+
+_OTHER_LAYOUT = "it is a record of another layout; open shards of one kind at a time"
 
 
 class RecordCheck:
@@ -28,14 +30,17 @@ class RecordCheck:
         if stored != found:
             return len(header), f"the CRC of its data is {found:08x}, but {stored:08x} is stored"
         if not data.startswith(layout.head):
-            return len(header), "it is a record of another layout"
+            return len(header), _OTHER_LAYOUT
         return None
 
-    def damage(self, path: str, record: int, data: bytes) -> CorruptRecordError:
-        """Make the error for a bad record."""
+    def damage(
+        self, path: str, record: int, data: bytes
+    ) -> CorruptRecordError | UnsupportedRecordError:
+        """Make the error for a bad record; one whose CRC agrees is not damaged."""
         at, what = self.fault(data) or (0, "it is damaged")
         offset = record * self._layout.stride + at
-        return CorruptRecordError(f"{path}: record {record} at byte {offset}: {what}")
+        kind = UnsupportedRecordError if what == _OTHER_LAYOUT else CorruptRecordError
+        return kind(f"{path}: record {record} at byte {offset}: {what}")
 
     def touch(self, shard: ShardFile, reader: RangeReader, *, skips: bool) -> None:
         """Hold the first and the last record of a shard against the manifest.
@@ -53,9 +58,10 @@ class RecordCheck:
             if reader.read_into(record * stride, [memoryview(data)], stride) != stride:
                 raise DatasetError(f"{shard.path} is shorter than when it was opened")
             if self.fault(bytes(data)) is not None:
-                if skips:
+                damage = self.damage(shard.path, record, bytes(data))
+                if skips and isinstance(damage, CorruptRecordError):
                     continue
-                raise self.damage(shard.path, record, bytes(data))
+                raise damage
             stored = int.from_bytes(data[-FOOTER_BYTES:], "little")
             if crc is not None and stored != crc:
                 raise DatasetError(

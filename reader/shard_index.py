@@ -1,21 +1,29 @@
-"""The indexes of shards: found beside them or in a cache, or made by reading the shards once."""
+"""The indexes of shards: found beside them or in a cache, or made by reading the shards once.
+
+Those of our own sets lie beside their shards. Beside shards of other tools nothing is written
+unless a user asks for it: a glob of theirs may take it for a shard. Their indexes are kept in a
+cache, under the shard's path and what the storage calls its version, so that the time of a file
+does not matter.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Event, Lock, get_ident
 from typing import TypeVar
 
 import numpy as np
 
-from reader.find import folder_of, name_of
-from reader.index_pass import Progress, make_index
+from reader.find import name_of
+from reader.index_pass import MAX_RECORD_BYTES, Progress, make_index
 from reader.shard_files import ShardFile
 from shardio.errors import (
     DatasetError,
@@ -24,12 +32,15 @@ from shardio.errors import (
     OutputError,
     StorageError,
 )
+from shardio.format.framing import FRAMING_BYTES
 from shardio.format.index import ShardIndex
 from shardio.format.naming import INDEX_SUFFIX
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.chooser import join, scheme_of
 
 _THREADS = 8
+# A cached index that no set was opened with for so long is removed when another one is written.
+_UNUSED_SECONDS = 180 * 24 * 3600
 
 _T = TypeVar("_T")
 
@@ -49,24 +60,24 @@ class IndexedShard(ShardFile):
     lacked: bool = field(default=False, compare=False, repr=False)
 
 
-def index_shards(files: Sequence[FileInfo], *, trusted: bool = False) -> tuple[IndexedShard, ...]:
+def index_shards(files: Sequence[FileInfo], *, ours: bool = False) -> tuple[IndexedShard, ...]:
     """Find or make the index of every shard, several at once.
 
-    With `trusted` an index beside a shard may be older than it. Raises CorruptRecordError for a
+    With `ours` the shards are of a set of this format: an index beside a shard may be older than
+    it, and one that is missing is put there. Raises CorruptRecordError for a
     damaged length and DatasetError for a shard that was cut: also just behind a record, where an
     index beside it still lists those that are gone.
     """
 
     def shard(info: FileInfo, progress: Progress) -> IndexedShard:
-        index = read_index(info, beside(info.path), trusted=trusted)
+        index = read_index(info, beside(info.path), trusted=ours)
         lacked = index is None
         if index is None:
-            # The name of a cached one says of what it is the index.
-            index = read_index(info, _cached(info), trusted=True)
+            index = read_cached(info)
         if index is None:
-            _refuse_cut(info)
+            refuse_cut(info)
             index = make_index(info, progress)
-            keep_index(info, index)
+            _keep(info, index, ours=ours)
         return IndexedShard(
             info.path, len(index), None, info.identity, info.size, index=index, lacked=lacked
         )
@@ -116,26 +127,45 @@ def read_index(info: FileInfo, path: str, *, trusted: bool = False) -> ShardInde
         if not trusted and _is_newer(info.path, path):
             return None
         with storage_for(path).open_stream(path) as stream:
-            index = ShardIndex.from_text(stream.read(), path)
+            index = ShardIndex.from_stream(stream, path, info.size)
     except (StorageError, FormatError):
         return None
-    return index if index.end == info.size else None
+    if index.end != info.size:
+        return None
+    longest = int(np.diff(index.offsets).max(initial=0))
+    return index if longest <= MAX_RECORD_BYTES + FRAMING_BYTES else None
 
 
-def _refuse_cut(info: FileInfo) -> None:
-    """Raise DatasetError where an index beside a shard has all its records, and then more."""
-    path = beside(info.path)
-    try:
-        with storage_for(path).open_stream(path) as stream:
-            index = ShardIndex.from_text(stream.read(), path)
-    except (StorageError, FormatError):
-        return
-    kept = int(np.searchsorted(index.offsets, info.size))
-    if info.size < index.end and index.offsets[kept] == info.size:
-        raise DatasetError(
-            f"{info.path} was cut behind record {kept - 1}: its index lists {len(index)} records, "
-            f"and {kept} are there. If it was written anew with fewer of them, remove {path}"
-        )
+def read_cached(info: FileInfo) -> ShardIndex | None:
+    """Read the index of a shard from the cache; None where it is not there."""
+    path = cached(info)
+    # Its name says of what it is the index.
+    index = read_index(info, path, trusted=True)
+    if index is not None:
+        with suppress(OSError):
+            os.utime(path)
+    return index
+
+
+def refuse_cut(info: FileInfo) -> None:
+    """Raise DatasetError where an older index has all records of a shard, and then more.
+
+    It is one that lies beside the shard, or was cached for what the shard was before.
+    """
+    for path in (beside(info.path), *_cached_before(info)):
+        try:
+            with storage_for(path).open_stream(path) as stream:
+                index = ShardIndex.from_stream(stream, path, info.size)
+                more = " or more" if stream.read(1) else ""
+        except (StorageError, FormatError):
+            continue
+        kept = int(np.searchsorted(index.offsets, info.size))
+        if info.size < index.end and index.offsets[kept] == info.size:
+            raise DatasetError(
+                f"{info.path} was cut behind record {kept - 1}: its index lists {len(index)} "
+                f"records{more}, and {kept} are there. If it was written anew with fewer of them, "
+                f"remove {path}"
+            )
 
 
 def _is_newer(shard: str, index: str) -> bool:
@@ -148,29 +178,51 @@ def _is_newer(shard: str, index: str) -> bool:
         return True
 
 
-def keep_index(info: FileInfo, index: ShardIndex) -> None:
-    """Write an index beside its shard or, where that cannot be, into the cache."""
-    try:
-        write_index(beside(info.path), index)
-    except (StorageError, OutputError) as error:
+def _keep(info: FileInfo, index: ShardIndex, *, ours: bool) -> None:
+    """Write the index of a shard of ours beside it, and any other into the cache."""
+    if ours:
         try:
-            path = _cached(info)
-            write_index(path, index)
-            _drop_older(path)
-        except (StorageError, OutputError) as second:
-            warnings.warn(
-                f"the index of {info.path} can be kept neither beside it ({error}) nor in the "
-                f"cache ({second}); it is made anew each time",
-                IndexNotKeptWarning,
-                stacklevel=2,
-            )
+            write_index(beside(info.path), index)
+            return
+        except (StorageError, OutputError):
+            pass  # a folder that is read-only, mostly
+    try:
+        write_cached(info, index)
+    except (StorageError, OutputError) as error:
+        warnings.warn(
+            f"the index of {info.path} cannot be kept in the cache ({error}), and is made again "
+            "each time; let XDG_CACHE_HOME name a folder that takes files, or write indexes with "
+            "`shardio-read index --beside`",
+            IndexNotKeptWarning,
+            stacklevel=2,
+        )
+
+
+def write_cached(info: FileInfo, index: ShardIndex) -> None:
+    """Write the index of a shard into the cache; those that nobody needs any longer go."""
+    path = cached(info)
+    write_index(path, index)
+    oldest = time.time() - _UNUSED_SECONDS
+    before = _cached_before(info)
+    for other in storage_for(path).list(cache_folder()):
+        unused = other.modified < oldest and name_of(other.path).endswith(INDEX_SUFFIX)
+        if other.path in before or (unused and other.path != path):
+            storage_for(path).delete(other.path)
+
+
+def _cached_before(info: FileInfo) -> list[str]:
+    """Return the cached indexes of what a shard was before."""
+    path = cached(info)
+    start = name_of(path).partition("-")[0]
+    others = (other.path for other in storage_for(path).list(cache_folder()))
+    return [other for other in others if other != path and name_of(other).startswith(f"{start}-")]
 
 
 def write_index(path: str, index: ShardIndex) -> None:
     """Write an index, whole or not at all, but over nothing that is none."""
     try:
         with storage_for(path).open_stream(path) as stream:
-            ShardIndex.from_text(stream.read(), path)
+            ShardIndex.from_stream(stream, path, index.end)
     except MissingFileError:
         pass
     except FormatError as error:
@@ -180,23 +232,20 @@ def write_index(path: str, index: ShardIndex) -> None:
         file.write(index.to_text())
 
 
-def _cached(info: FileInfo) -> str:
-    """Return where the index of a shard is cached: by its path and its identity."""
+def cache_folder() -> str:
+    """Return the folder of cached indexes."""
     # An empty or relative XDG_CACHE_HOME counts as none, as the specification says.
     cache = os.environ.get("XDG_CACHE_HOME", "")
     if not os.path.isabs(cache):
         cache = os.path.join(os.path.expanduser("~"), ".cache")
+    return join(cache, "shardio", "index")
+
+
+def cached(info: FileInfo) -> str:
+    """Return where the index of a shard is cached: by its path and its identity."""
     identity = f"{info.identity}:{info.size}"
-    return join(cache, "shardio", "index", f"{_hash(info.path)}-{_hash(identity)}{INDEX_SUFFIX}")
+    return join(cache_folder(), f"{_hash(info.path)}-{_hash(identity)}{INDEX_SUFFIX}")
 
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:24]
-
-
-def _drop_older(path: str) -> None:
-    """Remove the cached indexes of what the shard was before."""
-    start = name_of(path).partition("-")[0]
-    for info in storage_for(path).list(folder_of(path)):
-        if info.path != path and name_of(info.path).startswith(f"{start}-"):
-            storage_for(path).delete(info.path)

@@ -7,6 +7,7 @@ ShardioError
 │   ├── ManifestError                   dataset.json, or a file like it, is not valid
 │   └── CorruptRecordError              a record of a shard is damaged
 ├── DatasetError (ValueError)           shards do not form one dataset
+│   └── UnsupportedRecordError          a record is whole, and of a kind that is not read
 ├── OutputError (FileExistsError)       the output folder holds something else
 ├── RejectsError (RuntimeError)         more images were rejected than allowed
 ├── WorkerError (RuntimeError)          a worker process died
@@ -47,6 +48,13 @@ class CorruptRecordError(FormatError):
 
 class DatasetError(ShardioError, ValueError):
     """Shards do not form one dataset: mixed, cut, replaced, or none at all."""
+
+
+class UnsupportedRecordError(DatasetError):
+    """A record is whole, but shardio does not read its kind: an image of another size, no label.
+
+    It is no damage: `on_error="skip"` does not leave it out.
+    """
 
 
 class OutputError(ShardioError, FileExistsError):

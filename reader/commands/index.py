@@ -1,4 +1,4 @@
-"""write an index for each shard, as NVIDIA DALI and shards of others need it"""
+"""write an index for each shard of other tools, ahead of reading, or for NVIDIA DALI"""
 
 from __future__ import annotations
 
@@ -7,10 +7,22 @@ import sys
 
 from tqdm import tqdm
 
-from reader.find import ALL_SPLITS, find_shards, name_of
+from reader.find import ALL_SPLITS, find_shards, folder_of, name_of
 from reader.index_pass import Progress, make_index
-from reader.shard_index import beside, in_threads, read_index, write_index
+from reader.opening import read_manifest
+from reader.shard_index import (
+    beside,
+    cache_folder,
+    in_threads,
+    read_cached,
+    read_index,
+    refuse_cut,
+    write_cached,
+    write_index,
+)
 from shardio.errors import OptionError
+from shardio.format.index import ShardIndex
+from shardio.format.naming import MANIFEST
 from shardio.storage import FileInfo
 from shardio.storage.chooser import join
 
@@ -23,10 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="GLOB",
         help="a glob (in quotes), files, or the folder of a dataset; each may be a URL",
     )
-    parser.add_argument(
-        "--out",
-        metavar="FOLDER",
-        help="where the indexes go (default: beside the shards, as SHARD.idx)",
+    places = parser.add_mutually_exclusive_group()
+    places.add_argument(
+        "--beside",
+        action="store_true",
+        help="write SHARD.idx beside each shard, for every machine and for NVIDIA DALI; mind that"
+        " globs like train-* match these files, too (default: to the cache that open_shards uses)",
+    )
+    places.add_argument(
+        "--out", metavar="FOLDER", help="write SHARD.idx to another folder, for NVIDIA DALI"
     )
 
 
@@ -34,32 +51,53 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the indexes that are missing, and say how many."""
     sources = arguments.shards[0] if len(arguments.shards) == 1 else arguments.shards
     files = find_shards(sources, ALL_SPLITS)
-    paths = _paths(files, arguments.out)
+    paths = _paths(files, arguments.out, is_beside=arguments.beside)
     total = sum(info.size for info in files)
     with tqdm(total=total, unit="B", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
 
         def work(info: FileInfo, progress: Progress) -> tuple[bool, int]:
-            index = read_index(info, paths[info.path])
+            path = paths.get(info.path)
+            index = _found(info, path)
             if index is not None:
                 progress(info.size)
                 return False, len(index)
+            if path is None:
+                refuse_cut(info)
             index = make_index(info, progress)
-            write_index(paths[info.path], index)
+            if path is None:
+                write_cached(info, index)
+            else:
+                write_index(path, index)
             return True, len(index)
 
         done = in_threads(work, files, bar.update)
     written = sum(fresh for fresh, _ in done)
     records = sum(count for _, count in done)
-    where = f"to {arguments.out}" if arguments.out else "beside the shards"
+    where = "beside the shards" if arguments.beside else f"to {arguments.out or cache_folder()}"
     kept = f"; {len(done) - written} were up to date" if written < len(done) else ""
     print(f"{written} of {len(done)} indexes written {where}, {records:,} records{kept}")
     return 0
 
 
-def _paths(files: list[FileInfo], folder: str | None) -> dict[str, str]:
-    """Return where the index of each shard goes."""
-    if folder is None:
+def _found(info: FileInfo, path: str | None) -> ShardIndex | None:
+    """Read an index that is at `path` or, without one, where open_shards finds it."""
+    if path is not None:
+        return read_index(info, path)
+    return read_index(info, beside(info.path)) or read_cached(info)
+
+
+def _paths(files: list[FileInfo], folder: str | None, *, is_beside: bool) -> dict[str, str]:
+    """Return where the index of each shard goes; nothing for the cache."""
+    if is_beside:
         return {info.path: beside(info.path) for info in files}
+    if folder is None:
+        for own in sorted({folder_of(info.path) for info in files}):
+            if read_manifest(own) is not None:
+                raise OptionError(
+                    f"{own} has a {MANIFEST}, and needs no indexes here; for other programs say "
+                    "where they go: --out FOLDER, or --beside"
+                )
+        return {}
     names = [name_of(info.path) for info in files]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -1,4 +1,4 @@
-"""read every byte and compare all checksums; exit code 1 if any differs"""
+"""read every byte and compare all checksums; exit code 1 where a shard cannot be used"""
 
 from __future__ import annotations
 
@@ -24,9 +24,17 @@ def run(arguments: argparse.Namespace) -> int:
     for fault in faults:
         print(fault.reason, file=sys.stderr)
     checked = "CRCs and SHA-256" if shards.manifest else "CRCs (no dataset.json, so no SHA-256)"
-    if faults:
+    damaged = sum(fault.damaged for fault in faults)
+    if damaged:
         again = "; the converter's --repair makes them again" if shards.manifest else ""
-        print(f"{len(faults)} of {len(shards.shards)} shards are damaged{again}", file=sys.stderr)
+        print(f"{damaged} of {len(shards.shards)} shards are damaged{again}", file=sys.stderr)
+    if len(faults) > damaged:
+        print(
+            f"{len(faults) - damaged} of {len(shards.shards)} shards are whole, but hold records of"
+            " a kind that is not read",
+            file=sys.stderr,
+        )
+    if faults:
         return 1
     print(f"{len(shards):,} records in {len(shards.shards)} shards are whole: {checked} agree")
     return 0

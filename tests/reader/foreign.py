@@ -55,7 +55,7 @@ def photos(count: int, shape: tuple[int, int, int] = SHAPE, seed: int = 0) -> ND
     return np.stack([np.asarray(Image.fromarray(p).resize((width, height))) for p in small])
 
 
-def write_records(path: Path, records: Sequence[bytes], options: str = "") -> None:
+def write_records(path: Path, records: Sequence[bytes], options: Any = "") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path), options) as writer:
         for record in records:

@@ -6,6 +6,8 @@ import copy
 import io
 import os
 import pickle
+import re
+import warnings
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -19,8 +21,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from reader import open_shards
+from reader.cli import main
 from reader.shardset import ShardSet
-from shardio.errors import CorruptRecordError, DatasetError, OptionError
+from shardio.errors import (
+    CorruptRecordError,
+    DatasetError,
+    OptionError,
+    UnsupportedRecordError,
+)
 from tests.reader.foreign import (
     SHAPE,
     STARTS,
@@ -206,7 +214,7 @@ def test_a_set_in_memory_is_read_like_one_on_disk(jpegs: Foreign) -> None:
     for _ in range(2):
         shards = open_shards("memory://foreign/foreign-*")
         assert (shards[20][0] == jpegs.images[20]).all()
-        assert memory.exists("memory://foreign/foreign-2.tfrecord.idx")
+        assert not memory.exists("memory://foreign/foreign-2.tfrecord.idx")
 
 
 def test_the_shape_of_encoded_images_is_that_of_the_first(jpegs: Foreign) -> None:
@@ -222,7 +230,7 @@ def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     out = io.BytesIO()
     image.save(out, "JPEG" if mode == "CMYK" else "PNG")
     write_records(tmp_path / "a", [example(image=out.getvalue())])
-    found, labels = open_shards(tmp_path / "a")[0]
+    found, labels = open_shards(tmp_path / "a", labels=[])[0]
     assert labels == []
     if mode == "I;16":
         assert (found == (grey >> 8)[:, :, None]).all()
@@ -245,14 +253,14 @@ def test_pixels_that_begin_like_a_jpeg_are_pixels(tmp_path: Path) -> None:
     image = photos(1)[0].copy()
     image[0, 0] = 0xFF, 0xD8, 0xFF
     write_records(tmp_path / "a", [example(image=image.tobytes())])
-    assert (open_shards(tmp_path / "a", shape=SHAPE)[0][0] == image).all()
+    assert (open_shards(tmp_path / "a", shape=SHAPE, labels=[])[0][0] == image).all()
 
 
 def test_a_file_that_is_as_long_as_its_pixels_is_a_file(tmp_path: Path) -> None:
     image = np.zeros(SHAPE, dtype=np.uint8)
     file = encode(image + 7, "PNG")
     write_records(tmp_path / "a", [example(image=file + bytes(image.size - len(file)))])
-    assert (open_shards(tmp_path / "a", shape=SHAPE)[0][0] == 7).all()
+    assert (open_shards(tmp_path / "a", shape=SHAPE, labels=[])[0][0] == 7).all()
 
 
 def test_our_own_shards_can_be_read_by_their_features(tmp_path: Path) -> None:
@@ -268,55 +276,77 @@ def test_our_own_shards_can_be_read_by_their_features(tmp_path: Path) -> None:
 
 
 class TestWhatDoesNotFit:
-    """A record that cannot be used is named; with on_error="skip" it is counted and replaced."""
+    """A record that cannot be used is named; with on_error="skip" damage is counted and replaced.
+
+    What is whole, but of a kind that is not read, is no damage and never replaced.
+    """
 
     @pytest.fixture(autouse=True, params=["here", "in threads"])
     def decoding(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
         if request.param == "in threads":
             decode_in_threads(monkeypatch)
 
-    BAD = (
-        ("image of another size", lambda data: {"image": encode(photos(1, (9, 40, 3))[0], "JPEG")}),
-        ("image that is cut", lambda data: {"image": data[: len(data) // 3]}),
-        ("image that is none", lambda data: {"image": b"no image at all"}),
-        ("missing image", lambda data: {"image": None}),
-        ("two images", lambda data: {"image": [data, data]}),
-        ("missing label", lambda data: {"label": None}),
-        ("negative label", lambda data: {"label": -1}),
-        ("large label", lambda data: {"label": 2**31}),
-        ("two labels", lambda data: {"label": [1, 2]}),
-        ("float label", lambda data: {"label": 1.0}),
+    DAMAGED: tuple[tuple[str, Any, str], ...] = (
+        (
+            "image that is cut",
+            lambda data: {"image": data[: len(data) // 3]},
+            "its image cannot be decoded",
+        ),
+        (
+            "image that is none",
+            lambda data: {"image": b"no image at all"},
+            "its image is none of PNG, JPEG, WEBP",
+        ),
     )
-    WORDS = (
-        r"is 9x40, but those of the set are 24x40",
-        r"its image cannot be decoded",
-        r"its image is none of PNG, JPEG, WEBP",
-        r"feature 'image' must be one image, not missing",
-        r"feature 'image' must be one image, not 2 x bytes",
-        r"feature 'label' must be one integer, not missing",
-        r"feature 'label' must be 0 to 2147483647, not -1",
-        r"feature 'label' must be 0 to 2147483647, not 2147483648",
-        r"feature 'label' must be one integer, not 2 x int64",
-        r"feature 'label' must be one integer, not float",
+    UNSUPPORTED: tuple[tuple[str, Any, str], ...] = (
+        (
+            "image of another size",
+            lambda data: {"image": encode(photos(1, (9, 40, 3))[0], "JPEG")},
+            "is 9x40, but those of the set are 24x40",
+        ),
+        (
+            "image of another kind",
+            lambda data: {"image": encode(photos(1)[0], "GIF")},
+            "is none of PNG, JPEG, WEBP, but a GIF file",
+        ),
+        ("missing image", lambda data: {"image": None}, "'image' must be one image, not missing"),
+        (
+            "two images",
+            lambda data: {"image": [data, data]},
+            "'image' must be one image, not 2 x bytes",
+        ),
+        ("missing label", lambda data: {"label": None}, "must be one integer, not missing"),
+        (
+            "negative label",
+            lambda data: {"label": -1},
+            r"'label' must be 0 to 2147483647, not -1; -1 mostly stands for no label; labels=\[\]",
+        ),
+        ("large label", lambda data: {"label": 2**31}, "must be 0 to 2147483647, not 2147483648"),
+        ("two labels", lambda data: {"label": [1, 2]}, "must be one integer, not 2 x int64"),
+        ("float label", lambda data: {"label": 1.0}, "must be one integer, not float"),
+        ("one more label", lambda data: {"y0": 1}, "holds the feature 'y0', which the first"),
+        ("one more text", lambda data: {"Target": b"x"}, "holds the feature 'Target', which"),
     )
 
-    @pytest.mark.parametrize(
-        ("change", "words"),
-        [(bad[1], words) for bad, words in zip(BAD, WORDS, strict=True)],
-        ids=[bad[0] for bad in BAD],
-    )
-    @pytest.mark.parametrize("shuffle", ["window", "none"])
-    def test_it_is_named_and_can_be_skipped(
-        self, tmp_path: Path, change: Any, words: str, shuffle: str
-    ) -> None:
+    @staticmethod
+    def write(folder: Path, change: Any) -> tuple[list[bytes], str]:
+        """Write nine records, one of them changed; returns the images and how it is named."""
         files = [encode(image, "JPEG") for image in photos(9)]
         features = [{"image": data, "label": n} for n, data in enumerate(files)]
         features[7] |= change(files[7])
         records = [example(**{k: v for k, v in f.items() if v is not None}) for f in features]
-        write_records(tmp_path / "a", records[:4])
-        write_records(tmp_path / "b", records[4:])
+        write_records(folder / "a", records[:4])
+        write_records(folder / "b", records[4:])
         at = sum(len(record) + 16 for record in records[4:7])
-        named = rf"{tmp_path}/b: record 3 at byte {at}: .*{words}"
+        return files, rf"{folder}/b: record 3 at byte {at}: .*"
+
+    @pytest.mark.parametrize(("change", "words"), [bad[1:] for bad in DAMAGED])
+    @pytest.mark.parametrize("shuffle", ["window", "none"])
+    def test_it_is_named_and_can_be_skipped(
+        self, tmp_path: Path, change: Any, words: str, shuffle: str
+    ) -> None:
+        files, place = self.write(tmp_path, change)
+        named = place + words
         options: dict[str, Any] = {"block": 3, "window": 1} if shuffle == "window" else {}
         options |= {"shuffle": shuffle, "dtype": "uint8", "rows": True, "drop_remainder": False}
         shards = open_shards(f"{tmp_path}/?")
@@ -338,11 +368,50 @@ class TestWhatDoesNotFit:
         with pytest.warns(match=named):
             assert [int(rows[0]) for _, _, rows in alone] == [0, 1, 2, 3, 4, 5, 6, 8, 8]
 
+    @pytest.mark.parametrize(
+        ("change", "words"), [bad[1:] for bad in UNSUPPORTED], ids=[bad[0] for bad in UNSUPPORTED]
+    )
+    @pytest.mark.parametrize("on_error", ["raise", "skip"])
+    def test_what_is_whole_is_never_skipped(
+        self, tmp_path: Path, change: Any, words: str, on_error: str
+    ) -> None:
+        _, place = self.write(tmp_path, change)
+        shards = open_shards(f"{tmp_path}/?")
+        for options in ({"shuffle": "exact"}, {"shuffle": "window", "block": 3, "window": 1}):
+            for size in (1, 5):
+                batches = shards.batches(size, on_error=on_error, drop_remainder=False, **options)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")
+                    with pytest.raises(UnsupportedRecordError, match=place + words):
+                        list(batches)
+                assert batches.skipped == 0
+
+    @pytest.mark.parametrize(
+        ("change", "words"), [bad[1:] for bad in UNSUPPORTED], ids=[bad[0] for bad in UNSUPPORTED]
+    )
+    def test_verify_does_not_call_it_damaged(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Any, words: str
+    ) -> None:
+        _, place = self.write(tmp_path, change)
+        assert main(["verify", f"{tmp_path}/?"]) == 1
+        said = capsys.readouterr().err
+        assert re.search(place + words, said)
+        assert "1 of 2 shards are whole, but hold records of a kind that is not read" in said
+        assert "damaged" not in said
+        data = bytearray((tmp_path / "b").read_bytes())
+        data[-1] ^= 1  # of the record behind it
+        (tmp_path / "b").write_bytes(data)
+        assert main(["verify", f"{tmp_path}/?"]) == 1
+        said = capsys.readouterr().err
+        assert f"{tmp_path}/b: record 4 at byte" in said
+        assert "1 of 2 shards are damaged" in said
+
     def test_raw_pixels_of_another_length(self, tmp_path: Path) -> None:
         images = [example(image=photos(1)[0].tobytes()), example(image=b"x" * 30)]
         write_records(tmp_path / "a", images)
-        with pytest.raises(CorruptRecordError, match=r"record 1 .* has 30 bytes, .* have 2880"):
-            list(open_shards(tmp_path / "a", shape=SHAPE).batches(2))
+        shards = open_shards(tmp_path / "a", shape=SHAPE, labels=[])
+        with pytest.raises(UnsupportedRecordError, match=r"record 1 .* has 30 bytes, .* have 2880"):
+            list(shards.batches(2, on_error="skip"))
 
     @pytest.mark.parametrize("shuffle", ["exact", "window", "none"])
     def test_damage_is_named_unless_nobody_looks(self, jpegs: Foreign, shuffle: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import struct
 import subprocess
 import sys
 import threading
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +20,24 @@ from hypothesis import strategies as st
 from reader import open_shards
 from reader.cli import main
 from reader.index_pass import Progress, make_index
-from reader.shard_index import IndexNotKeptWarning, in_threads, index_shards
-from shardio.errors import CorruptRecordError, DatasetError, OptionError, ShardioError
+from reader.shard_index import (
+    IndexNotKeptWarning,
+    cached,
+    in_threads,
+    index_shards,
+    read_index,
+)
+from shardio.errors import (
+    CorruptRecordError,
+    DatasetError,
+    MissingFileError,
+    OptionError,
+    ShardioError,
+)
 from shardio.format.framing import frame_footer, frame_header, masked_crc
 from shardio.format.manifest import ShardEntry
 from shardio.storage import FileInfo, storage_for
-from tests.reader.foreign import Foreign, encode, example, photos, write_records
+from tests.reader.foreign import Foreign, encode, example, photos, tf, write_records
 
 
 @pytest.fixture
@@ -33,11 +47,9 @@ def jpegs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Foreign:
 
 
 @pytest.fixture
-def closed(jpegs: Foreign) -> Foreign:
-    """A folder that takes no index, not even root's: a full folder is in the place of each."""
-    for index in range(5):
-        (idx(jpegs.shard(index)) / "full").mkdir(parents=True)
-    return jpegs
+def cache(jpegs: Foreign, tmp_path: Path) -> Path:
+    """Where indexes are kept."""
+    return tmp_path / "cache" / "shardio" / "index"
 
 
 def idx(path: Path) -> Path:
@@ -48,53 +60,131 @@ def info(path: Path) -> FileInfo:
     return storage_for(str(path)).stat(str(path))
 
 
-def test_it_is_made_once_beside_the_shard(jpegs: Foreign) -> None:
-    open_shards(jpegs.glob)
+def write_beside(foreign: Foreign) -> None:
+    """Write all indexes beside the shards, as a user asks for it."""
+    assert main(["index", foreign.glob, "--beside"]) == 0
+
+
+def times(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_ino for path in folder.iterdir()}
+
+
+def everything(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_it_is_made_once_and_nothing_is_written_beside_the_shards(
+    jpegs: Foreign, cache: Path
+) -> None:
+    before = everything(jpegs.folder)
+    assert len(open_shards(jpegs.glob)) == 37
+    assert everything(jpegs.folder) == before
+    made = times(cache)
+    assert len(made) == 4  # one shard is empty
+    shards = open_shards(jpegs.glob)
+    assert (shards[20][0] == jpegs.images[20]).all()
+    assert times(cache) == made
+
+
+@pytest.mark.parametrize("name", ["train-0000{}-of-00002", "a{}.tfrecord", "part{}"])
+@pytest.mark.parametrize("as_list", [True, False])
+def test_the_globs_of_other_readers_find_what_they_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, as_list: bool
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    images = [encode(image, "PNG") for image in photos(6)]
+    for shard in range(2):
+        records = [example(image=images[3 * shard + n], label=n) for n in range(3)]
+        write_records(tmp_path / "set" / name.format(shard), records)
+    pattern = f"{tmp_path}/set/{name[0]}*"
+    for _ in range(3):
+        source = sorted(glob.glob(pattern)) if as_list else pattern
+        shards = open_shards(source)
+        list(shards.batches(2))
+        files = tf.data.Dataset.list_files(pattern)
+        assert sum(1 for _ in tf.data.TFRecordDataset(files)) == len(shards) == 6
+
+
+@pytest.mark.parametrize("as_list", [True, False])
+def test_indexes_are_left_out_of_every_glob(jpegs: Foreign, as_list: bool) -> None:
+    write_beside(jpegs)
+    (jpegs.folder / "foreign-notes.idx").write_bytes(b"of another tool")
+    pattern = f"{jpegs.folder}/f*"
+    shards = open_shards(glob.glob(pattern) if as_list else pattern)
+    assert len(shards) == 37
+    alone = str(idx(jpegs.shard(4)))
+    with pytest.raises(MissingFileError, match=f"no shards match {alone}; {alone} is no shard"):
+        open_shards(alone)
+    with pytest.raises(MissingFileError, match="none of the 2 files named is a shard"):
+        open_shards([alone, str(idx(jpegs.shard(0)))])
+    with pytest.raises(MissingFileError, match=r"no shards match .*/\*\.idx; .*idx is no sh"):
+        open_shards([str(jpegs.shard(4)), f"{jpegs.folder}/*.idx"])
+
+
+def test_an_index_that_lies_beside_a_shard_is_read(jpegs: Foreign, cache: Path) -> None:
+    write_beside(jpegs)
+    before = times(jpegs.folder)
+    assert (open_shards(jpegs.glob)[20][0] == jpegs.images[20]).all()
+    assert times(jpegs.folder) == before
+    assert not cache.exists()
     offsets = jpegs.offsets[14:]
     sizes = [len(record) + 16 for record in jpegs.records[14:]]
     lines = [f"{at} {size}\n" for at, size in zip(offsets, sizes, strict=True)]
     assert idx(jpegs.shard(4)).read_text() == "".join(lines)
-    assert not idx(jpegs.shard(1)).exists()
-    before = [idx(jpegs.shard(i)).stat().st_mtime_ns for i in (0, 2, 3, 4)]
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_shard_of_the_future_is_read_once(jpegs: Foreign, cache: Path, beside: bool) -> None:
+    if beside:
+        write_beside(jpegs)
+    for index in range(5):
+        os.utime(jpegs.shard(index), (2**32, 2**32))
+    open_shards(jpegs.glob)
+    made = times(cache)
+    assert len(made) == 4
     assert len(open_shards(jpegs.glob)) == 37
-    assert [idx(jpegs.shard(i)).stat().st_mtime_ns for i in (0, 2, 3, 4)] == before
-    assert sorted(p.name for p in jpegs.folder.iterdir() if p.name.startswith(".")) == []
+    assert times(cache) == made
 
 
-def test_where_the_folder_takes_no_files_it_is_cached(closed: Foreign, tmp_path: Path) -> None:
-    shards = open_shards(closed.glob)
-    assert (shards[20][0] == closed.images[20]).all()
-    cached = sorted((tmp_path / "cache" / "shardio" / "index").iterdir())
-    assert len(cached) == 4
-    before = [path.stat().st_mtime_ns for path in cached]
-    assert (open_shards(closed.glob)[20][0] == closed.images[20]).all()
-    assert [path.stat().st_mtime_ns for path in cached] == before
-
-
-def test_where_no_folder_takes_it_that_is_said(
-    closed: Foreign, monkeypatch: pytest.MonkeyPatch
+def test_where_the_cache_takes_no_files_that_is_said(
+    jpegs: Foreign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/nowhere")
-    with pytest.warns(IndexNotKeptWarning, match=r"foreign-.* can be kept neither beside it"):
-        shards = open_shards(closed.glob)
-    assert (shards[20][0] == closed.images[20]).all()
+    with pytest.warns(IndexNotKeptWarning, match=r"foreign-.* cannot be kept in the cache .*--bes"):
+        shards = open_shards(jpegs.glob)
+    assert (shards[20][0] == jpegs.images[20]).all()
+    write_beside(jpegs)
+    assert len(open_shards(jpegs.glob)) == 37
 
 
-def test_a_cached_index_is_of_one_version_of_the_shard(closed: Foreign, tmp_path: Path) -> None:
-    open_shards(closed.glob)
-    folder = tmp_path / "cache" / "shardio" / "index"
-    first = sorted(folder.iterdir())
-    records = list(reversed(closed.records[14:]))
-    write_records(closed.shard(4), records)  # of the same size
-    assert (open_shards(closed.glob)[14][0] == closed.images[36]).all()
-    second = sorted(folder.iterdir())
+def test_a_cached_index_is_of_one_version_of_the_shard(jpegs: Foreign, cache: Path) -> None:
+    open_shards(jpegs.glob)
+    first = times(cache)
+    records = list(reversed(jpegs.records[14:]))
+    write_records(jpegs.shard(4), records)  # of the same size
+    assert (open_shards(jpegs.glob)[14][0] == jpegs.images[36]).all()
+    second = times(cache)
     assert len(first) == len(second) == 4
     assert len({*first, *second}) == 5
 
 
+def test_cached_indexes_that_nobody_uses_go_at_last(jpegs: Foreign, cache: Path) -> None:
+    open_shards(jpegs.shard(0))
+    open_shards(jpegs.shard(2))
+    (cache / "notes").write_bytes(b"")
+    for path in cache.iterdir():
+        os.utime(path, (10**9, 10**9))
+    unused = cached(info(jpegs.shard(0)))
+    open_shards(jpegs.shard(2))
+    open_shards(jpegs.shard(4))
+    wanted = {cached(info(jpegs.shard(index))) for index in (2, 4)} | {str(cache / "notes")}
+    assert {str(path) for path in cache.iterdir()} == wanted
+    assert unused not in wanted
+
+
 @pytest.mark.parametrize("same_size", [True, False])
 def test_a_shard_that_is_newer_than_its_index_gets_another(jpegs: Foreign, same_size: bool) -> None:
-    open_shards(jpegs.glob)
+    write_beside(jpegs)
     records = jpegs.records[14:]
     records = records[::-1] if same_size else records[1:]
     write_records(jpegs.shard(4), records)
@@ -105,27 +195,48 @@ def test_a_shard_that_is_newer_than_its_index_gets_another(jpegs: Foreign, same_
     assert (shards[14][0] == jpegs.images[36 if same_size else 15]).all()
 
 
-@pytest.mark.parametrize("text", [b"", b"0 30\n", b"0 16\n16 16\n"])
-def test_an_index_that_does_not_fit_is_made_anew(jpegs: Foreign, text: bytes) -> None:
-    open_shards(jpegs.glob)
-    whole = idx(jpegs.shard(4)).read_bytes()
+@pytest.mark.parametrize("text", [b"", b"0 30\n", b"0 16\n16 16\n", b"notes of my own"])
+def test_an_index_that_does_not_fit_is_not_used(jpegs: Foreign, text: bytes) -> None:
     idx(jpegs.shard(4)).write_bytes(text)
-    assert len(open_shards(jpegs.glob)) == 37
-    assert idx(jpegs.shard(4)).read_bytes() == whole
+    for _ in range(2):
+        assert (open_shards(jpegs.glob)[20][0] == jpegs.images[20]).all()
+    assert idx(jpegs.shard(4)).read_bytes() == text
 
 
 def test_a_file_that_is_no_index_is_left_alone(
-    jpegs: Foreign, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    jpegs: Foreign, capsys: pytest.CaptureFixture[str]
 ) -> None:
     idx(jpegs.shard(4)).write_bytes(b"notes of my own")
-    for _ in range(2):
-        assert (open_shards(jpegs.glob)[20][0] == jpegs.images[20]).all()
-    assert len(list((tmp_path / "cache" / "shardio" / "index").iterdir())) == 1
-    assert main(["index", jpegs.glob]) == 1
+    assert main(["index", jpegs.glob, "--beside"]) == 1
     assert (
         f"{idx(jpegs.shard(4))}: line 1 is not `offset size`: it is no" in capsys.readouterr().err
     )
     assert idx(jpegs.shard(4)).read_bytes() == b"notes of my own"
+
+
+@pytest.mark.parametrize("text", ["{} 16\n", "0 16\n{} 0", "\n", "9", "\0"])
+def test_what_lies_beside_a_small_shard_is_not_read_whole(jpegs: Foreign, text: str) -> None:
+    lines = (text.format(16 * n) for n in range(3_000_000))
+    idx(jpegs.shard(3)).write_text("".join(lines)[:40_000_000].ljust(40_000_000, text[-1]))
+    tracemalloc.start()
+    try:
+        assert len(open_shards(jpegs.shard(3))) == 1
+        main(["index", str(jpegs.shard(3)), "--beside"])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 40_000_000
+
+
+def test_an_index_of_longer_records_than_can_be_is_not_used(tmp_path: Path) -> None:
+    size = 2**31
+    with (tmp_path / "a").open("wb") as file:
+        file.write(frame_header(20))
+        file.truncate(size)
+    idx(tmp_path / "a").write_text(f"0 {size}\n")
+    assert read_index(info(tmp_path / "a"), f"{tmp_path}/a.idx") is None
+    idx(tmp_path / "a").write_text(f"0 {2**30 + 16}\n{2**30 + 16} {size - 2**30 - 16}\n")
+    assert read_index(info(tmp_path / "a"), f"{tmp_path}/a.idx") is not None
 
 
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
@@ -154,9 +265,16 @@ def test_an_index_of_another_file_of_the_same_size_is_noticed(
         list(shards.batches(3, on_error=on_error))
 
 
-def test_a_shard_that_was_cut_behind_a_record_is_noticed(jpegs: Foreign) -> None:
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_shard_that_was_cut_behind_a_record_is_noticed(
+    jpegs: Foreign, cache: Path, beside: bool
+) -> None:
     shard = jpegs.shard(4)
-    open_shards(jpegs.glob)
+    if beside:
+        write_beside(jpegs)
+    else:
+        open_shards(jpegs.glob)
+    kept_at = idx(shard) if beside else Path(cached(info(shard)))
     for kept in (22, 1):
         os.truncate(shard, jpegs.offsets[14 + kept])
         for _ in range(2):
@@ -165,7 +283,7 @@ def test_a_shard_that_was_cut_behind_a_record_is_noticed(jpegs: Foreign) -> None
                 match=f"{shard} was cut behind record {kept - 1}: its index lists 23 records",
             ):
                 open_shards(jpegs.glob)
-    idx(shard).unlink()
+    kept_at.unlink()
     assert len(open_shards(jpegs.glob)) == 15
 
 
@@ -233,7 +351,7 @@ class TestDamage:
         words = f"{jpegs.shard(4)}: record 5 at byte {at}: its length or the CRC of its length"
         with pytest.raises(CorruptRecordError, match=words):
             open_shards(jpegs.glob)
-        assert not idx(jpegs.shard(4)).exists()
+        assert not Path(cached(info(jpegs.shard(4)))).exists()
 
     @pytest.mark.parametrize("left", [1, 11, 12, 13, 100])
     def test_a_cut_shard_is_named(self, jpegs: Foreign, left: int) -> None:
@@ -258,10 +376,14 @@ class TestDamage:
             open_shards(jpegs.shard(4))
 
     @pytest.mark.parametrize("kind", ["GZIP", "ZLIB"])
+    @pytest.mark.parametrize("level", [-1, 0, 1, 3, 6, 9])
     @pytest.mark.parametrize("first", [True, False])
-    def test_compressed_shards_are_named(self, jpegs: Foreign, kind: str, first: bool) -> None:
+    def test_compressed_shards_are_named(
+        self, jpegs: Foreign, kind: str, level: int, first: bool
+    ) -> None:
         path = jpegs.shard(0 if first else 4)
-        write_records(path, jpegs.records[:3], kind)
+        options = tf.io.TFRecordOptions(compression_type=kind, compression_level=level)
+        write_records(path, jpegs.records[:3], options)
         with pytest.raises(DatasetError, match=f"{path} is compressed with {kind}, .*decompress"):
             open_shards(jpegs.glob)
 
@@ -288,25 +410,32 @@ class TestDamage:
         write_records(tmp_path / "a", [example(x=1, z=b"abc")])
         with pytest.raises(OptionError, match=rf"{tmp_path}/a: say which .*'x' \(int64\), 'z' \(3"):
             open_shards(tmp_path / "a")
-        write_records(tmp_path / "a", [example(image=encode(photos(1)[0], "PNG")[:30])])
+        write_records(tmp_path / "a", [example(image=encode(photos(1)[0], "PNG")[:30], label=1)])
         with pytest.raises(DatasetError, match=f"{tmp_path}/a: record 0: its image"):
             open_shards(tmp_path / "a")
 
 
-def test_a_trusted_index_may_be_older_than_its_shard(jpegs: Foreign) -> None:
+def test_an_index_of_ours_may_be_older_than_its_shard(jpegs: Foreign) -> None:
     path = jpegs.shard(4)
-    index_shards([info(path)])
+    write_beside(jpegs)
     os.utime(idx(path), ns=(0, 0))
-    for trusted, made in ((True, False), (False, True)):
-        index_shards([info(path)], trusted=trusted)
-        assert (idx(path).stat().st_mtime_ns > 0) == made
+    for ours in (True, False):
+        (shard,) = index_shards([info(path)], ours=ours)
+        assert shard.lacked != ours
+        assert idx(path).stat().st_mtime_ns == 0
+
+
+def test_shards_of_ours_get_a_missing_index_back(jpegs: Foreign, cache: Path) -> None:
+    index_shards([info(jpegs.shard(4))], ours=True)
+    assert idx(jpegs.shard(4)).exists()
+    assert not cache.exists()
 
 
 def test_opening_raw_shards_loads_no_pillow(tmp_path: Path) -> None:
     write_records(tmp_path / "a", [example(image=photos(1)[0].tobytes())])
     code = (
         "import sys; from reader import open_shards\n"
-        f"open_shards({str(tmp_path / 'a')!r}, shape=(24, 40, 3))[0]\n"
+        f"open_shards({str(tmp_path / 'a')!r}, shape=(24, 40, 3), labels=[])[0]\n"
         "assert 'PIL' not in sys.modules and 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

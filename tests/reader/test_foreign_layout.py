@@ -29,7 +29,7 @@ from tests.reader.foreign import example
             "image",
             tuple(f"y{n}" for n in range(11)),
         ),
-        ({"image": b"x"}, "image", ()),
+        ({"image": b"x", "y1": 1, "y2": 2, "y10": 3, "y4": 4}, "image", ("y1", "y2", "y4", "y10")),
     ],
 )
 def test_usual_names_are_found(
@@ -77,6 +77,22 @@ def test_an_image_that_is_not_clear_is_asked_for(
         ({"image": b"x", "label": 1}, ["name"], "each once: name; its features are"),
         ({"image": b"x", "label": 1}, ["label", "label"], "each once: label, label;"),
         ({"image": b"x", "label": 0.5}, ["label"], r"each once: label; .*'label' \(float\)"),
+        ({"image": b"x"}, None, r"e.g. labels=\['NAME'\], or labels=\[\] for none"),
+        (
+            {"image": b"x", "label": b"cat"},
+            None,
+            r"NAME.*\. 'label' holds text, and labels",
+        ),
+        ({"image": b"x", "label": b"cat"}, ["label"], r"each once: label; .* 'label' holds text"),
+        (
+            {"image": b"x", "label": [1, 2]},
+            ["label"],
+            r"\. 'label' holds 2 numbers; a label",
+        ),
+        ({"image": b"x", "y0": 1, "y1": 2, "y2": b"c"}, None, r"\['NAME'\].*\. 'y2' holds text"),
+        ({"image": b"x", "y0": 1, "y1": [2, 3]}, None, r"\['NAME'\].*\. 'y1' holds 2 numbers"),
+        ({"image": b"x", "height": 1, "image/width": 2, "obj_id": 3}, None, r"labels=\['NAME'\]"),
+        ({"image": b"x", "height": 1, "kind": 2}, None, r"labels=\['kind'\]"),
     ],
 )
 def test_labels_that_are_not_clear_are_asked_for(

@@ -19,16 +19,31 @@ def jpegs(tmp_path: Path) -> Foreign:
 
 
 def test_indexes_are_written_beside_the_shards_once(jpegs: Foreign, capsys: Output) -> None:
-    assert main(["index", jpegs.glob]) == 0
+    assert main(["index", jpegs.glob, "--beside"]) == 0
     assert capsys.readouterr().out == "5 of 5 indexes written beside the shards, 37 records\n"
     texts = [(jpegs.folder / f"foreign-{i}.tfrecord.idx").read_text() for i in range(5)]
     assert [text.count("\n") for text in texts] == [5, 0, 8, 1, 23]
     jpegs.shard(3).with_name("foreign-3.tfrecord.idx").unlink()
-    assert main(["index", jpegs.glob]) == 0
+    assert main(["index", jpegs.glob, "--beside"]) == 0
     assert capsys.readouterr().out == (
         "1 of 5 indexes written beside the shards, 37 records; 4 were up to date\n"
     )
     assert len(open_shards(jpegs.glob)) == 37
+
+
+def test_they_are_made_ahead_where_open_shards_finds_them(
+    jpegs: Foreign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    cache = tmp_path / "cache" / "shardio" / "index"
+    assert main(["index", jpegs.glob]) == 0
+    assert capsys.readouterr().out == f"5 of 5 indexes written to {cache}, 37 records\n"
+    made = {path: path.stat().st_ino for path in cache.iterdir()}
+    assert len(open_shards(jpegs.glob)) == 37
+    assert {path: path.stat().st_ino for path in cache.iterdir()} == made
+    assert not list(jpegs.folder.glob("*.idx"))
+    assert main(["index", jpegs.glob]) == 0
+    assert "0 of 5 indexes written to" in capsys.readouterr().out
 
 
 def test_they_go_to_another_folder(jpegs: Foreign, tmp_path: Path, capsys: Output) -> None:
@@ -51,7 +66,10 @@ def test_two_shards_of_one_name_cannot_share_a_folder(
 
 def test_our_own_shards_get_one_too_and_stay_a_dataset(tmp_path: Path, capsys: Output) -> None:
     made = write_dataset(tmp_path)
-    assert main(["index", str(tmp_path)]) == 0
+    with pytest.raises(SystemExit):
+        main(["index", str(tmp_path)])
+    assert "has a dataset.json, and needs no indexes here" in capsys.readouterr().err
+    assert main(["index", str(tmp_path), "--beside"]) == 0
     assert "5 of 5 indexes" in capsys.readouterr().out
     stride = made.layout.stride
     text = "".join(f"{n * stride} {stride}\n" for n in range(5))
