@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.bad_rows import Bad
+from converter.number_texts import is_numeric, whole_number
 from converter.numbering import Numbering
 from shardio.format.layout import MAX_LABEL
 from shardio.storage.chooser import scheme_of
 
 _SHOWN_LABEL = 40
+# Whole numbers, with the zeros behind a point that pandas writes beside a missing value.
+_WHOLE = r"^[+-]?[0-9]{1,18}(\.0*)?$"
 
 Numbers = tuple[NDArray[Any], list[Bad]]
 
@@ -24,7 +27,7 @@ Numbers = tuple[NDArray[Any], list[Bad]]
 class LabelColumn:
     """The labels of one head, checked slice by slice.
 
-    `any_number` tells whether any of its texts was an integer so far.
+    `any_number` tells whether any of its values so far was a number, of whatever kind.
     """
 
     classes: int | None
@@ -33,10 +36,15 @@ class LabelColumn:
     def labels(self, column: Any) -> tuple[NDArray[np.int64], list[Bad]]:
         """Return a slice as integers, zero where there is none, and what is bad about it."""
         import pyarrow as pa
+        import pyarrow.compute as pc
 
+        if pa.types.is_dictionary(column.type):
+            column = pc.cast(column, column.type.value_type)
         if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             self.any_number = True
             numbers, bad = _from_numbers(column)
+        elif pa.types.is_temporal(column.type):
+            raise ValueError(f"its values are {column.type}, not integers")
         else:
             numbers, bad = self._from_texts(texts(column))
         limit = MAX_LABEL if self.classes is None else self.classes - 1
@@ -56,21 +64,29 @@ class LabelColumn:
             self.any_number = True
             return pc.cast(column, pa.int64()).to_numpy(), []
         trimmed = pc.utf8_trim_whitespace(column)
-        fits = pc.match_substring_regex(trimmed, r"^[+-]?[0-9]{1,18}$")
-        numbers = pc.replace_substring_regex(pc.if_else(fits, trimmed, "0"), r"^\+", "")
+        fits = pc.match_substring_regex(trimmed, _WHOLE)
+        plain = pc.replace_substring_regex(pc.if_else(fits, trimmed, "0"), r"^\+|\.0*$", "")
+        numbers = pc.cast(plain, pa.int64()).to_numpy().copy()
         odd = ~fits.to_numpy(False)
-        self.any_number |= not odd.all()
         blank = pc.equal(trimmed, "").to_numpy(False)
+        self.any_number |= not odd.all()
+        rest = np.flatnonzero(odd & ~blank)
+        if len(rest):
+            encoded = trimmed.take(pa.array(rest)).dictionary_encode()
+            words = encoded.dictionary.to_pylist()
+            self.any_number = self.any_number or any(map(is_numeric, words))
+            values = [whole_number(word) for word in words]
+            known = np.array([value is not None for value in values])
+            codes = encoded.indices.to_numpy(zero_copy_only=False)
+            numbers[rest] = np.array([value or 0 for value in values], np.int64)[codes]
+            rest = rest[~known[codes]]
 
         def describe(row: int) -> str:
             text = column[row].as_py()
             shown = text if len(text) <= _SHOWN_LABEL else text[: _SHOWN_LABEL - 3] + "..."
             return f"{shown!r}, not an integer"
 
-        return pc.cast(numbers, pa.int64()).to_numpy(), [
-            _bad(odd & blank, _missing),
-            Bad(np.flatnonzero(odd & ~blank), describe, wordy=True),
-        ]
+        return numbers, [_bad(odd & blank, _missing), Bad(rest, describe, wordy=True)]
 
 
 def _from_numbers(column: Any) -> Numbers:

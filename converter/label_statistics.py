@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converter.number_texts import is_numeric, whole_number
 from converter.scratch import SLICE, slices
 from shardio.format.manifest import Label
 
@@ -121,6 +123,8 @@ def _of_head(
     warnings = []
     if len(classes) == 1:
         warnings.append(f"label {head.name} has one class only, {named(0)[0]}")
+    if head.vocabulary is not None:
+        warnings += _numbers_as_texts(head.name, head.vocabulary, classes)
     if _TRAIN in splits:
         trained = values[split == splits.index(_TRAIN)]
         for code, name in enumerate(splits):
@@ -143,3 +147,23 @@ def _of_head(
         least=named(int(counts.argmin())),
         warnings=tuple(warnings),
     )
+
+
+def _numbers_as_texts(
+    name: str, vocabulary: Sequence[str], classes: NDArray[np.int64]
+) -> list[str]:
+    """Warn where most texts of a head are numbers, and not those of their classes.
+
+    A vocabulary that is in another order than a built one has been written on purpose.
+    """
+    if any(first > second for first, second in pairwise(vocabulary)):
+        return []
+    numbers = [number for number in classes.tolist() if is_numeric(vocabulary[number])]
+    other = [number for number in numbers if whole_number(vocabulary[number]) != number]
+    if not other or 2 * len(numbers) < len(classes):
+        return []
+    return [
+        f"label {name} has texts that are numbers, which are numbered in the order of code points: "
+        f"{vocabulary[other[0]]!r} is class {other[0]}; without --text-labels whole numbers are "
+        "their own classes"
+    ]
