@@ -28,7 +28,7 @@ from shardio.format.plan import ConversionPlan
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.chooser import join, scheme_of
 from shardio.storage.folder_lock import lock_file
-from shardio.storage.local import translate
+from shardio.storage.local_files import translate
 from shardio.storage.temporary import final_name
 
 _LISTED = 5

@@ -20,7 +20,7 @@ from reader.source import Fetch, LaterFetch
 from reader.waiting import Taken, Waiting
 from shardio.errors import ShardioError
 from shardio.format.layout import RecordLayout
-from shardio.storage.local import LocalRanges
+from shardio.storage.local_files import LocalRanges
 
 # Runs of neighbours that are read ahead at once: some windows of blocks.
 _ADVICE = 128

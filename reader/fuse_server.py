@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reader.mount_access import access_of
 from reader.mount_point import device_of, other_ways
-from reader.mounted_folder import FRESH_SECONDS, MountedFolder
+from reader.mounted_folder import MountedFolder
 from shardio.errors import (
     MissingExtraError,
     MissingFileError,
@@ -79,14 +80,15 @@ class FolderOperations(mfusepy.Operations):  # type: ignore[misc]
         is_folder = info is None or info.is_folder
         time = int((info.modified if info else 0) * 1e9)
         size = 0 if info is None or is_folder else info.size
+        access = access_of(info)
         return {
-            "st_mode": stat.S_IFDIR | 0o555 if is_folder else stat.S_IFREG | 0o444,
+            "st_mode": (stat.S_IFDIR if is_folder else stat.S_IFREG) | access.mode,
             "st_nlink": 2 if is_folder else 1,
             "st_size": size,
             "st_blocks": -(-size // 512),
             "st_ino": _number(path, "" if info is None or is_folder else info.identity),
-            "st_uid": self._owner[0],
-            "st_gid": self._owner[1],
+            "st_uid": self._owner[0] if access.uid is None else access.uid,
+            "st_gid": self._owner[1] if access.gid is None else access.gid,
             "st_mtime": time,
             "st_ctime": time,
             "st_atime": time,
@@ -96,9 +98,10 @@ class FolderOperations(mfusepy.Operations):  # type: ignore[misc]
         """Return what is in a folder: the kernel leaves out what has no inode number."""
         with self._errors:
             inner = path.rstrip("/")
+            itself = self._folder.stat(path)
             entries: dict[str, tuple[str, FileInfo | None]] = {
-                ".": (path, None),
-                "..": (path, None),
+                ".": (path, itself),
+                "..": (path, itself),
             }
             for name, info in self._folder.list(path).items():
                 entries[name] = f"{inner}/{name}", info
@@ -193,6 +196,8 @@ def serve(folder: MountedFolder, point: str, say: Say, *, allow_other: bool) -> 
     """
     # Without the second one libfuse complains of its own default.
     options: dict[str, Any] = {"allow_other": allow_other, "max_idle_threads": _THREADS}
+    # Then the kernel compares who asks with modes and owners; this process could not.
+    options["default_permissions"] = allow_other
     if mfusepy.fuse_version_minor >= 12:
         options["max_threads"] = _THREADS
     operations = FolderOperations(folder, point, say)
@@ -207,8 +212,8 @@ def serve(folder: MountedFolder, point: str, say: Say, *, allow_other: bool) -> 
             subtype="shardio",
             ro=True,
             use_ino=True,
-            attr_timeout=FRESH_SECONDS,
-            entry_timeout=FRESH_SECONDS,
+            attr_timeout=folder.fresh_seconds,
+            entry_timeout=folder.fresh_seconds,
             **options,
         )
     except RuntimeError as error:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from reader.maps import Maps
 from reader.open_files import OpenFile, is_crowded
 from reader.shard_files import ShardFile, ShardFiles
-from shardio.storage.local import LocalRanges
+from shardio.storage.local_files import LocalRanges
 
 # What compiled code answers that has found all records in maps.
 _MAPPED = 2

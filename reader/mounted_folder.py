@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from threading import Lock
 
@@ -12,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reader.find import folder_of, name_of
+from reader.mount_access import closed_above
 from reader.stream_ahead import AheadFile, AheadMemory
-from shardio.errors import StorageError, UnusableFileError
-from shardio.storage import FileInfo, storage_for
-from shardio.storage.chooser import join
+from shardio.errors import MissingFileError, StorageError, UnusableFileError
+from shardio.storage import FileInfo
+from shardio.storage.chooser import confined_to, join, local_path
 
 # What a folder holds is asked again after so many seconds.
 FRESH_SECONDS = 5.0
@@ -50,11 +52,22 @@ class Opened:
 
 
 class MountedFolder:
-    """The folder `url`; paths within it begin with a slash."""
+    """The folder `url`; paths within it begin with a slash.
 
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/") or "/"
-        self._storage = storage_for(self.url)
+    With `shared`, other users see it too: then permissions are always those of the moment, where
+    the folder is one of this machine. `closed` are those that folders above it take away from it.
+    """
+
+    def __init__(self, url: str, *, shared: bool = False) -> None:
+        path = local_path(url)
+        self.url = (url if path is None else os.path.abspath(path)).rstrip("/") or "/"
+        self._is_local = path is not None
+        self._shared = shared
+        # For so long the kernel may answer by itself.
+        self.fresh_seconds = 0.0 if shared and self._is_local else FRESH_SECONDS
+        self.closed = 0
+        self._storage = confined_to(self.url)
+        self._itself: FileInfo | None = None
         self._listings: OrderedDict[str, Listing] = OrderedDict()
         self._files: dict[int, OpenFile] = {}
         self._versions: OrderedDict[str, str] = OrderedDict()
@@ -65,17 +78,24 @@ class MountedFolder:
     def check(self) -> None:
         """Raise MissingFileError or another StorageError unless the folder can be listed."""
         # Some file systems know a folder only by what is in it, and its root by nothing.
-        if self.list("/"):
+        found = self.list("/")
+        try:
+            self._itself = self._storage.stat(self.url)
+        except MissingFileError:
+            if not found:
+                raise
             return
-        if not self._storage.stat(self.url).is_folder:
+        if not self._itself.is_folder and not found:
             raise UnusableFileError(f"{self.url} is a file; mount the folder that it is in")
+        if self._shared:
+            self.closed = closed_above(self.url, self._itself.access)
 
     def list(self, path: str) -> dict[str, FileInfo]:
         """Return what a folder holds, by name."""
         path = path.rstrip("/") or "/"
         with self._lock:
             known = self._listings.get(path)
-        if known is None or time.monotonic() - known.at > FRESH_SECONDS:
+        if known is None or time.monotonic() - known.at > self.fresh_seconds:
             at = time.monotonic()
             found = self._storage.list(self._url(path))
             known = Listing({name_of(info.path): info for info in found}, at)
@@ -87,12 +107,21 @@ class MountedFolder:
         return known.files
 
     def stat(self, path: str) -> FileInfo | None:
-        """Return what is known of a path, None for the folder itself."""
+        """Return what is known of a path, None for the folder itself where it is not known."""
         if path == "/":
-            return None
+            return self._stat_itself()
+        if not self.fresh_seconds:
+            return self._storage.stat(self._url(path))
         info = self.list(folder_of(path)).get(name_of(path))
         # It may have come since; who asks for it by its name knows that it is there.
         return self._storage.stat(self._url(path)) if info is None else info
+
+    def _stat_itself(self) -> FileInfo | None:
+        # A server that does not answer must not hide that something is mounted.
+        info = self._storage.stat(self.url) if self._is_local else self._itself
+        if info is None or info.access is None:
+            return info
+        return replace(info, access=replace(info.access, mode=info.access.mode & ~self.closed))
 
     def open(self, path: str) -> Opened:
         """Open a file as it is now; who has an older version of it open gets an error from now."""

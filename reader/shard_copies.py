@@ -16,7 +16,7 @@ from reader.shard_cache import CacheWarning, ShardCache
 from reader.shard_files import ShardFile
 from shardio.errors import ShardioError, StorageError
 from shardio.storage import RangeReader, storage_for
-from shardio.storage.local import LocalRanges
+from shardio.storage.local_files import LocalRanges
 
 
 class ShardCopies:

@@ -29,7 +29,7 @@ from shardio.errors import (
 from shardio.format.manifest import Manifest
 from shardio.format.naming import INDEX_SUFFIX, LOCK, MANIFEST, REJECTS, STAGE, WORK_FOLDER
 from shardio.storage import FileInfo, storage_for
-from shardio.storage.chooser import join, scheme_of
+from shardio.storage.chooser import confined_to, join, local_path, scheme_of
 from shardio.storage.folder_lock import lock_file
 from shardio.storage.temporary import temporary_name
 
@@ -79,6 +79,11 @@ class Staging:
                 f"as {left_out[0]}"
             )
         self.files = self._with_others(shards)
+        # A link that leads out is told before anything is copied, and refused once more then.
+        self._from = confined_to(self.source)
+        paths = [info.path for info in self.files]
+        for path in [*paths, *([join(self.source, MANIFEST)] if self.manifest else [])]:
+            self._from.stat(local_path(path) or path)
         self.size = sum(info.size for info in self.files)
         entries = self.manifest.shards if self.manifest else ()
         self._digests = {entry.file: entry.sha256 for entry in entries}
@@ -191,7 +196,7 @@ class Staging:
         to = join(self.folder, name)
         digest = hashlib.sha256()
         with (
-            storage_for(info.path).open_stream(info.path) as stream,
+            self._from.open_stream(local_path(info.path) or info.path) as stream,
             storage_for(to).publish(to, attempt=_ATTEMPT) as out,
         ):
             memory = memoryview(bytearray(min(_PIECE, max(1, info.size))))

@@ -43,8 +43,10 @@ def run(arguments: argparse.Namespace) -> int:
         return _begin(url, arguments.point, allow_other=arguments.allow_other)
     keep_freed_memory()
     point = prepare(arguments.point, url)
-    folder = MountedFolder(url)
+    folder = MountedFolder(url, shared=arguments.allow_other)
     folder.check()
+    if folder.closed:
+        _say(f"others cannot read {url}: a folder above it is closed to them")
     from reader.fuse_server import serve  # mfusepy, only when it is needed
 
     print(f"{url} is mounted on {point}, until Ctrl-C or {_end(point)}", flush=True)

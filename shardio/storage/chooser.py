@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import PurePath
 
+from shardio.storage.confined import ConfinedStorage
 from shardio.storage.hdfs import HdfsStorage
 from shardio.storage.local import LocalStorage
 from shardio.storage.protocol import Storage
@@ -14,6 +17,8 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _ROOT = re.compile(rf"{_SCHEME.pattern}[^/]*")
 # fsspec knows these too, by whatever package was installed last.
 _HDFS = ("hdfs", "viewfs")
+# What fsspec calls a folder of this machine.
+_LOCAL = ("file", "local")
 
 
 def scheme_of(path: str) -> str | None:
@@ -33,6 +38,32 @@ def storage_for(path: str) -> Storage:
 def is_local(path: str) -> bool:
     """Whether `path` is a file of this machine, as far as its name tells: a mount's are too."""
     return _ROOT.match(path) is None
+
+
+def local_path(path: str) -> str | None:
+    """Return the path of a file of this machine, also that of a URL file://; None for others."""
+    scheme = scheme_of(path)
+    if scheme is None:
+        return path
+    return path.partition("://")[2] if scheme in _LOCAL else None
+
+
+def confined_to(folder: str) -> Storage:
+    """Return a storage that gives nothing which lies out of `folder`, wherever links lead.
+
+    It takes local paths where the folder is one of this machine: see `local_path`.
+    """
+    path = local_path(folder)
+    return storage_for(folder) if path is None else ConfinedStorage(path)
+
+
+def folders_above(path: str) -> list[str]:
+    """Return the folders that a path or URL lies in, from the next one to the root."""
+    root = _ROOT.match(path)
+    if root is None:
+        return [str(parent) for parent in PurePath(os.path.realpath(path)).parents]
+    parts = path[root.end() :].strip("/").split("/")
+    return [join(root[0], *parts[:count]) for count in reversed(range(len(parts)))]
 
 
 def join(folder: str, *names: str) -> str:

@@ -16,7 +16,7 @@ from shardio.storage.hdfs_client import client_for
 from shardio.storage.hdfs_files import HdfsRanges, identity
 from shardio.storage.hdfs_stream import HdfsStream
 from shardio.storage.hdfs_writer import HdfsWriter
-from shardio.storage.protocol import FileInfo, RangeReader
+from shardio.storage.protocol import Access, FileInfo, RangeReader
 from shardio.storage.temporary import temporary_name
 from shardio.storage.whole import ROOM, Room, read_stream
 
@@ -114,10 +114,13 @@ class HdfsStorage:
 
 
 def _info(path: str, status: Any) -> FileInfo:
+    # Its users and groups are not those of this machine: a group has what others have.
+    mode = int(status.permission)
     return FileInfo(
         path,
         int(status.length),
         identity(status),
         bool(status.isdir),
         status.modification_time / 1000,
+        Access((mode & 0o700) | (mode & 0o007) * 0o11),
     )

@@ -8,10 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from shardio.storage.whole import ROOM, Room
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may use a file: the permission bits of its mode, its owner and group.
+
+    Where the owners are not known to this machine, which are those of HDFS, they are None.
+    """
+
+    mode: int
+    uid: int | None = None
+    gid: int | None = None
 
 
 @dataclass(frozen=True)
@@ -20,6 +32,7 @@ class FileInfo:
 
     `size` is in bytes. `identity` changes when the file is replaced or written to, as far as the
     storage can tell. `modified` is when that was, in seconds since 1970, 0 where it is not known.
+    `access` is None where the storage knows no permissions.
     """
 
     path: str
@@ -27,6 +40,7 @@ class FileInfo:
     identity: str
     is_folder: bool = False
     modified: float = 0.0
+    access: Access | None = field(default=None, compare=False)
 
 
 class RangeReader(Protocol):

@@ -19,7 +19,7 @@ from reader.shard_files import ShardFile
 from reader.skipped import Skipped
 from shardio.errors import CorruptRecordError, DatasetError, StorageError
 from shardio.storage import RangeReader, storage_for
-from shardio.storage.local import LocalRanges
+from shardio.storage.local_files import LocalRanges
 from tests.reader.datasets import Made, write_dataset
 
 FIXTURE = settings(

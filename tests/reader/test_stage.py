@@ -231,6 +231,30 @@ def test_what_cannot_be_staged_is_told_and_nothing_is_lost(
         assert not (to / MANIFEST).exists()
 
 
+@pytest.mark.parametrize("name", ["train-00002-of-00005.tfrecord", REJECTS, "0.idx", MANIFEST])
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_what_a_link_leads_out_to_is_not_copied(
+    made: Made, to: Path, name: str, scheme: str
+) -> None:
+    link = made.folder / (f"{made.shard(0).name}.idx" if name == "0.idx" else name)
+    link.rename(made.folder.parent / "elsewhere")
+    link.symlink_to("../elsewhere")
+    with pytest.raises(MissingFileError, match=f"{link.name} leads out of .*elsewhere; put the"):
+        stage(f"{scheme}{made.folder}", to)
+    assert not to.exists()
+
+
+def test_links_within_the_folder_and_to_it_are_followed(made: Made, to: Path) -> None:
+    want = wanted(made)
+    (made.folder / "data").mkdir()
+    for number in (1, 2):
+        made.shard(number).rename(made.folder / f"data/{number}")
+        made.shard(number).symlink_to(f"data/{number}")
+    (made.folder.parent / "link").symlink_to(made.folder)
+    stage(made.folder.parent / "link", to)
+    assert contents(to) == want
+
+
 def test_options_that_cannot_be_are_refused(made: Made, to: Path) -> None:
     with pytest.raises(OptionError, match="and the limit is 100"):
         stage(made.folder, to, limit=100)

@@ -28,7 +28,7 @@ from shardio.errors import (
     UnusableFileError,
 )
 from shardio.storage import Storage, search, storage_for
-from shardio.storage.chooser import join
+from shardio.storage.chooser import confined_to, join
 from shardio.storage.temporary import final_name, temporary_name
 from shardio.storage.whole import Room
 from tests.hdfs.place import HdfsPlace
@@ -64,6 +64,10 @@ class LocalPlace:
         return sorted(str(path.relative_to(top)) for path in top.rglob("*") if path.is_file())
 
 
+class ConfinedPlace(LocalPlace):
+    """A folder out of which no link leads."""
+
+
 @dataclass
 class FsspecPlace:
     folder: str
@@ -86,12 +90,14 @@ class FsspecPlace:
         return sorted(name.removeprefix(top) for name in files.find(self.folder))
 
 
-@pytest.fixture(params=["local", "memory", "fsspec-file", "hdfs"])
+@pytest.fixture(params=["local", "confined", "memory", "fsspec-file", "hdfs"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     if request.param == "hdfs":
         yield HdfsPlace(request.getfixturevalue("hdfs"), f"/{uuid4().hex}")
     elif request.param == "local":
         yield LocalPlace(str(tmp_path / "place"))
+    elif request.param == "confined":
+        yield ConfinedPlace(str(tmp_path / "place"))
     elif request.param == "fsspec-file":
         yield FsspecPlace(f"file://{tmp_path}/place")
     else:
@@ -104,7 +110,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 @pytest.fixture
 def storage(place: Place) -> Storage:
-    return storage_for(place.folder)
+    confined = isinstance(place, ConfinedPlace)
+    return confined_to(place.folder) if confined else storage_for(place.folder)
 
 
 def publish(storage: Storage, path: str, data: bytes, **options: Any) -> None:

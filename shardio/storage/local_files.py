@@ -1,0 +1,162 @@
+"""Open files of this machine, with errors of ours."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from shardio.errors import MissingFileError, OutputError, StorageError, UnusableFileError
+from shardio.storage.protocol import Access, FileInfo
+
+# The path is wrong or closed to us, and it will be the same on the next try.
+_UNUSABLE = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EINVAL,
+    errno.ENXIO,
+}
+# The kernel takes at most this many buffers a call (IOV_MAX).
+_MAX_BUFFERS = 1024
+_ADVISED = 128 << 10
+
+
+class LocalStream(io.FileIO):
+    """A file read from its start to its end, with errors of ours."""
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        super().__init__(descriptor, "rb")
+        self._path = path
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read at most `size` bytes."""
+        try:
+            return super().read(-1 if size is None else size)
+        except OSError as error:
+            raise translate(error, self._path) from error
+
+    def readall(self) -> bytes:
+        """Read to the end."""
+        try:
+            return super().readall()
+        except OSError as error:
+            raise translate(error, self._path) from error
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Read into a buffer."""
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            raise translate(error, self._path) from error
+
+
+class LocalRanges:
+    """A file descriptor read with preadv, which moves no file position: threads share it."""
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    def read_into(self, offset: int, buffers: Sequence[memoryview], size: int) -> int:
+        """Fill `buffers` in turn from byte `offset`."""
+        try:
+            if len(buffers) <= _MAX_BUFFERS:
+                done = os.preadv(self._descriptor, buffers, offset)
+                if done == size:  # nearly always: a regular file is read short at its end only
+                    return done
+            return self._read_rest(offset, buffers)
+        except OSError as error:
+            raise translate(error, f"{self._path}, byte {offset}") from error
+
+    def read_pieces(self, offset: int, size: int) -> list[memoryview]:
+        """Return bytes, in one piece."""
+        memory = memoryview(bytearray(size))
+        return [memory[: self.read_into(offset, [memory], size)]]
+
+    def _read_rest(self, offset: int, buffers: Sequence[memoryview]) -> int:
+        done = 0
+        for buffer in buffers:
+            at = 0
+            while at < len(buffer):
+                count = os.preadv(self._descriptor, [buffer[at:]], offset + done)
+                if count == 0:
+                    return done
+                at += count
+                done += count
+        return done
+
+    def advise(self, offset: int, size: int) -> None:
+        """Let the kernel begin to read, unless it has done so already."""
+        # Not the first and the last byte: they share pages with what is beside them.
+        places = (offset + size * eighth // 8 for eighth in (1, 3, 5, 7))
+        if size > _ADVISED and all(map(self._is_cached, places)):
+            return
+        with suppress(OSError):
+            # Of a longer piece the kernel reads the start only.
+            for start in range(offset, offset + size, _ADVISED):
+                length = min(_ADVISED, offset + size - start)
+                os.posix_fadvise(self._descriptor, start, length, os.POSIX_FADV_WILLNEED)
+
+    def _is_cached(self, offset: int) -> bool:
+        """Whether the kernel has a byte in its cache, as far as it says."""
+        try:
+            return os.preadv(self._descriptor, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+        except OSError:
+            return False
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._descriptor
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def translate(error: OSError | ValueError, path: str) -> Exception:
+    """Turn an operating system's error into ours, naming the path."""
+    if not isinstance(error, OSError):  # an embedded null byte
+        return UnusableFileError(f"{path!r}: {error}")
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return MissingFileError(f"{path}: {reason}")
+    if error.errno == errno.EEXIST:
+        return OutputError(f"{path}: {reason}")
+    if error.errno in _UNUSABLE:
+        return UnusableFileError(f"{path}: {reason}")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        reason += " (free some space; what is finished is kept)"
+    return StorageError(f"{path}: {reason}")
+
+
+def info_of(path: str, status: os.stat_result) -> FileInfo:
+    """Return what is known of a path whose status was asked for."""
+    identity = f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
+    is_folder = stat.S_ISDIR(status.st_mode)
+    access = Access(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+    return FileInfo(path, status.st_size, identity, is_folder, status.st_mtime, access)
+
+
+def open_regular(path: str, folder: int | None = None, name: str | None = None) -> int:
+    """Open a regular file; anything else could block for ever or never end.
+
+    With the descriptor of a folder, the file is the one called `name` there, and no link.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_NOFOLLOW if name else 0)
+    try:
+        descriptor = os.open(name or path, flags, dir_fd=folder)
+    except (OSError, ValueError) as error:
+        raise translate(error, path) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UnusableFileError(f"{path}: not a regular file")
+    return descriptor
