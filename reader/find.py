@@ -27,15 +27,10 @@ Source = str | os.PathLike[str]
 
 def find_shards(source: Source | Sequence[Source], split: str | None) -> list[FileInfo]:
     """Return the files that `source` names, sorted by name."""
-    patterns = [source] if isinstance(source, str | os.PathLike) else list(source)
-    texts = [os.fspath(pattern) for pattern in patterns]
-    if not texts or "" in texts:
-        raise OptionError("no shards are named")
-    # So that the set is still found when the process goes to another folder.
-    texts = [text if scheme_of(text) else os.path.abspath(text) for text in texts]
+    texts = texts_of(source)
     if split not in (None, ALL_SPLITS) and not re.fullmatch(SPLIT_PATTERN, str(split)):
         raise OptionError(f"split must be the name of a split, not {split!r}")
-    if len(texts) == 1 and (folder := _as_folder(texts[0])) is not None:
+    if len(texts) == 1 and (folder := as_folder(texts[0])) is not None:
         return _find_in_folder(folder, split)
     if split not in (None, ALL_SPLITS):
         if len(texts) == 1 and not is_glob(texts[0]):
@@ -58,6 +53,16 @@ def find_shards(source: Source | Sequence[Source], split: str | None) -> list[Fi
     return sorted(files.values(), key=lambda info: (folder_of(info.path), _sort_key(info.path)))
 
 
+def texts_of(source: Source | Sequence[Source]) -> list[str]:
+    """Return the paths, URLs and globs of a source, whole."""
+    patterns = [source] if isinstance(source, str | os.PathLike) else list(source)
+    texts = [os.fspath(pattern) for pattern in patterns]
+    if not texts or "" in texts:
+        raise OptionError("no shards are named")
+    # So that the set is still found when the process goes to another folder.
+    return [text if scheme_of(text) else os.path.abspath(text) for text in texts]
+
+
 def _matches(text: str) -> list[FileInfo]:
     """Return the file that is called `text`, or those that match it as a glob."""
     try:
@@ -71,7 +76,7 @@ def _is_data(name: str) -> bool:
     return name not in (MANIFEST, REJECTS) and not name.endswith(INDEX_SUFFIX)
 
 
-def _as_folder(text: str) -> str | None:
+def as_folder(text: str) -> str | None:
     """Return `text` without its last slash if it is a folder."""
     folder = text.rstrip("/") or "/"
     try:

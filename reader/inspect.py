@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from reader.absent_shards import describe_absent
 from reader.batches import PIPELINE
 from reader.foreign_layout import ForeignLayout
 from reader.index_pass import make_index
@@ -67,6 +68,8 @@ def info(shards: ShardSet, memory: int | str | None = None) -> list[str]:
             f"partial   {len(shards.shards)} of {total} shards are taken; left out are "
             f"{', '.join(shards.left_out[:5])}{', ...' if len(shards.left_out) > 5 else ''}"
         )
+    paths = [shard.path for shard in shards.shards]
+    lines += [f"{word:<10}{what}" for word, what in describe_absent(shards.manifest, paths)]
     lines += _streams(shards, memory)
     manifest = shards.manifest
     if manifest is None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
+from reader.absent_shards import lost_shards
 from reader.find import (
     Source,
     absent,
@@ -96,7 +97,7 @@ def open_shards(
             raise OptionError(
                 f"{' and '.join(options.given)} are in {folders[0]}/{MANIFEST}; do not give them"
             )
-        return _with_manifest(files, manifest)
+        return _with_manifest(files, manifest, source, split)
     return _without_manifest(files, options)
 
 
@@ -110,7 +111,12 @@ def _cached(shards: ShardSet, cache: ShardCache) -> ShardSet:
     return replace(shards, cache=cache)
 
 
-def _with_manifest(files: list[FileInfo], manifest: Manifest) -> ShardSet:
+def _with_manifest(
+    files: list[FileInfo],
+    manifest: Manifest,
+    source: Source | Sequence[Source],
+    split: str | None,
+) -> ShardSet:
     entries = {entry.file: entry for entry in manifest.shards}
     problems: list[str] = []
     shards: list[ShardFile] = []
@@ -135,7 +141,10 @@ def _with_manifest(files: list[FileInfo], manifest: Manifest) -> ShardSet:
     left_out = tuple(
         entry.file for entry in manifest.shards if entry.split in splits and entry.file not in seen
     )
-    _refuse(absent(sorted({folder_of(info.path) for info in files}), left_out))
+    folders = sorted({folder_of(info.path) for info in files})
+    lost = lost_shards(source, split, manifest, folders, set(seen))
+    others = "; to open what is there, name its split"
+    _refuse(absent(folders, left_out) + [f"{path} is missing{others}" for path in lost])
     if not Encoding(manifest.encoding).is_raw:
         return open_encoded(files, tuple(shards), manifest, left_out)
     return ShardSet(

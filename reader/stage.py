@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
+from reader.absent_shards import mark_staged, staged_splits
 from reader.find import ALL_SPLITS, Source, absent_by_name, find_shards, folder_of, name_of
 from reader.index_pass import Progress
 from reader.opening import open_shards, read_manifest
@@ -27,7 +28,7 @@ from shardio.errors import (
     StorageError,
 )
 from shardio.format.manifest import Manifest
-from shardio.format.naming import INDEX_SUFFIX, LOCK, MANIFEST, REJECTS, STAGE, WORK_FOLDER
+from shardio.format.naming import INDEX_SUFFIX, LOCK, MANIFEST, REJECTS, STAGE, STAGED, WORK_FOLDER
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.chooser import confined_to, join, local_path, scheme_of
 from shardio.storage.folder_lock import lock_file
@@ -36,8 +37,6 @@ from shardio.storage.temporary import temporary_name
 JOBS = 4
 _PIECE = 1 << 20
 _ATTEMPT = "stage"
-# What a set without dataset.json was copied from, once it is whole.
-_STAGED = f"{WORK_FOLDER}/staged.json"
 
 
 @dataclass(frozen=True)
@@ -128,9 +127,10 @@ class Staging:
             progress(self.size - sum(info.size for info in missing))
             copied = sum(in_threads(copy, missing, progress, threads=jobs))
             if self.manifest is not None:
+                self._mark(self.manifest)
                 self._write(MANIFEST, self.manifest.to_json())
             else:
-                self._write(_STAGED, self._what)
+                self._write(STAGED, self._what)
             self._path_delete(STAGE)
         return Staged(len(missing), copied, len(self.files) - len(missing))
 
@@ -181,7 +181,20 @@ class Staging:
                     f"{self.folder} holds another dataset; name another folder, or remove it"
                 )
             return True
-        return any(self._read(name) == self._what for name in (STAGE, _STAGED))
+        return any(self._read(name) == self._what for name in (STAGE, STAGED))
+
+    def _mark(self, manifest: Manifest) -> None:
+        """Say which splits are here if not all are, so that the others are not taken for lost."""
+        splits = {entry.split for entry in manifest.shards}
+        here = staged_splits(self.folder)
+        if not here and read_manifest(self.folder, unfinished=True) is not None:
+            here = frozenset(splits)
+        files = {name_of(info.path) for info in self.files}
+        here |= {entry.split for entry in manifest.shards if entry.file in files}
+        if here == splits:
+            self._path_delete(STAGED)
+        else:
+            self._write(STAGED, mark_staged(sorted(here)))
 
     def _check_space(self, size: int) -> None:
         free = shutil.disk_usage(self.folder).free

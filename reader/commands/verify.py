@@ -7,6 +7,7 @@ import sys
 
 from tqdm import tqdm
 
+from reader.absent_shards import describe_absent
 from reader.commands.shard_arguments import add_shard_arguments, open_named
 from reader.inspect import verify
 
@@ -23,6 +24,8 @@ def run(arguments: argparse.Namespace) -> int:
         faults = verify(shards, bar.update)
     for fault in faults:
         print(fault.reason, file=sys.stderr)
+    for _, what in describe_absent(shards.manifest, [shard.path for shard in shards.shards]):
+        print(what, file=sys.stderr)
     checked = "CRCs and SHA-256" if shards.manifest else "CRCs (no dataset.json, so no SHA-256)"
     damaged = sum(fault.damaged for fault in faults)
     if damaged:

@@ -16,6 +16,8 @@ DONE_FOLDER = f"{WORK_FOLDER}/done"
 LOCK = f"{WORK_FOLDER}/lock"
 # What is being copied into a folder.
 STAGE = f"{WORK_FOLDER}/stage.json"
+# What was copied, where that is not a whole dataset with its manifest.
+STAGED = f"{WORK_FOLDER}/staged.json"
 # The index of a shard, after the whole name of the shard.
 INDEX_SUFFIX = ".idx"
 
