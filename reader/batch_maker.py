@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reader.batch_form import BatchParts
 from reader.block_advice import BlockAdvice
 from reader.blocks import BlockFetcher
 from reader.cache_filler import FILLER_BYTES
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from reader.shardset import ShardSet
 
 Array = NDArray[Any]
-# (x, [y0, y1, ...]), and the rows as a third element if asked for; a union of the two would
-# have every caller check what it has itself chosen.
-Batch = tuple[Any, ...]
 # Blocks are prepared when others are needed than before, and every so many steps.
 _PREPARED = 4
 
@@ -54,8 +52,8 @@ class BegunBatch:
     room: Any
     fetch: Fetch
 
-    def result(self) -> Batch:
-        """Wait for the batch and return it."""
+    def result(self) -> BatchParts:
+        """Wait for the batch and return its parts."""
         return self.maker.end(self)
 
 
@@ -107,6 +105,8 @@ class BatchMaker:
             self.options = options = replace(options, block=block, window=window, lanes=lanes)
         self._steps = Steps(options, len(shards))
         self.steps = self._steps.count
+        # The mean over all positions, filled ones too, of weighted losses is that of the records.
+        self._weight = self.steps * options.step_size / len(shards)
         self._source = source
         self._reading = self._choose_reading()
         self._read_ahead = ReadAhead()
@@ -122,7 +122,7 @@ class BatchMaker:
         )
         self._labels = LabelArrays(shards.labels, size, alive, one_hot=options.one_hot)
 
-    def make_item(self, number: int, index: int) -> Batch:
+    def make_item(self, number: int, index: int) -> BatchParts:
         """Make batch `index` of pass `number`, a pass being `epochs` epochs.
 
         Without an end there is one pass, and the index tells the epoch.
@@ -139,7 +139,7 @@ class BatchMaker:
         """
         return self._reading.source.begins and not self.options.one_hot
 
-    def make(self, epoch: int, start: int) -> Batch:
+    def make(self, epoch: int, start: int) -> BatchParts:
         """Make the batch of the step that starts at position `start` of `epoch`.
 
         The step takes the next `step_size` positions, and each rank an equal part of them.
@@ -157,7 +157,7 @@ class BatchMaker:
         room = self._rooms.take()
         return BegunBatch(self, epoch, start, ids, room, self._reading.source.begin(ids, room))
 
-    def end(self, begun: BegunBatch) -> Batch:
+    def end(self, begun: BegunBatch) -> BatchParts:
         """Make the batch of what was begun."""
         options, room, count = self.options, begun.room, len(begun.ids)
         source = self._reading.source
@@ -176,12 +176,11 @@ class BatchMaker:
             )
             integers[count:, -1] = -1
         labels = self._labels.make(integers)
-        batch: Batch = self._images(room, len(integers)), labels
-        if options.pad:
-            batch = *batch, (np.arange(len(integers)) < count).astype(np.float32)
-        if options.rows:
-            batch = *batch, integers[:, -1].copy()
-        return batch
+        weights = np.zeros(len(integers), dtype=np.float32) if options.pad else None
+        if weights is not None:
+            weights[:count] = self._weight
+        rows = integers[:, -1].copy() if options.rows else None
+        return BatchParts(self._images(room, len(integers)), labels, weights, rows)
 
     def _integers(self, begun: BegunBatch) -> NDArray[np.int64]:
         """Wait for records; with `on_error="skip"`, another one of the set in place of all of them.

@@ -6,13 +6,14 @@ import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from reader.batch_maker import Batch, BatchMaker, BegunBatch
+from reader.batch_form import Batch, BatchForm, BatchParts
+from reader.batch_maker import BatchMaker, BegunBatch
 from reader.memory import MemoryPlan, Pipeline
 from reader.options import BatchOptions
 from shardio.errors import DatasetError, OptionError
@@ -42,13 +43,21 @@ class Batches(Iterator[Batch]):
     """
 
     def __init__(
-        self, shards: ShardSet, options: BatchOptions, *, every: tuple[int, int] = (0, 1)
+        self,
+        shards: ShardSet,
+        options: BatchOptions,
+        *,
+        every: tuple[int, int] = (0, 1),
+        convert: Callable[[BatchParts], BatchParts] | None = None,
     ) -> None:
         """Begin; of the steps from `start_epoch` on only each that `every` names is made.
 
-        `every` is (number, count): the steps number, number + count, ...
+        `every` is (number, count): the steps number, number + count, ... Each batch is put
+        together of what `convert` makes of its arrays.
         """
         self._every = every
+        self._convert = convert
+        self._form = BatchForm.of(shards.labels, as_dict=options.as_dict)
         self._turn = Lock()
         self._ahead: deque[tuple[int, int, Begun]] = deque()
         self._shards = shards
@@ -100,7 +109,8 @@ class Batches(Iterator[Batch]):
         if not self._ahead:
             raise StopIteration
         epoch, start, future = self._ahead.popleft()
-        batch = future.result()
+        parts = future.result()
+        batch = self._form.for_arrays(self._convert(parts) if self._convert else parts)
         self._place = epoch, min(start + self._maker.options.step_size, len(self._shards))
         return batch
 
@@ -110,9 +120,9 @@ class Batches(Iterator[Batch]):
             if self._maker.begins:
                 return self._maker.begin(epoch, start)
             if here:
-                return _Made(self._maker.make(epoch, start), None)
+                return _Made(self._maker.make(epoch, start))
         except Exception as error:  # an interrupt comes now, and not when its batch is due
-            return _Made((), error)
+            return _Made(error)
         return self._pool.submit(self._maker.make, epoch, start)
 
     @property
@@ -209,18 +219,17 @@ class Batches(Iterator[Batch]):
 class _Made:
     """A batch that is made, or the error that came instead: a Future takes longer to be one."""
 
-    def __init__(self, batch: Batch, error: Exception | None) -> None:
-        self._batch = batch
-        self._error = error
+    def __init__(self, made: BatchParts | Exception) -> None:
+        self._made = made
 
-    def result(self) -> Batch:
-        """Return the batch or raise the error."""
-        if self._error is not None:
-            raise self._error
-        return self._batch
+    def result(self) -> BatchParts:
+        """Return the parts of the batch or raise the error."""
+        if isinstance(self._made, Exception):
+            raise self._made
+        return self._made
 
 
-Begun = BegunBatch | Future[Batch] | _Made
+Begun = BegunBatch | Future[BatchParts] | _Made
 
 
 # No method: a generator that holds its stream would keep a forgotten stream, and its thread, alive.

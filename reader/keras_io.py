@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import Any
 
 import numpy as np
 
+from reader.batch_form import Batch, BatchForm
 from reader.batch_maker import BatchMaker
 from reader.memory import Pipeline
 from reader.options import BatchOptions
@@ -43,6 +43,7 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
         if options.rows:
             raise OptionError("rows=True is not for Keras, which takes a third element for weights")
         self._maker = BatchMaker(shards, options, _PIPELINE)
+        self._form = BatchForm.of(shards.labels, as_dict=options.as_dict)
         self._passes = 0
         self._begun = False
         self._unsure = 0
@@ -57,7 +58,7 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
     def __len__(self) -> int:
         return self._maker.steps * (self._maker.options.epochs or 1)
 
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
+    def __getitem__(self, index: int) -> Batch:
         if self.num_batches is not None and not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
         with self._lock:
@@ -65,8 +66,7 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
             self._unsure = 0
             self._asked[index % len(self)] = True
             number = self._passes
-        x, labels, *weights = self._maker.make_item(number, index)
-        return (x, tuple(labels), *weights)
+        return self._form.for_keras(self._maker.make_item(number, index))
 
     def on_epoch_begin(self) -> None:
         """Be told that `fit` starts an epoch."""

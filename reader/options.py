@@ -25,9 +25,11 @@ class BatchOptions:
     `epochs` is the number of epochs, None for no end; the first one is `start_epoch`. `dtype` is
     that of the images: `float32` in [0, 1] or `uint8`. `one_hot` gives labels as float32 (batch,
     classes) in place of integers. `drop_remainder` leaves out a last batch that is not full; `pad`
-    fills it up instead, and adds weights as a third element, 1 for a record and 0 for what was
-    filled up. `rows` adds the row ids of the input table as the last element. `verify` checks every
-    CRC. With `on_error="skip"` a damaged record is counted, reported and replaced by another one.
+    fills it up instead, and adds weights as a third element: 0 for what was filled up, and
+    positions/records of an epoch for a record, so that the mean of weighted losses over all
+    positions is that of the records. `rows` adds the row ids of the input table as the last
+    element. `as_dict` names the parts of a batch. `verify` checks every CRC. With
+    `on_error="skip"` a damaged record is counted, reported and replaced by another one.
     `worker` is (rank, world): each of `world` workers gets `batch_size` records of every step; None
     asks torch.distributed, TF_CONFIG or JAX, where one of them is initialised. `memory`, in bytes
     or like "512MB", bounds what the reader owns.
@@ -46,6 +48,7 @@ class BatchOptions:
     drop_remainder: bool = True
     pad: bool = False
     rows: bool = False
+    as_dict: bool = False
     verify: bool = True
     on_error: str = "raise"
     worker: tuple[int, int] | None = None

@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from reader.batch_form import BatchForm, BatchParts
 from reader.batches import Batches
 from reader.cached_fetch import CachedFetcher
 from reader.core_fetch import CoreFetcher, has_core, new_maps
@@ -145,14 +145,20 @@ class ShardSet:
     def _records_source(self) -> RecordSource:
         return self.source(verify=True)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], list[int]]:
-        """Return one record: the image, uint8 (height, width, 3), and its labels."""
+    def __getitem__(self, index: int) -> Any:
+        """Return one record: the image, uint8 (height, width, 3), and its label.
+
+        As of `batches`: several labels are a list, and without one there is the image alone, as a
+        tuple of one.
+        """
         number = operator.index(index)
         if not -len(self) <= number < len(self):
             raise IndexError(f"record {number} of {len(self)}")
         room = self._records_source.room(1)
         integers = self._records_source.fetch(np.array([number % len(self)]), room)
-        return room.array[0].reshape(self.shape), integers[0, :-1].tolist()
+        image = room.array[0].reshape(self.shape)
+        form = BatchForm.of(self.labels, as_dict=False)
+        return form.for_arrays(BatchParts(image, integers[0, :-1].tolist()))
 
     def options(self, batch_size: int = 128, **options: Any) -> BatchOptions:
         """Complete the options of a stream of batches.
@@ -172,18 +178,23 @@ class ShardSet:
     def batches(self, batch_size: int = 128, **options: Any) -> Batches:
         """Iterate over batches in NumPy.
 
-        A batch is `(x, [y0, y1, ...])`: `x` is (batch, height, width, 3), float32 in [0, 1] or
-        uint8; each label is int32 (batch,) or, with `one_hot`, float32 (batch, classes). With
-        `rows` the third element holds the rows of the input table, int64 (batch,). A batch is the
-        caller's to keep and to change. The keyword arguments are those of `BatchOptions`.
+        A batch is `(x, [y0, y1, ...])`, with one head `(x, y)` and without any `(x,)`: `x` is
+        (batch, height, width, 3), float32 in [0, 1] or uint8; each label is int32 (batch,) or, with
+        `one_hot`, float32 (batch, classes). With `rows` the last element holds the rows of the
+        input table, int64 (batch,). With `as_dict` a batch is `{"image": x, "y0": y0, ...}`, with
+        `weight` and `row` where asked for. A batch is the caller's to keep and to change. The
+        keyword arguments are those of `BatchOptions`.
         """
         return Batches(self, self.options(batch_size, **options))
 
     def to_tf_dataset(self, batch_size: int = 128, **options: Any) -> tf.data.Dataset:
         """Make a `tf.data.Dataset` of batches; each pass over it is the next epoch.
 
-        Its elements are `(x, (y0, y1, ...))`, as of `batches`. With `epochs` a pass is as many
-        epochs. The keyword arguments are those of `BatchOptions`.
+        Its elements are `(x, (y0, y1, ...))`, with one head `(x, y)` and without any `x`; with
+        `as_dict` they are `(x, {"y0": y0, ...})`, which models with named outputs want. With
+        `rows` they have four elements, (x, labels, weights, rows): Keras would train with a third
+        one as sample weights, and refuses a fourth. With `epochs` a pass is as many epochs. The
+        keyword arguments are those of `BatchOptions`.
         """
         from reader.tensorflow_io import to_tf_dataset
 
@@ -194,10 +205,9 @@ class ShardSet:
     ) -> TorchBatches:
         """Make a `torch.utils.data.IterableDataset` of batches; each pass is the next epoch.
 
-        Its items are `(x, [y0, y1, ...])`, as of `batches`, as tensors that share the memory of
-        the arrays; integer labels are int64. With `channels_first` `x` is a view of shape (batch,
-        3, height, width). For a DataLoader give `batch_size=None`. The keyword arguments are those
-        of `BatchOptions`.
+        Its items are those of `batches`, as tensors that share the memory of the arrays; integer
+        labels are int64. With `channels_first` `x` is a view of shape (batch, 3, height, width).
+        For a DataLoader give `batch_size=None`. The keyword arguments are those of `BatchOptions`.
         """
         from reader.torch_io import TorchBatches
 
@@ -213,8 +223,8 @@ class ShardSet:
     def to_keras(self, batch_size: int = 128, **options: Any) -> keras.utils.PyDataset:
         """Make a `keras.utils.PyDataset` of batches; each epoch of `fit` is the next one.
 
-        Its items are `(x, (y0, y1, ...))`, as of `batches`. Give `fit` `shuffle=False`, or it puts
-        the batches into an order of its own. The keyword arguments are those of `BatchOptions`.
+        Its items are the elements of `to_tf_dataset`. Give `fit` `shuffle=False`, or it puts the
+        batches into an order of its own. The keyword arguments are those of `BatchOptions`.
         """
         from reader.keras_io import KerasBatches
 

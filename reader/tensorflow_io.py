@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from reader.batch_form import Batch, BatchForm, BatchParts
 from reader.batch_maker import BatchMaker
 from reader.memory import Pipeline
 from reader.options import BatchOptions
@@ -75,6 +76,7 @@ def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
     """
     maker = BatchMaker(shards, options, _PIPELINE)
     options, steps, specs = maker.options, maker.steps, _specs(maker)
+    form = BatchForm.of(shards.labels, as_dict=options.as_dict)
     # TensorFlow never forgets a Python function, so it must not hold the memory and the files.
     known = weakref.ref(maker)
     again: list[BatchMaker] = []
@@ -107,18 +109,18 @@ def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
     def make(number: np.int64, index: np.int64) -> list[Any]:
         try:
             with _CALLS:
-                x, labels, *rows = alive(int(number)).make_item(int(number), int(index))
+                parts = alive(int(number)).make_item(int(number), int(index))
         except ShardioError as error:
             # TensorFlow shows the text of an exception, and keeps only a built-in's type.
             raise RuntimeError(f"{type(error).__name__}: {error}") from error
-        return [x, *labels, *rows]
+        return _flat(parts, options)
 
-    def batch(number: tf.Tensor, index: tf.Tensor) -> tuple[Any, ...]:
+    def batch(number: tf.Tensor, index: tf.Tensor) -> Batch:
         tensors = tf.numpy_function(make, [number, index], [spec.dtype for spec in specs])
         for tensor, spec in zip(tensors, specs, strict=True):
             tensor.set_shape(spec.shape)
         heads = len(shards.labels)
-        return (tensors[0], tuple(tensors[1 : 1 + heads]), *tensors[1 + heads :])
+        return form.for_keras(BatchParts(tensors[0], tensors[1 : 1 + heads], *tensors[1 + heads :]))
 
     total = tf.data.INFINITE_CARDINALITY if options.epochs is None else steps * options.epochs
     indices = 2**62 if options.epochs is None else total
@@ -143,6 +145,18 @@ def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
     return dataset
 
 
+def _flat(parts: BatchParts, options: BatchOptions) -> list[Any]:
+    """Return the arrays of a batch, as `_specs` describes them.
+
+    Rows bring weights, so that they are a fourth element, which Keras refuses: it would train with
+    a third one as the weights.
+    """
+    images, labels, weights, rows = parts
+    if weights is None and options.rows:
+        weights = np.ones(len(images), dtype=np.float32)
+    return [images, *labels, *(part for part in (weights, rows) if part is not None)]
+
+
 def _specs(maker: BatchMaker) -> list[tf.TensorSpec]:
     """Return dtype and shape of everything in a batch."""
     options, shards = maker.options, maker.shards
@@ -154,6 +168,6 @@ def _specs(maker: BatchMaker) -> list[tf.TensorSpec]:
             tf.TensorSpec((size, head.classes) if options.one_hot else (size,), label)
             for head in shards.labels
         ),
-        *([tf.TensorSpec((size,), tf.float32)] if options.pad else []),
+        *([tf.TensorSpec((size,), tf.float32)] if options.pad or options.rows else []),
         *([tf.TensorSpec((size,), tf.int64)] if options.rows else []),
     ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reader.batch_form import Batch, BatchParts
 from reader.batches import Batches
 from reader.options import BatchOptions
 from shardio.errors import MissingExtraError, OptionError
@@ -105,7 +106,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
     def __len__(self) -> int:
         return self._options.steps(len(self._shards)) * (self._options.epochs or 1)
 
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+    def __iter__(self) -> Iterator[Batch]:
         info = get_worker_info()
         number, count = (0, 1) if info is None else (info.id, info.num_workers)
         if count > _MOST_WORKERS:
@@ -122,14 +123,19 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
             # Another number of processes is another iteration.
             done = self._passes.join(seed, turn * _MOST_WORKERS + count, number, wanted)
         start = options.start_epoch + done * epochs
-        stream = Batches(self._shards, replace(options, start_epoch=start), every=(number, count))
+        stream = Batches(
+            self._shards,
+            replace(options, start_epoch=start),
+            every=(number, count),
+            convert=self._tensors,
+        )
         with stream:
             if self._resumes:
                 self._resumes = False
                 stream.load_state_dict(self._state)
-            for x, labels, *rows in stream:
+            for batch in stream:
                 self._state = stream.state_dict()
-                yield self._tensors(x, labels, rows)
+                yield batch
             self._state = {**stream.state_dict(), "epoch": start + epochs, "samples": 0}
 
     def state_dict(self) -> dict[str, Any]:
@@ -159,10 +165,14 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         self._state, self._resumes = dict(state), True
         self._options = replace(stream.options, start_epoch=options.start_epoch)
 
-    def _tensors(self, x: Any, labels: list[Any], rows: list[Any]) -> tuple[Any, ...]:
+    def _tensors(self, parts: BatchParts) -> BatchParts:
+        return parts.map(self._images, _tensor)
+
+    def _images(self, x: Any) -> Any:
         images = torch.from_numpy(x)
-        if self._channels_first:
-            images = images.permute(0, 3, 1, 2)
-        # The losses of torch want int64 classes.
-        heads = [torch.from_numpy(y.astype(np.int64) if y.dtype == np.int32 else y) for y in labels]
-        return (images, heads, *map(torch.from_numpy, rows))
+        return images.permute(0, 3, 1, 2) if self._channels_first else images
+
+
+def _tensor(array: Any) -> Any:
+    # The losses of torch want int64 classes.
+    return torch.from_numpy(array.astype(np.int64) if array.dtype == np.int32 else array)

@@ -47,6 +47,7 @@ def write_dataset(
     *,
     seed: int = 0,
     heads: int = 2,
+    names: tuple[str, str] = ("y0", "y1"),
     split: str = "train",
 ) -> Made:
     """Write a dataset with `counts` records in its shards."""
@@ -59,7 +60,7 @@ def write_dataset(
     manifest = Manifest(
         plan_sha256=hashlib.sha256(str(seed).encode()).hexdigest(),
         transform=Transform(size=(WIDTH, HEIGHT)),
-        labels=tuple(Label(f"y{i}", CLASSES[i]) for i in range(heads)),
+        labels=tuple(Label(names[i], CLASSES[i]) for i in range(heads)),
         seed=seed,
         versions=Versions("12", "2"),
         rows_read=total,

@@ -79,9 +79,9 @@ def test_records_come_as_they_were_written(any_kind: Foreign) -> None:
     assert shards.shape == SHAPE
     assert shards.classes == (1000,)
     for index in (0, 4, 5, 12, 13, 14, 36, -1):
-        image, labels = shards[index]
+        image, label = shards[index]
         assert (image == any_kind.images[index]).all()
-        assert labels == [any_kind.labels[index]]
+        assert label == any_kind.labels[index]
 
 
 def test_tensorflow_reads_the_same(any_kind: Foreign) -> None:
@@ -92,8 +92,8 @@ def test_tensorflow_reads_the_same(any_kind: Foreign) -> None:
     paths = [str(any_kind.shard(index)) for index in range(5)]
     records = list(tf.data.TFRecordDataset(paths).as_numpy_iterator())
     parsed = tf.io.parse_example(records, spec)
-    x, ys, rows = next(opened(any_kind).batches(37, shuffle="none", dtype="uint8", rows=True))
-    assert ys[0].tolist() == parsed["image/class/label"].numpy().tolist()
+    x, y, rows = next(opened(any_kind).batches(37, shuffle="none", dtype="uint8", rows=True))
+    assert y.tolist() == parsed["image/class/label"].numpy().tolist()
     assert rows.tolist() == list(range(37))
     for image, data in zip(x, parsed["image/encoded"].numpy(), strict=True):
         if any_kind.kind == "raw":
@@ -118,10 +118,10 @@ def test_every_order_gives_every_record_once(any_kind: Foreign, shuffle: str, dt
         8, shuffle=shuffle, dtype=dtype, rows=True, drop_remainder=False, **small
     )
     seen: list[int] = []
-    for x, ys, rows in batches:
+    for x, y, rows in batches:
         wanted = any_kind.images[rows]
         assert (x == (wanted if dtype == "uint8" else wanted / np.float32(255))).all()
-        assert (ys[0] == any_kind.labels[rows]).all()
+        assert (y == any_kind.labels[rows]).all()
         seen += rows.tolist()
     assert sorted(seen) == list(range(37))
     assert (seen == list(range(37))) == (shuffle == "none")
@@ -167,25 +167,25 @@ def test_a_stream_goes_on_from_its_state_and_two_workers_share_it(jpegs: Foreign
 
 
 def test_a_padded_batch_and_one_hot_labels(jpegs: Foreign) -> None:
-    *_, (x, ys, weights) = opened(jpegs).batches(8, shuffle="none", pad=True, one_hot=True)
-    assert weights.tolist() == [1] * 5 + [0] * 3
+    *_, (x, y, weights) = opened(jpegs).batches(8, shuffle="none", pad=True, one_hot=True)
+    assert weights.tolist() == [np.float32(40 / 37)] * 5 + [0] * 3
     assert (x[5:] == 0).all()
-    assert ys[0].argmax(axis=1)[:5].tolist() == jpegs.labels[32:].tolist()
+    assert y.argmax(axis=1)[:5].tolist() == jpegs.labels[32:].tolist()
 
 
 def test_the_other_ways_out_give_the_same(jpegs: Foreign) -> None:
     torch = pytest.importorskip("torch")
     shards = opened(jpegs)
     options: dict[str, Any] = {"shuffle": "exact", "dtype": "uint8"}
-    wanted = [(x, ys[0]) for x, ys in shards.batches(8, **options)]
-    by_tf = [(x, y) for x, (y,) in shards.to_tf_dataset(8, **options).as_numpy_iterator()]
-    by_torch = [(x.numpy(), y.numpy()) for x, (y,) in shards.to_torch(8, **options)]
+    wanted = list(shards.batches(8, **options))
+    by_tf = list(shards.to_tf_dataset(8, **options).as_numpy_iterator())
+    by_torch = [(x.numpy(), y.numpy()) for x, y in shards.to_torch(8, **options)]
     keras = shards.to_keras(8, **options)
-    by_keras = [(x, y) for x, (y,) in (keras[i] for i in range(len(keras)))]
+    by_keras = [keras[i] for i in range(len(keras))]
     loader = torch.utils.data.DataLoader(
         shards.to_torch(8, **options), batch_size=None, num_workers=2
     )
-    by_loader = [(x.numpy(), y.numpy()) for x, (y,) in loader]
+    by_loader = [(x.numpy(), y.numpy()) for x, y in loader]
     for found in (by_tf, by_torch, by_keras, by_loader):
         assert len(found) == len(wanted)
         for (x, y), (wanted_x, wanted_y) in zip(found, wanted, strict=True):
@@ -230,8 +230,7 @@ def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     out = io.BytesIO()
     image.save(out, "JPEG" if mode == "CMYK" else "PNG")
     write_records(tmp_path / "a", [example(image=out.getvalue())])
-    found, labels = open_shards(tmp_path / "a", labels=[])[0]
-    assert labels == []
+    (found,) = open_shards(tmp_path / "a", labels=[])[0]
     if mode == "I;16":
         assert (found == (grey >> 8)[:, :, None]).all()
         assert (found == tf.io.decode_png(out.getvalue(), channels=3).numpy()).all()
@@ -270,9 +269,9 @@ def test_our_own_shards_can_be_read_by_their_features(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").unlink()
     shards = open_shards(made.glob, shape=(2, 3, 3), labels=["y1"])
     assert [label.name for label in shards.labels] == ["y1"]
-    x, ys = next(shards.batches(37, shuffle="none", dtype="uint8"))
+    x, y = next(shards.batches(37, shuffle="none", dtype="uint8"))
     assert (x == made.images).all()
-    assert (ys[0] == made.labels[:, 1]).all()
+    assert (y == made.labels[:, 1]).all()
 
 
 class TestWhatDoesNotFit:
@@ -358,9 +357,9 @@ class TestWhatDoesNotFit:
         seen: list[int] = []
         with pytest.warns(match=named):
             found = list(batches)
-        for x, ys, rows in found:
+        for x, y, rows in found:
             assert (x == np.stack([decoded(files[row]) for row in rows])).all()
-            assert (ys[0] == rows).all()
+            assert (y == rows).all()
             seen += rows.tolist()
         assert set(seen) == set(range(9)) - {7}
         assert batches.skipped == 1

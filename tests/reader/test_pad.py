@@ -23,7 +23,7 @@ RECORDS = 37
     world=st.integers(1, 4),
     shuffle=st.sampled_from(["exact", "window", "none"]),
 )
-def test_all_records_come_once_with_weight_one(
+def test_all_records_come_once_and_the_weights_are_of_the_records_alone(
     made: Made, size: int, world: int, shuffle: str
 ) -> None:
     shards = open_shards(made.glob)
@@ -39,7 +39,9 @@ def test_all_records_come_once_with_weight_one(
         for x, ys, weights, rows in batches:
             assert x.shape == (size, 2, 3, 3)
             assert weights.dtype == np.float32
-            real = weights == 1
+            real = weights > 0
+            # So that a mean over all positions is one over the records.
+            assert (weights[real] == np.float32(steps[0] * world * size / RECORDS)).all()
             # What was filled up stands at the end, is black, and has no row.
             assert (np.diff(weights) <= 0).all()
             assert not x[~real].any()
@@ -73,7 +75,7 @@ def test_the_records_of_all_workers_are_a_prefix_of_the_order(
 
 def test_one_hot_labels_of_what_was_filled_up_are_class_zero(made: Made) -> None:
     *_, (_, ys, weights) = open_shards(made.glob).batches(20, pad=True, one_hot=True)
-    assert weights.tolist() == [1] * 17 + [0] * 3
+    assert weights.tolist() == [np.float32(40 / 37)] * 17 + [0] * 3
     assert [float(y.sum()) for y in ys] == [20, 20]
     assert all((y[17:, 0] == 1).all() for y in ys)
 

@@ -159,7 +159,7 @@ def fit(model, dataset, **options):
 def passes(dataset, count):
     # Of each pass, of each step: the rows that each replica got.
     return [
-        [[r.numpy().tolist() for r in strategy.experimental_local_results(b[2])] for b in dataset]
+        [[r.numpy().tolist() for r in strategy.experimental_local_results(b[-1])] for b in dataset]
         for _ in range(count)
     ]
 """

@@ -18,7 +18,7 @@ from tests.reader.datasets import Made
 
 
 def orders(batches: Any) -> list[int]:
-    return [int(row) for _, _, rows in batches for row in rows]
+    return [int(row) for *_, rows in batches for row in rows]
 
 
 def test_elements_are_those_of_the_numpy_batches(made: Made) -> None:
@@ -27,7 +27,7 @@ def test_elements_are_those_of_the_numpy_batches(made: Made) -> None:
         ours = list(shards.batches(5, seed=3, rows=True, **options))
         theirs = list(shards.to_tf_dataset(5, seed=3, rows=True, **options))
         assert len(ours) == len(theirs)
-        for (x, ys, rows), (tx, tys, trows) in zip(ours, theirs, strict=True):
+        for (x, ys, rows), (tx, tys, _, trows) in zip(ours, theirs, strict=True):
             assert tx.dtype == x.dtype
             assert np.array_equal(tx, x)
             assert isinstance(tys, tuple)
