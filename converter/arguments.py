@@ -139,6 +139,11 @@ def build_parser() -> argparse.ArgumentParser:
     table.add_argument(
         "--root", metavar="FOLDER", help="what paths are relative to (default: TABLE's folder)"
     )
+    table.add_argument(
+        "--unique",
+        action="store_true",
+        help="refuse a table in which a path has different labels in different rows",
+    )
 
     shards = parser.add_argument_group("shards")
     amount = shards.add_mutually_exclusive_group()

@@ -35,6 +35,9 @@ class BadRows:
         # What is added to the description of the wordy labels of a column.
         self.hints: dict[str, str] = {}
 
+    def __bool__(self) -> bool:
+        return self._count > 0
+
     def add(self, bad: Bad, base: int = 0, column: str = "") -> None:
         """Add the rows of a slice that begins at row `base`."""
         if not len(bad.rows):

@@ -65,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 overwrite=arguments.overwrite,
                 repair=arguments.repair,
                 dry_run=arguments.dry_run,
+                unique=arguments.unique,
                 progress=progress,
             )
     except OptionError as error:

@@ -48,6 +48,7 @@ def convert(
     overwrite: bool = False,
     repair: bool = False,
     dry_run: bool = False,
+    unique: bool = False,
     progress: NoProgress | None = None,
 ) -> Summary:
     """Convert the images that a table names into a folder of shards.
@@ -59,6 +60,7 @@ def convert(
     and `options` alone. An interrupted conversion goes on when it is called again; `overwrite`
     starts anew; `repair` makes those shards of a finished set again that are missing or damaged, or
     that lack an image which can be used by now. `max_rejects` is a number of rows or a percentage.
+    With `unique` a path that has different labels in different rows is an error.
 
     Raises TableError, OutputError, RejectsError, WorkerError or StorageError; whatever happens,
     `out` holds dataset.json only once every shard is complete.
@@ -71,6 +73,8 @@ def convert(
         raise OptionError(f"the root {root} is no folder")
     out = _folder(out)
     options = options or ConvertOptions()
+    if unique and options.image_column is not None:
+        raise OptionError("--unique compares paths; the images of --image-column have none")
     limit = RejectLimit.parse(max_rejects)
     imaging.check_encoding(options.encoding)
     progress = progress or NoProgress()
@@ -87,6 +91,7 @@ def convert(
             shares=options.splits,
             seed=options.seed,
             image_column=options.image_column,
+            unique=unique,
         )
         if len(source) - 1 > MAX_ROW:
             raise OptionError(f"{table} has {len(source)} rows; {MAX_ROW + 1} is the most")

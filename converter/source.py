@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
+from converter.box_columns import box_columns
 from converter.image_column import ImageColumn
 from converter.numbering import Numbering
 from converter.scratch import Scratch, recoded
@@ -31,6 +32,7 @@ def read_table(
     shares: SplitShares | None = None,
     seed: int = 0,
     image_column: str | None = None,
+    unique: bool = False,
     block: int = BLOCK,
 ) -> Table:
     """Read and check a table.
@@ -39,8 +41,9 @@ def read_table(
     paths are below `root`, by default the table's folder. With `text_labels` the labels are texts,
     of `vocabulary` or of one that is built. Splits are those of the column, or `shares` of the
     paths, dealt with `seed`. The images may be in the `image_column` of a Parquet table, which
-    then needs no paths; without them, images are dealt by their bytes. CSV and JSON are parsed in
-    blocks of `block` bytes. Raises TableError, which lists the bad rows with number and value.
+    then needs no paths; without them, images are dealt by their bytes. With `unique` a path must
+    have the same labels in all its rows. CSV and JSON are parsed in blocks of `block` bytes. Raises
+    TableError, which lists the bad rows with number and value.
     """
     try:
         import pyarrow as pa
@@ -61,8 +64,17 @@ def read_table(
         numbering = Numbering(vocabulary) if text_labels and heads else None
         with Scratch() as scratch:
             spelling = Spelling(below)
-            builder = TableBuilder(name, scratch, heads, columns, classes, numbering, spelling)
-            builder.with_images = images is not None
+            builder = TableBuilder(
+                name,
+                scratch,
+                heads,
+                columns,
+                classes,
+                numbering,
+                spelling,
+                with_images=images is not None,
+                unique=unique,
+            )
             for batch in file.batches(columns):
                 builder.append(batch, shares, seed)
             if images is not None and shares is not None and PATH not in columns:
@@ -78,7 +90,7 @@ def read_table(
         reading = name if builder is None else builder.reading
         raise TableError(f"{reading} cannot be read: {explain(error)}") from error
     words = None if numbering is None else vocabulary
-    notes = tuple(file.notes())
+    notes = (*file.notes(), *builder.notes, *_unused_boxes(file.names, heads))
     return Table(name, digest, below, heads, values, splits, split, paths, words, images, notes)
 
 
@@ -89,6 +101,16 @@ def _digest(name: str) -> str:
         while block := stream.read(_READ_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _unused_boxes(present: list[str], heads: tuple[str, ...]) -> list[str]:
+    unused = [column for column in box_columns(present) if column not in heads]
+    if not unused:
+        return []
+    return [
+        f"columns that look like boxes and are not used: {', '.join(unused)}; each row becomes its "
+        "whole image, or what --crop cuts out"
+    ]
 
 
 def _heads(
@@ -104,6 +126,12 @@ def _heads(
             raise TableError(
                 f"{name} has no label columns y0, y1, ...; {has}. "
                 "Name them with --labels a,b,c (or --labels '' for images without labels)"
+            )
+        boxes = box_columns(present)
+        if not {*boxes}.isdisjoint(heads):
+            raise TableError(
+                f"{name}: the columns {', '.join(boxes)} look like a box, and some of them like "
+                "labels; name the label columns with --labels a,b,c"
             )
     else:
         heads = asked

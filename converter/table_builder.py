@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 from converter.bad_rows import Bad, BadRows
 from converter.columns import LabelColumn, bad_paths, empty_paths, numbered, texts
-from converter.duplicates import add_paths_in_two_splits, hashes_of
+from converter.duplicates import (
+    DifferingPaths,
+    add_paths_in_two_splits,
+    codes_of_labels,
+    hashes_of,
+)
 from converter.numbering import Numbering
 from converter.scratch import Scratch, Texts
 from converter.spelling import Spelling
@@ -25,7 +30,9 @@ class TableBuilder:
     """Takes the batches of the table called `name`.
 
     `reading` says what is being looked at, for errors of Arrow. With a `numbering` the labels are
-    texts that it numbers. With the `spelling` it is told which paths are the same.
+    texts that it numbers. With the `spelling` it is told which paths are the same. `with_images`
+    says that the images are a column; then a path is but a name. With `unique` a path that has
+    different labels is an error, else one of the `notes` that `finish` makes.
     """
 
     def __init__(
@@ -37,12 +44,16 @@ class TableBuilder:
         classes: int | None,
         numbering: Numbering | None,
         spelling: Spelling,
+        *,
+        with_images: bool = False,
+        unique: bool = False,
     ) -> None:
         self.reading = name
         self.rows = 0
         self._name = name
-        # Beside the image itself a path is but a name.
-        self.with_images = False
+        self.notes: list[str] = []
+        self._with_images = with_images
+        self._unique = unique
         self._scratch = scratch
         self._spelling = spelling
         self._heads = {head: LabelColumn(classes) for head in heads}
@@ -50,7 +61,9 @@ class TableBuilder:
         self._bad = BadRows()
         self._labels = scratch.column(np.int32, len(heads))
         self._paths = scratch.texts() if PATH in columns else None
-        self._hashes = scratch.column(np.uint64) if {PATH, SPLIT} <= {*columns} else None
+        self._compares_labels = PATH in columns and bool(heads) and not with_images
+        hashed = self._compares_labels or {PATH, SPLIT} <= {*columns}
+        self._hashes = scratch.column(np.uint64) if hashed else None
         self._splits = SplitColumn(scratch)
         self._has_splits = SPLIT in columns
 
@@ -58,12 +71,14 @@ class TableBuilder:
         """Add an Arrow batch; its paths are dealt by `shares`, where they are given."""
         if self._paths is not None:
             paths = self._text_of(batch, PATH)
-            self._add(empty_paths(paths) if self.with_images else bad_paths(paths))
+            self._add(empty_paths(paths) if self._with_images else bad_paths(paths))
             self._paths.append(paths)
+            if shares is not None or self._hashes is not None:
+                paths = self._spelling.of_all(paths)
             if shares is not None:
-                self._splits.append(*shares.deal(self._spelling.of_all(paths), seed))
+                self._splits.append(*shares.deal(paths, seed))
             if self._hashes is not None:
-                self._hashes.append(hashes_of(self._spelling.of_all(paths)))
+                self._hashes.append(hashes_of(paths))
         values = np.empty((batch.num_rows, len(self._heads)), dtype=np.int32)
         for index, (head, checked) in enumerate(self._heads.items()):
             self.reading = f"column {head} of {self._name}"
@@ -92,15 +107,36 @@ class TableBuilder:
             raise TableError(f"{self._name} has no rows")
         paths = None if self._paths is None else self._paths.finish()
         splits, split = self._splits.finish(self.rows)
+        labels = self._labels.finish()
         if paths is not None and self._hashes is not None:
             hashes = self._hashes.finish()
             add_paths_in_two_splits(self._bad, paths, hashes, splits, split, self._spelling.of)
+            if self._compares_labels and not self._bad:
+                self._compare_labels(paths, hashes, labels)
         # One that is wrong is a slip; a column of them are texts.
         self._bad.hints = {
             head: _TEXT_HINT for head, column in self._heads.items() if not column.any_number
         }
         self._bad.refuse(self._name)
-        return paths, self._labels.finish(), splits, split
+        return paths, labels, splits, split
+
+    def _compare_labels(
+        self, paths: Texts, hashes: NDArray[np.uint64], labels: NDArray[np.int32]
+    ) -> None:
+        """Find paths that have different labels in different rows."""
+        found = DifferingPaths(paths, hashes, codes_of_labels(labels), self._spelling.of)
+        if self._unique:
+            found.add_to(
+                self._bad,
+                lambda path, _, earlier: f"path {path!r} has other labels than in row {earlier}",
+            )
+        elif (example := found.example()) is not None:
+            path, first, second = example
+            what = "path has" if len(found) == 1 else "paths have"
+            self.notes.append(
+                f"{len(found):,} {what} different labels in different rows, such as {path!r} in "
+                f"rows {first} and {second}; --unique makes that an error"
+            )
 
     def _text_of(self, batch: Any, column: str) -> Any:
         self.reading = f"column {column} of {self._name}"
