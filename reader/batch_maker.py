@@ -120,7 +120,9 @@ class BatchMaker:
         self._floats = Pool(
             lambda: Room(size, layout.image_bytes, "float32"), alive if converts else 0
         )
-        self._labels = LabelArrays(shards.labels, size, alive, one_hot=options.one_hot)
+        self._labels = LabelArrays(
+            shards.labels, size, alive, shards.place, one_hot=options.one_hot
+        )
 
     def make_item(self, number: int, index: int) -> BatchParts:
         """Make batch `index` of pass `number`, a pass being `epochs` epochs.
@@ -175,7 +177,7 @@ class BatchMaker:
                 [integers, np.zeros((options.batch_size - count, integers.shape[1]), np.int64)]
             )
             integers[count:, -1] = -1
-        labels = self._labels.make(integers)
+        labels = self._labels.make(integers, None if self.skipped.count else begun.ids)
         weights = np.zeros(len(integers), dtype=np.float32) if options.pad else None
         if weights is not None:
             weights[:count] = self._weight

@@ -198,9 +198,11 @@ def _unsupported(features: Mapping[str, Feature], names: Sequence[str]) -> str:
     reasons = []
     for name in names:
         feature = features.get(name)
-        if feature is None or _is_one(feature, INT64):
+        if feature is None:
+            reasons.append(f"the first record has no {name!r}, and each one has to have it")
+        elif _is_one(feature, INT64):
             continue
-        if feature.kind == BYTES:
+        elif feature.kind == BYTES:
             reasons.append(f"{name!r} holds text, and labels have to be numbers")
         elif feature.kind == INT64:
             reasons.append(f"{name!r} holds {len(feature.values)} numbers; a label has to be one")

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reader.absent_shards import describe_absent
 from reader.batches import PIPELINE
 from reader.foreign_layout import ForeignLayout
 from reader.index_pass import make_index
+from reader.label_arrays import wrong_label
 from reader.memory import plan_memory
 from reader.options import BatchOptions
 from reader.shard_files import ShardFile
@@ -29,7 +31,7 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class ShardFault:
-    """A shard that cannot be used, and why: it is `damaged`, or whole and of a kind not read."""
+    """A shard that cannot be used, and why: it is `damaged`, or whole."""
 
     path: str
     reason: str
@@ -123,7 +125,7 @@ def verify(shards: ShardSet, progress: Callable[[int], object]) -> list[ShardFau
     """Read every byte: compare all CRCs and, with a manifest, the SHA-256 of every shard.
 
     `progress` is told the number of records read. Returns the shards that cannot be used, with the
-    first fault of each: damage, or else a record of a kind that is not read.
+    first fault of each: damage, or else a record that is whole and cannot be used.
     """
     faults = []
     for shard in shards.shards:
@@ -145,16 +147,23 @@ def _verify_records(shards: ShardSet, shard: ShardFile, progress: Callable[[int]
     source = replace(shards, shards=(shard,)).source(verify=True)
     most = max(1, min(_BATCH, _BATCH_BYTES // shards.layout.stride, shard.records))
     room = source.room(most)
+
+    def read(ids: NDArray[np.int64]) -> None:
+        wrong = wrong_label(source.fetch(ids, room), shards.labels)
+        if wrong is not None:
+            at, what = wrong
+            raise UnsupportedRecordError(f"{shard.path}: record {ids[at]}: {what}")
+
     unsupported = ""
     for start in range(0, shard.records, most):
         ids = np.arange(start, min(start + most, shard.records))
         try:
-            source.fetch(ids, room)
+            read(ids)
         except UnsupportedRecordError:
             # Behind it there may be damage.
-            for number in ids:
+            for at in range(len(ids)):
                 try:
-                    source.fetch(np.array([number]), room)
+                    read(ids[at : at + 1])
                 except UnsupportedRecordError as error:
                     unsupported = unsupported or str(error)
         progress(len(ids))

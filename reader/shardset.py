@@ -19,6 +19,7 @@ from reader.core_fetch import CoreFetcher, has_core, new_maps
 from reader.fetch import Fetcher
 from reader.foreign_layout import ForeignLayout, Layout
 from reader.indexed_fetch import IndexedFetcher
+from reader.label_arrays import wrong_label
 from reader.maps import Maps
 from reader.options import BatchOptions
 from reader.raw_fetch import RawFetcher
@@ -28,6 +29,7 @@ from reader.shard_files import ShardFile
 from reader.shard_index import IndexedShard
 from reader.skipped import Skipped
 from reader.source import RecordSource
+from shardio.errors import DatasetError
 from shardio.format.manifest import Label, Manifest
 from shardio.format.naming import ShardName
 from shardio.storage.chooser import is_local
@@ -156,9 +158,20 @@ class ShardSet:
             raise IndexError(f"record {number} of {len(self)}")
         room = self._records_source.room(1)
         integers = self._records_source.fetch(np.array([number % len(self)]), room)
+        wrong = wrong_label(integers, self.labels)
+        if wrong is not None:
+            raise DatasetError(f"{self.place(number % len(self))}: {wrong[1]}")
         image = room.array[0].reshape(self.shape)
         form = BatchForm.of(self.labels, as_dict=False)
         return form.for_arrays(BatchParts(image, integers[0, :-1].tolist()))
+
+    def place(self, number: int) -> str:
+        """Name the shard of a record, and its number there."""
+        for shard in self.shards:
+            if number < shard.records:
+                return f"{shard.path}: record {number}"
+            number -= shard.records
+        raise IndexError(f"{number} records too many")
 
     def options(self, batch_size: int = 128, **options: Any) -> BatchOptions:
         """Complete the options of a stream of batches.

@@ -26,6 +26,7 @@ from shardio.errors import (
     OptionError,
     OutputError,
     StorageError,
+    UnusableFileError,
 )
 from shardio.format.manifest import Manifest
 from shardio.format.naming import INDEX_SUFFIX, LOCK, MANIFEST, REJECTS, STAGE, STAGED, WORK_FOLDER
@@ -238,10 +239,10 @@ class Staging:
             raise DatasetError(f"{info.path} was replaced while it was copied; stage it again")
 
     def _read(self, name: str) -> bytes | None:
+        """Read what says of what the copy is; None where it is not there, or longer than ours."""
         try:
-            with storage_for(self.folder).open_stream(join(self.folder, name)) as stream:
-                return stream.read()
-        except MissingFileError:
+            return storage_for(self.folder).read_file(join(self.folder, name), len(self._what))
+        except (MissingFileError, UnusableFileError):
             return None
 
     def _write(self, name: str, data: bytes) -> None:

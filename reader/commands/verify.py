@@ -33,8 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{damaged} of {len(shards.shards)} shards are damaged{again}", file=sys.stderr)
     if len(faults) > damaged:
         print(
-            f"{len(faults) - damaged} of {len(shards.shards)} shards are whole, but hold records of"
-            " a kind that is not read",
+            f"{len(faults) - damaged} of {len(shards.shards)} shards are whole, but hold records"
+            " that cannot be used",
             file=sys.stderr,
         )
     if faults:

@@ -395,7 +395,7 @@ class TestWhatDoesNotFit:
         assert main(["verify", f"{tmp_path}/?"]) == 1
         said = capsys.readouterr().err
         assert re.search(place + words, said)
-        assert "1 of 2 shards are whole, but hold records of a kind that is not read" in said
+        assert "1 of 2 shards are whole, but hold records that cannot be used" in said
         assert "damaged" not in said
         data = bytearray((tmp_path / "b").read_bytes())
         data[-1] ^= 1  # of the record behind it

@@ -77,6 +77,7 @@ def test_an_image_that_is_not_clear_is_asked_for(
         ({"image": b"x", "label": 1}, ["name"], "each once: name; its features are"),
         ({"image": b"x", "label": 1}, ["label", "label"], "each once: label, label;"),
         ({"image": b"x", "label": 0.5}, ["label"], r"each once: label; .*'label' \(float\)"),
+        ({"image": b"x"}, ["label"], "each once: label; .* the first record has no 'label', and"),
         ({"image": b"x"}, None, r"e.g. labels=\['NAME'\], or labels=\[\] for none"),
         (
             {"image": b"x", "label": b"cat"},
