@@ -12,9 +12,9 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from importlib import import_module
 from pathlib import Path
@@ -68,12 +68,11 @@ def ours(labels: Path, out: Path, workers: int) -> float:
 
 def way(name: str, how: str, labels: Path, images: int) -> Way:
     """Make a way that runs this script as `--only HOW` and takes the time that it prints."""
-    out = labels.parent.parent / "bench-out"
 
     def run() -> float:
-        shutil.rmtree(out, ignore_errors=True)
-        command = [sys.executable, __file__, "--only", how, str(labels), str(out)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        with tempfile.TemporaryDirectory(dir=labels.parent.parent) as folder:
+            command = [sys.executable, __file__, "--only", how, str(labels), f"{folder}/out"]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
         return images / float(done.stdout.split()[-1])
 
     return Way(name, run)

@@ -10,9 +10,9 @@ peak seen by asking 50 times a second. The goal is less than 200 MB a worker.
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -50,10 +50,9 @@ def is_server(pid: int) -> bool:
         return False
 
 
-def watch(labels: Path, out: Path, workers: int, size: list[str]) -> dict[str, dict[str, int]]:
+def watch(labels: Path, out: str, workers: int, size: list[str]) -> dict[str, dict[str, int]]:
     """Convert; returns the peaks of each process, by what it is."""
-    shutil.rmtree(out, ignore_errors=True)
-    command = [sys.executable, "-m", "converter", str(labels), str(out), *size]
+    command = [sys.executable, "-m", "converter", str(labels), out, *size]
     peaks: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(_FIELDS, 0))
     names: dict[int, str] = {}
     with subprocess.Popen(
@@ -90,12 +89,12 @@ def main() -> None:
             ("the default box", []),
             ("whole images to 224x224", ["--crop", "none", "--size", "224x224"]),
         ):
-            peaks = watch(labels, arguments.folder / "bench-out", arguments.workers, size)
+            with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+                peaks = watch(labels, f"{folder}/out", arguments.workers, size)
             print(f"{images} images, {kind.title}, {title}")
             print(f"| process | {' | '.join(f'{field}, MB' for field in _FIELDS)} |\n|---|---|---|")
             for name, found in peaks.items():
                 print(f"| {name} | {' | '.join(f'{found[f] / 1000:.0f}' for f in _FIELDS)} |")
-    shutil.rmtree(arguments.folder / "bench-out", ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ start of workers is. The images are in the page cache.
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -27,11 +27,11 @@ PEERS = {
 }
 
 
-def run(command: list[str], out: Path, images: int) -> float:
-    """Run a program that prints its seconds last; returns images a second."""
-    shutil.rmtree(out, ignore_errors=True)
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    shutil.rmtree(out, ignore_errors=True)
+def run(command: list[str], folder: Path, images: int) -> float:
+    """Run a program that writes to a new folder and prints its seconds; returns images a second."""
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        command = [*command, f"{out}/out"]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return images / float(done.stdout.split()[-1])
 
 
@@ -60,14 +60,14 @@ def main() -> None:
         images = arguments.images if kind.name != "large-jpeg" else arguments.images // 8
         folder = arguments.images_folder / f"{kind.name}-{images}"
         labels = write_images(folder, kind, images)
-        out = arguments.images_folder / "out"
-        ours = [sys.executable, str(HERE / "convert.py"), "--only", "2", str(labels), str(out)]
-        ways = [Way("shardio, 2 workers", partial(run, ours, out, images))]
+        place = arguments.images_folder
+        ours = [sys.executable, str(HERE / "convert.py"), "--only", "2", str(labels)]
+        ways = [Way("shardio, 2 workers", partial(run, ours, place, images))]
         for name, python in pythons.items():
             if python is not None:
                 program = str(HERE / "converters" / f"{name}.py")
-                command = [str(python), program, str(labels), str(out)]
-                ways.append(Way(PEERS[name], partial(run, command, out, images)))
+                command = [str(python), program, str(labels)]
+                ways.append(Way(PEERS[name], partial(run, command, place, images)))
         print(f"{images} images, {kind.title}")
         print(table(measure(ways, arguments.rounds), ways[0].name))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import shutil
 import statistics
 import subprocess
@@ -49,11 +50,11 @@ def epoch(shards: ShardSet, shuffle: str, verify: bool, epochs: int = 1) -> floa
 
 
 def first_epoch(url: str, folder: Path) -> float:
-    """Read an epoch with a new cache, which is filled meanwhile; returns MiB of shards."""
+    """Read an epoch with a new cache in a folder that holds nothing else; returns MiB of shards."""
     # That of the round before may have been filled until now.
-    for old in folder.glob("cache-*"):
+    for old in folder.iterdir():
         shutil.rmtree(old)
-    cache = tempfile.mkdtemp(prefix="cache-", dir=folder)
+    cache = tempfile.mkdtemp(dir=folder)
     return epoch(open_shards(url, cache=cache), "window", True)
 
 
@@ -196,17 +197,17 @@ def compare(url: str, folder: Path, rounds: int) -> None:
     infos = [info for info in storage_for(url).list(url) if info.path.endswith(".tfrecord")]
     bare = bare_reads(url, infos)
     ways = [way(f"batches, {order}", partial(batches, url, order, True)) for order in ORDERS]
-    ways.append(way("batches, window, and a cache is filled", partial(first_epoch, url, folder)))
     files = [_whole(info) for info in infos[:4]]
-    ways.append(way("stage", partial(staged, url, folder)))
-    ways.append(way("the disk, written and synced", partial(written_to_disk, files, folder)))
-    rates = measure(bare + ways, rounds)
-    for old in folder.glob("cache-*"):
-        shutil.rmtree(old)
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        filled = partial(first_epoch, url, Path(place))
+        ways.append(way("batches, window, and a cache is filled", filled))
+        ways.append(way("stage", partial(staged, url, folder)))
+        ways.append(way("the disk, written and synced", partial(written_to_disk, files, folder)))
+        rates = measure(bare + ways, rounds)
     best = max((one.name for one in bare), key=lambda name: statistics.median(rates[name]))
     print(table(rates, best, "MiB/s"))
     compare_cached(url, folder, rounds)
-    there = f"{url}-written"
+    there = f"{url}-written-{secrets.token_hex(6)}"
     ways = [
         way("written, hdfs-native", partial(written_bare, files, there)),
         way("written, 4 MiB at a time", partial(published, files, there, PIECE)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import shutil
+import tempfile
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -57,12 +57,20 @@ def _drawn(kind: Kind, seed: int) -> bytes:
 
 
 def write_images(folder: Path, kind: Kind, count: int) -> Path:
-    """Write `count` files and labels.csv with four heads to `folder`; returns the table."""
-    table = folder / "labels.csv"
-    if table.exists():
-        return table
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    """Write `count` files and labels.csv with four heads to `folder`; returns the table.
+
+    Keeps a folder that is there: whatever is in it, it is whole, since it got its name last.
+    """
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            _write(Path(scratch, folder.name), kind, count)
+            Path(scratch, folder.name).rename(folder)
+    return folder / "labels.csv"
+
+
+def _write(folder: Path, kind: Kind, count: int) -> None:
+    folder.mkdir()
     drawn = [_drawn(kind, seed) for seed in range(min(count, _DRAWN))]
     rng = np.random.default_rng(0)
     rows = []
@@ -70,6 +78,5 @@ def write_images(folder: Path, kind: Kind, count: int) -> Path:
         name = f"{number:06}.{kind.format.lower()}"
         (folder / name).write_bytes(drawn[number % _DRAWN])
         rows.append([name, *rng.integers(0, 21_000, len(HEADS)).tolist()])
-    with table.open("w", newline="") as file:
+    with (folder / "labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["path", *HEADS], *rows])
-    return table

@@ -13,6 +13,9 @@ from shardio.format.manifest import Label, Manifest, ShardEntry, Versions
 from shardio.format.naming import MANIFEST, ShardName
 from shardio.format.transform import Transform
 
+# No Pillow has decoded anything.
+_NOTHING = Versions("none", "none")
+
 
 def make(folder: Path, records: int, shards: int = 16, classes: int = 21_000) -> Manifest:
     """Write `records` images of 32x128x3 with four heads to `folder`; keeps what is there."""
@@ -21,13 +24,18 @@ def make(folder: Path, records: int, shards: int = 16, classes: int = 21_000) ->
         manifest = Manifest.from_json(path.read_bytes())
         if manifest.rows_written == records and len(manifest.shards) == shards:
             return manifest
+        if manifest.versions == _NOTHING:  # else it is a set of somebody, and stays
+            for old in (MANIFEST, *(shard.file for shard in manifest.shards)):
+                (folder / old).unlink(missing_ok=True)
+    if folder.is_symlink() or (folder.exists() and any(folder.iterdir())):
+        raise SystemExit(f"{folder} holds something else; remove it, or name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     manifest = Manifest(
         plan_sha256="0" * 64,
         transform=Transform(),
         labels=tuple(Label(f"y{head}", classes) for head in range(4)),
         seed=0,
-        versions=Versions("none", "none"),
+        versions=_NOTHING,
         rows_read=records,
         rows_written=records,
         rows_rejected=0,

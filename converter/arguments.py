@@ -195,6 +195,12 @@ def build_parser() -> argparse.ArgumentParser:
         "whose rejected images have been mended",
     )
     run.add_argument(
+        "--moved",
+        action="store_true",
+        help="go on although the images lie in another folder than those of the shards that are "
+        "finished: they are the same",
+    )
+    run.add_argument(
         "--dry-run", action="store_true", help="check the table and the options, write nothing"
     )
     run.add_argument(

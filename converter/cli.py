@@ -64,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 max_rejects=arguments.max_rejects,
                 overwrite=arguments.overwrite,
                 repair=arguments.repair,
+                moved=arguments.moved,
                 dry_run=arguments.dry_run,
                 unique=arguments.unique,
                 progress=progress,

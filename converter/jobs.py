@@ -16,6 +16,8 @@ from converter.table import Table
 from shardio.format.naming import ShardName
 from shardio.storage.chooser import is_local
 
+ALL = slice(None)
+
 
 @dataclass(frozen=True)
 class ConversionJobs:
@@ -41,9 +43,9 @@ class ConversionJobs:
         with ImageCopy(self.table.images, wanted, folder) as images:
             yield replace(self, images=images)
 
-    def job(self, name: ShardName) -> ShardJob:
-        """Make the job of a shard."""
-        rows = self.plan.rows_of(name)
+    def job(self, name: ShardName, part: slice = ALL) -> ShardJob:
+        """Make the job of a shard, or of a part of its rows."""
+        rows = self.plan.rows_of(name)[part]
         paths = self.table.paths(rows)
         return ShardJob(
             folder=self.folder,

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
+from converter.half_written import is_half_written
+from converter.other_plan import begun_elsewhere, begun_otherwise, finished_otherwise
 from converter.patience import patiently
+from converter.work_folder import WorkFolder
 from shardio.errors import ManifestError, MissingFileError, OutputError, ShardioError
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.encoding import RAW
+from shardio.format.inputs import ConversionInputs
 from shardio.format.manifest import Manifest, ShardEntry
 from shardio.format.naming import (
     DONE_FOLDER,
     INDEX_SUFFIX,
-    LOCK,
+    INPUTS,
     MANIFEST,
     PLAN,
     REJECTS,
-    WORK_FOLDER,
     ShardName,
 )
 from shardio.format.plan import ConversionPlan
 from shardio.storage import FileInfo, storage_for
-from shardio.storage.chooser import join, scheme_of
-from shardio.storage.folder_lock import lock_file
-from shardio.storage.local_files import translate
-from shardio.storage.temporary import final_name
+from shardio.storage.chooser import is_local, join
 
 _LISTED = 5
 
@@ -40,12 +39,13 @@ class OutputFolder:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self._storage = storage_for(folder)
+        self.work = WorkFolder(folder)
 
     def _path(self, name: str) -> str:
         return join(self.folder, name)
 
-    def _names(self, folder: str = "") -> dict[str, FileInfo]:
-        infos = self._storage.list(self._path(folder) if folder else self.folder)
+    def _names(self) -> dict[str, FileInfo]:
+        infos = self._storage.list(self.folder)
         return {info.path.rsplit("/", 1)[-1]: info for info in infos}
 
     def read(self, name: str) -> bytes | None:
@@ -69,46 +69,15 @@ class OutputFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second conversion out of a local folder while this one runs.
-
-        The kernel gives the lock back when the process ends, however it ends. Other storages have
-        no such lock: two conversions with one plan make the same bytes there, and no harm.
-        """
-        if self._is_remote:
-            yield
-            return
-        try:
-            lock = self._lock()
-        except (OSError, ValueError) as error:
-            if isinstance(error, OutputError):
-                raise
-            raise translate(error, self.folder) from error
-        try:
-            yield
-        finally:
-            if os.path.exists(self._path(PLAN)):
+        """Keep a second conversion out while this one runs; see WorkFolder."""
+        with self.work.locked():
+            try:
+                yield
+            finally:
                 # Of workers that were killed, since they did not stop in time.
                 with suppress(ShardioError):
-                    self.remove_half_written()
-            else:
-                # Nothing was begun here, or all is finished: then no trace stays.
-                with suppress(OSError):
-                    os.unlink(self._path(LOCK))
-                    os.rmdir(self._path(WORK_FOLDER))
-            os.close(lock)
-
-    def _lock(self) -> int:
-        busy = f"another conversion is writing to {self.folder}; wait until it ends"
-        return lock_file(self._path(LOCK), busy)
-
-    @property
-    def _is_remote(self) -> bool:
-        return scheme_of(self.folder) is not None
-
-    @property
-    def has_leftovers(self) -> bool:
-        """Whether there is something that only a running conversion needs."""
-        return bool(self._names(WORK_FOLDER))
+                    if is_local(self.folder) and self.read(PLAN) is not None:
+                        self.remove_half_written()
 
     def complete(self, plan: ConversionPlan) -> Manifest | None:
         """Return the manifest if this very conversion is complete; None if there is none.
@@ -118,21 +87,23 @@ class OutputFolder:
         manifest = self.manifest(plan)
         if manifest is None:
             return None
-        sizes = {name: info.size for name, info in self._names().items()}
-        lost = [shard.file for shard in manifest.shards if sizes.get(shard.file) != shard.bytes]
-        if lost:
+        if lost := self._lost(manifest):
+            are_indexes = lost[0].endswith(INDEX_SUFFIX)
+            what = "indexes are missing" if are_indexes else "shards are missing or of another size"
             raise OutputError(
-                f"{self.folder} holds this dataset, but {len(lost)} of its shards are missing or "
-                f"of another size ({_listed(lost)}); --repair makes them again"
-            )
-        indexes = [shard.file + INDEX_SUFFIX for shard in manifest.shards]
-        lost = [] if manifest.encoding == RAW else [name for name in indexes if name not in sizes]
-        if lost:
-            raise OutputError(
-                f"{self.folder} holds this dataset, but {len(lost)} of its indexes are missing "
+                f"{self.folder} holds this dataset, but {len(lost)} of its {what} "
                 f"({_listed(lost)}); --repair makes them again"
             )
         return manifest
+
+    def _lost(self, manifest: Manifest) -> list[str]:
+        """Return the shards that are missing or of another size; with none, the missing indexes."""
+        sizes = {name: info.size for name, info in self._names().items() if not info.is_folder}
+        lost = [shard.file for shard in manifest.shards if sizes.get(shard.file) != shard.bytes]
+        if lost or manifest.encoding == RAW:
+            return lost
+        indexes = [shard.file + INDEX_SUFFIX for shard in manifest.shards]
+        return [name for name in indexes if name not in sizes]
 
     def manifest(self, plan: ConversionPlan) -> Manifest | None:
         """Return the manifest of this very conversion, whatever has become of its shards."""
@@ -141,24 +112,33 @@ class OutputFolder:
             return None
         manifest = Manifest.from_json(text, self._path(MANIFEST))
         if manifest.plan_sha256 != plan.sha256:
-            raise OutputError(
-                f"{self.folder} holds a complete dataset of another table or other options "
-                "(see its dataset.json); choose another folder, or --overwrite it"
-            )
+            raise finished_otherwise(self.folder, plan, manifest)
         return manifest
 
-    def reopen(self, plan: ConversionPlan, done: list[DoneRecord], bad: list[str]) -> None:
+    def reopen(
+        self,
+        plan: ConversionPlan,
+        inputs: ConversionInputs,
+        done: list[DoneRecord],
+        bad: list[str],
+    ) -> None:
         """Make a finished set an unfinished one, of which the shards in `bad` are to be made.
 
         The manifest goes when all else is written: until then the set is as it was.
         """
+        self.work.refuse_links()
+        here = self._names()
+        gone = {n: here[n] for name in bad for n in (name, name + INDEX_SUFFIX) if n in here}
+        self._refuse_folders(gone)
+        # A run that was killed at its end may have left the records of all.
+        self._storage.delete(self._path(DONE_FOLDER))
         self.write(PLAN, plan.to_json())
+        self.write(INPUTS, inputs.to_json())
         for record in done:
             self.write(f"{DONE_FOLDER}/{record.file}.json", record.to_json())
         self._storage.delete(self._path(MANIFEST))
-        for name in bad:
+        for name in gone:
             self._storage.delete(self._path(name))
-            self._storage.delete(self._path(name + INDEX_SUFFIX))
 
     def begin(self, plan: ConversionPlan) -> None:
         """Leave the plan, or make sure that the plan that is there is the same."""
@@ -172,14 +152,24 @@ class OutputFolder:
                 )
             self.write(PLAN, plan.to_json(), overwrite=False)
             return
-        differences = plan.differences(there, self._path(PLAN))
-        if differences:
-            raise OutputError(
-                f"{self.folder} holds an unfinished conversion with another plan:\n  "
-                + "\n  ".join(differences)
-                + "\nGive the same table and options to go on, choose another folder, or "
-                "--overwrite it"
-            )
+        if plan.differences(there, self._path(PLAN)):
+            raise begun_otherwise(self.folder, plan, there)
+
+    def keep_inputs(
+        self, inputs: ConversionInputs, finished: Iterable[DoneRecord], *, moved: bool
+    ) -> None:
+        """Record where the images are, or make sure that finished records come from there too.
+
+        With `moved` they are the same images, wherever they were before.
+        """
+        text = None if moved else self.read(INPUTS)
+        there = None if text is None else ConversionInputs.from_json(text, self._path(INPUTS))
+        if there == inputs:
+            return
+        # Of rejects there is nothing that could be mixed.
+        if not moved and any(done.records for done in finished):
+            raise begun_elsewhere(self.folder, inputs, there)
+        self.write(INPUTS, inputs.to_json())
 
     def finished(
         self, names: list[ShardName], *, indexed: bool = False
@@ -190,8 +180,8 @@ class OutputFolder:
         index beside it.
         """
         self.remove_half_written()
-        sizes = {name: info.size for name, info in self._names().items()}
-        records = self._names(DONE_FOLDER)
+        sizes = {name: info.size for name, info in self._names().items() if not info.is_folder}
+        records = self.work.files(DONE_FOLDER)
         found = {}
         for shard in names:
             record = shard.done_path.rsplit("/", 1)[-1]
@@ -208,11 +198,16 @@ class OutputFolder:
                 found[shard] = done
         return found
 
+    def unfinish(self, file: str) -> None:
+        """Take back that a shard is done; it stays until it is made again."""
+        self._storage.delete(self._path(f"{DONE_FOLDER}/{file}.json"))
+
     def remove_half_written(self) -> None:
         """Remove what would have become files of ours."""
-        for folder in ("", DONE_FOLDER):
-            for name, info in self._names(folder).items():
-                if self._is_ours(final_name(name)):
+        work = self.work
+        for files in (self._names(), work.files(), work.files(DONE_FOLDER)):
+            for info in files.values():
+                if is_half_written(info):
                     self._storage.delete(info.path)
 
     def write_rejects(self, rejects: list[Reject]) -> None:
@@ -225,38 +220,44 @@ class OutputFolder:
         self.write(REJECTS, text.getvalue().encode())
 
     def finish(self, manifest: Manifest) -> None:
-        """Publish the manifest and remove what only a running conversion needs."""
-        self.write(MANIFEST, manifest.to_json())
-        self.tidy()
+        """Publish the manifest and remove what only a running conversion needs.
 
-    def tidy(self) -> None:
-        """Remove what only a running conversion needs, but for its lock."""
-        for name, info in self._names(WORK_FOLDER).items():
-            if name != LOCK.rsplit("/", 1)[-1]:
-                self._storage.delete(info.path)
-        if self._is_remote:
-            self._storage.delete(self._path(WORK_FOLDER))
+        Raises OutputError where a file that the manifest lists has vanished since it was finished.
+        """
+        if lost := self._lost(manifest):
+            raise OutputError(
+                f"{len(lost)} finished files of {self.folder} are gone, or of another size "
+                f"({_listed(lost)}): something else deletes or writes there. Give the same command "
+                "again to make them again"
+            )
+        self.write(MANIFEST, manifest.to_json())
+        self.work.remove()
 
     def clear(self) -> None:
         """Remove a dataset, or what an unfinished conversion left; other files stay.
 
         The manifest goes first: what is left of a dataset must not look like one.
         """
-        for name in (MANIFEST, PLAN, DONE_FOLDER, REJECTS):
+        self.work.refuse_links()
+        ours = {
+            name: info
+            for name, info in self._names().items()
+            if name in (MANIFEST, REJECTS)
+            or ShardName.parse(name.removesuffix(INDEX_SUFFIX))
+            or is_half_written(info)
+        }
+        self._refuse_folders(ours)
+        for name in (MANIFEST, PLAN, INPUTS, DONE_FOLDER, *ours):
             self._storage.delete(self._path(name))
-        for name, info in self._names().items():
-            shard = ShardName.parse(name.removesuffix(INDEX_SUFFIX))
-            if shard or self._is_ours(final_name(name)):
-                self._storage.delete(info.path)
 
-    @staticmethod
-    def _is_ours(final: str | None) -> bool:
-        """Whether a temporary file would have become one of our files."""
-        if final is None:
-            return False
-        return final in (MANIFEST, REJECTS) or bool(
-            ShardName.parse(final.removesuffix(".json").removesuffix(INDEX_SUFFIX))
-        )
+    def _refuse_folders(self, found: dict[str, FileInfo]) -> None:
+        """Raise OutputError where a folder has the name of one of our files."""
+        folders = [name for name, info in found.items() if info.is_folder]
+        if folders:
+            raise OutputError(
+                f"{self.folder} holds folders with names of our files ({_listed(folders)}), which "
+                "no conversion has made; move them away"
+            )
 
 
 def entry_of(name: ShardName, done: DoneRecord) -> ShardEntry:

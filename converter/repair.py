@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-from collections import defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from converter.image_files import read_image
 from converter.output import OutputFolder
 from converter.plan import ShardPlan
-from converter.table import Table
-from shardio.errors import MissingFileError, OutputError, UnusableFileError
-from shardio.format.done import DoneRecord, Reject
+from converter.rejected_images import RejectedImages, rejects_of
+from shardio.errors import MissingFileError, UnusableFileError
+from shardio.format.done import DoneRecord
 from shardio.format.encoding import RAW
 from shardio.format.framing import FRAMING_BYTES
 from shardio.format.index import ShardIndex
+from shardio.format.inputs import ConversionInputs
 from shardio.format.manifest import Manifest, ShardEntry
-from shardio.format.naming import INDEX_SUFFIX, REJECTS, ShardName
+from shardio.format.naming import INDEX_SUFFIX
 from shardio.format.plan import ConversionPlan
 from shardio.storage import storage_for
 from shardio.storage.chooser import join
@@ -42,7 +39,8 @@ def reopen(
     plan: ConversionPlan,
     manifest: Manifest,
     shards: ShardPlan,
-    table: Table,
+    inputs: ConversionInputs,
+    images: RejectedImages,
 ) -> Repair:
     """Turn a finished set into an unfinished one that lacks the shards to be made again.
 
@@ -51,16 +49,12 @@ def reopen(
     made from the shards, which need no image for that. A run that is killed after this goes on
     like any other.
     """
-    rejects = _rejects(folder, manifest)
-    by_shard: dict[str, list[Reject]] = defaultdict(list)
-    if rejects:
-        for name in shards.names():
-            for row in {*shards.rows_of(name).tolist()} & rejects.keys():
-                by_shard[str(name)].append(rejects[row])
+    rejects = rejects_of(folder, manifest, shards)
+    mended = images.shards_to_make(rejects)
     repair = Repair()
     for entry in manifest.shards:
         index = _index_if_whole(folder.folder, entry)
-        if index is None or any(_is_mended(r, plan, table) for r in by_shard[entry.file]):
+        if index is None or entry.file in mended:
             repair.shards.append(entry.file)
         elif plan.encoding != RAW and folder.read(entry.file + INDEX_SUFFIX) != index.to_text():
             folder.write(entry.file + INDEX_SUFFIX, index.to_text())
@@ -75,38 +69,13 @@ def reopen(
             sha256=entry.sha256,
             first_crc=entry.first_crc,
             last_crc=entry.last_crc,
-            rejects=tuple(_in_order(by_shard[entry.file], entry.file, shards)),
+            rejects=tuple(rejects.get(entry.file, ())),
         )
         for entry in manifest.shards
         if entry.file not in repair.shards
     ]
-    folder.reopen(plan, done, repair.shards)
+    folder.reopen(plan, inputs, done, repair.shards)
     return repair
-
-
-def _in_order(rejects: list[Reject], file: str, shards: ShardPlan) -> list[Reject]:
-    """Sort the rejects of a shard as its conversion does: in the order of its rows."""
-    if not rejects:
-        return []
-    name = ShardName.parse(file)
-    assert name is not None
-    place = {row: at for at, row in enumerate(shards.rows_of(name).tolist())}
-    return sorted(rejects, key=lambda reject: place[reject.row])
-
-
-def _rejects(folder: OutputFolder, manifest: Manifest) -> dict[int, Reject]:
-    text = (folder.read(REJECTS) or b"").decode()
-    rows = list(csv.reader(io.StringIO(text, newline="")))[1:]
-    try:
-        rejects = {int(row): Reject(int(row), path, reason) for row, path, reason in rows}
-    except ValueError:
-        rejects = {}
-    if len(rejects) != manifest.rows_rejected:
-        raise OutputError(
-            f"{folder.folder}/{REJECTS} does not list the {manifest.rows_rejected} rows that "
-            "dataset.json counts; --overwrite makes the set again"
-        )
-    return rejects
 
 
 def _index_if_whole(folder: str, entry: ShardEntry) -> ShardIndex | None:
@@ -132,17 +101,3 @@ def _index_if_whole(folder: str, entry: ShardEntry) -> ShardIndex | None:
     if digest.hexdigest() != entry.sha256:
         return None
     return ShardIndex.of_offsets(np.array(offsets, dtype=np.int64))
-
-
-def _is_mended(reject: Reject, plan: ConversionPlan, table: Table) -> bool:
-    """Whether an image that was rejected can be used now."""
-    from converter.imaging import BadImageError, ImageTransformer
-
-    if table.images is not None:
-        return False  # they are of the table, which is the same
-    try:
-        data = read_image(table.location(reject.path))
-        ImageTransformer(plan.transform, strict=plan.strict_decode).pixels(data)
-    except (MissingFileError, UnusableFileError, BadImageError):
-        return False
-    return True

@@ -5,25 +5,31 @@ from __future__ import annotations
 import os
 import time
 from contextlib import closing
+from dataclasses import replace
 
 from converter.accounts import accounts_in, accounts_of
 from converter.archives import known_archives
 from converter.engines import Engine, Progress, engine_for
+from converter.image_sample import compare_images
 from converter.jobs import ConversionJobs
 from converter.label_statistics import label_statistics
 from converter.options import ConvertOptions, RejectLimit
 from converter.output import OutputFolder, entry_of
+from converter.output_name import output_name
 from converter.plan import plan_shards
+from converter.rejected_images import RejectedImages
 from converter.repair import reopen
 from converter.source import read_table
-from converter.summary import Summary, reasons
-from shardio.errors import OptionError, RejectsError
+from converter.summary import Summary
+from converter.too_many_rejects import too_many_rejects
+from shardio.errors import OptionError
 from shardio.format.done import DoneRecord
+from shardio.format.inputs import ConversionInputs
 from shardio.format.layout import MAX_ROW, RecordLayout
 from shardio.format.manifest import Manifest
 from shardio.format.naming import ShardName
 from shardio.format.plan import ConversionPlan
-from shardio.storage.chooser import is_local, scheme_of
+from shardio.storage.chooser import is_local
 
 
 class NoProgress:
@@ -47,6 +53,7 @@ def convert(
     max_rejects: str = "1%",
     overwrite: bool = False,
     repair: bool = False,
+    moved: bool = False,
     dry_run: bool = False,
     unique: bool = False,
     progress: NoProgress | None = None,
@@ -57,10 +64,12 @@ def convert(
     wanted, a column `split`; its rows are kept in TMPDIR for the time of the run. `out` is a folder
     or a URL. Images that are a column of a Parquet table (see `options`) are copied to the disk of
     `out`, or to TMPDIR where that is a URL. The bytes of the shards depend on the table, the images
-    and `options` alone. An interrupted conversion goes on when it is called again; `overwrite`
-    starts anew; `repair` makes those shards of a finished set again that are missing or damaged, or
-    that lack an image which can be used by now. `max_rejects` is a number of rows or a percentage.
-    With `unique` a path that has different labels in different rows is an error.
+    and `options` alone. An interrupted conversion goes on when it is called again, and looks at
+    the images again that were rejected; it must find the images below the same `root`, unless they
+    were `moved`. `overwrite` starts anew; `repair` makes those shards of a finished set again that
+    are missing or damaged, or that lack an image which can be used by now. `max_rejects` is a
+    number of rows or a percentage. With `unique` a path that has different labels in different rows
+    is an error.
 
     Raises TableError, OutputError, RejectsError, WorkerError or StorageError; whatever happens,
     `out` holds dataset.json only once every shard is complete.
@@ -71,7 +80,7 @@ def convert(
         raise OptionError("the name of the table is empty")
     if root and is_local(root) and not os.path.isdir(root):
         raise OptionError(f"the root {root} is no folder")
-    out = _folder(out)
+    out = output_name(out)
     options = options or ConvertOptions()
     if unique and options.image_column is not None:
         raise OptionError("--unique compares paths; the images of --image-column have none")
@@ -130,59 +139,65 @@ def convert(
             return summary
 
         folder = OutputFolder(out)
+        jobs = ConversionJobs(out, source, options, shards, names)
+        rejected_images = RejectedImages(plan, source)
+        inputs = ConversionInputs(None)
+        if source.images is None:
+            inputs = ConversionInputs.below(source.root, is_url=not is_local(source.root))
         if repair and overwrite:
             raise OptionError("--overwrite makes everything again, --repair only what is bad")
         if (
             not overwrite
             and not repair
-            and not folder.has_leftovers
-            and _was_complete(folder, plan, summary)
+            and not folder.work.exists
+            and _was_complete(folder, plan, jobs, summary)
         ):
             return summary
+        reopened = False
         with folder.locked(), known_archives():
             if overwrite:
                 folder.clear()
             elif repair and (manifest := folder.manifest(plan)) is not None:
-                repaired = reopen(folder, plan, manifest, shards, source)
+                summary.sample = compare_images(folder, manifest, jobs)
+                repaired = reopen(folder, plan, manifest, shards, inputs, rejected_images)
                 summary.indexes_made = len(repaired.indexes)
                 if not repaired.shards:
-                    _was_complete(folder, plan, summary)
-                    folder.tidy()
+                    _was_complete(folder, plan, jobs, summary)
+                    folder.work.remove()
                     return summary
-            elif _was_complete(folder, plan, summary):
-                folder.tidy()
+                reopened = True
+            elif _was_complete(folder, plan, jobs, summary):
+                folder.work.remove()
                 return summary
             folder.begin(plan)
             finished = folder.finished(names, indexed=not options.encoding.is_raw)
+            folder.keep_inputs(inputs, finished.values(), moved=moved)
+            if not reopened:  # else they were looked at a moment ago
+                rejects = {str(name): done.rejects for name, done in finished.items()}
+                for file in rejected_images.shards_to_make(rejects):
+                    folder.unfinish(file)
+                    finished = {n: done for n, done in finished.items() if str(n) != file}
+            summary.looked_at = rejected_images.looked_at
             summary.shards_kept = len(finished)
             rejected = sum(len(done.rejects) for done in finished.values())
             progress.begin(
                 len(source), sum(done.records for done in finished.values()) + rejected, rejected
             )
             allowed = limit.rows(len(source))
-            jobs = ConversionJobs(
-                out, source, options, shards, [name for name in names if name not in finished]
-            )
+            jobs = replace(jobs, names=[name for name in names if name not in finished])
             if rejected <= allowed:
                 _work(jobs, runner, finished, progress, summary, allowed)
             _close(folder, plan, names, finished, summary, limit, allowed)
         return summary
 
 
-def _folder(out: str) -> str:
-    """Return the output folder without slashes at its end."""
-    if not out:
-        raise OptionError("the name of the output folder is empty")
-    folder = out.rstrip("/") or "/"
-    if scheme_of(out) is not None and scheme_of(folder) is None:
-        raise OptionError(f"{out} names no folder")
-    return folder
-
-
-def _was_complete(folder: OutputFolder, plan: ConversionPlan, summary: Summary) -> bool:
+def _was_complete(
+    folder: OutputFolder, plan: ConversionPlan, jobs: ConversionJobs, summary: Summary
+) -> bool:
     manifest = folder.complete(plan)
     if manifest is None:
         return False
+    summary.sample = summary.sample or compare_images(folder, manifest, jobs)
     summary.complete_before = True
     summary.splits = accounts_in(plan.splits, manifest)
     summary.records = manifest.rows_written
@@ -234,14 +249,7 @@ def _close(
     )
     folder.write_rejects(rejects)
     if len(rejects) > allowed:
-        raise RejectsError(
-            f"{len(rejects):,} rows were rejected so far, and of {summary.rows:,} rows at most "
-            f"{allowed:,} ({limit}) may be:\n  "
-            + "\n  ".join(reasons(rejects))
-            + f"\nThose of the finished shards are in {folder.folder}/rejects.csv. Mend the files "
-            "(or choose another --crop or --root) and start again with --overwrite, or give a "
-            "higher --max-rejects to go on from here"
-        )
+        raise too_many_rejects(rejects, summary, limit)
     summary.splits = accounts_of(plan.splits, finished)
     summary.rejected = len(rejects)
     summary.records = sum(done.records for done in finished.values())

@@ -120,7 +120,7 @@ def _make_shard(
     times = Times()
     storage = storage_for(job.folder)
     with storage.publish(join(job.folder, str(job.name)), attempt=attempt) as file:
-        done, sizes = _write_records(job, file, image_done, pause, times)
+        done, sizes = write_records(job, file, image_done, pause, times)
         if not job.encoding.is_raw:
             index = ShardIndex.of_offsets(np.cumsum([0, *sizes], dtype=np.int64))
             path = join(job.folder, str(job.name)) + INDEX_SUFFIX
@@ -134,14 +134,14 @@ def _make_shard(
     return ShardResult(done, times)
 
 
-def _write_records(
+def write_records(
     job: ShardJob,
     file: BinaryIO,
     image_done: ImageDone,
     pause: Callable[[float], None],
     times: Times,
 ) -> tuple[DoneRecord, list[int]]:
-    """Write the records; returns what they are, and their sizes."""
+    """Write the records of a job to a file; returns what they are, and their sizes."""
     from converter.imaging import BadImageError, ImageTransformer  # PIL, only when it is needed
 
     layout = job.layout

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from converter.accounts import SplitAccount
+from converter.image_sample import ImageSample
 from converter.label_statistics import HeadStatistics
 from converter.shard import Times
 from shardio.format.done import Reject
@@ -50,6 +51,10 @@ class Summary:
     # What was read from the table as it is written, but may be meant in another way.
     notes: list[str] = field(default_factory=list)
     indexes_made: int = 0
+    # Images that an earlier run had rejected and this one opened again.
+    looked_at: int = 0
+    # Of a set that was complete before.
+    sample: ImageSample | None = None
     dry_run: bool = False
     complete_before: bool = False
 
@@ -63,8 +68,7 @@ class Summary:
         if self.complete_before:
             return [
                 f"{self.folder} is complete already: {self.records:,} records in "
-                f"{self.shards} shards. Nothing to do. The images themselves were not compared: if "
-                "they have changed, --overwrite makes it again."
+                f"{self.shards} shards. Nothing to do. {self._compared()}"
             ]
         if self.dry_run:
             return [
@@ -88,6 +92,8 @@ class Summary:
         lines += [f"note      {note}" for note in self.notes]
         if self.shards_kept:
             lines.append(f"resumed   {self.shards_kept} shards were finished before")
+        if self.looked_at:
+            lines.append(f"rejects   looked at again: {self.looked_at:,} of earlier runs")
         if self.indexes_made:
             lines.append(f"repaired  {self.indexes_made} indexes of other shards were made again")
         if self.images and self.seconds:
@@ -98,6 +104,26 @@ class Summary:
         if self.versions is not None:
             lines.append(f"decoders  Pillow {self.versions.pillow}, {self.versions.libjpeg}")
         return lines
+
+    def _compared(self) -> str:
+        """Say what is known of the images of a set that was complete before."""
+        again = "; if they have changed, --overwrite makes it again."
+        sample = self.sample
+        if sample is None or not sample.looked_at:
+            text = f"The images themselves were not compared{again}"
+        elif sample.same:
+            text = (
+                f"The images of {sample.same:,} records were compared and are the same, the others "
+                f"were not{again}"
+            )
+        else:
+            text = (
+                "Whether it was made from the images that the table names now is not known: "
+                f"{sample.looked_at} were looked at and none can be used ({sample.example})."
+            )
+        if self.rejected:
+            text += f" {self.rejected:,} images were rejected: --repair looks at them again."
+        return text
 
     def warnings(self) -> list[str]:
         """Return what is odd about the splits and the labels."""
@@ -114,6 +140,11 @@ class Summary:
             "rows": {"read": self.rows, "written": self.records, "rejected": self.rejected},
             "shards": {"all": self.shards, "made": self.shards_made, "kept": self.shards_kept},
             "indexes_made": self.indexes_made,
+            "rejects_looked_at": self.looked_at,
+            "images_compared": {
+                "same": 0 if self.sample is None else self.sample.same,
+                "unusable": 0 if self.sample is None else self.sample.unusable,
+            },
             "bytes": self.bytes,
             "images": self.images,
             "seconds": round(self.seconds, 3),

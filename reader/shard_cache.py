@@ -28,6 +28,7 @@ from shardio.errors import OptionError, StorageError
 from shardio.storage import storage_for
 from shardio.storage.chooser import scheme_of
 from shardio.storage.folder_lock import try_lock, unlock
+from shardio.storage.links import refuse_link
 from shardio.storage.temporary import final_name
 
 _DIGEST = re.compile(r"[0-9a-f]{24}")
@@ -95,6 +96,7 @@ class ShardCache:
         with self._turn():
             if self.limit is not None:
                 self._make_room(0, at_any_rate=True)
+            refuse_link(folder)
             lock = try_lock(os.path.join(folder, _OPEN), shared=True)
         assert lock is not None  # others have it for themselves in their turn only
         return lock
@@ -164,7 +166,11 @@ class ShardCache:
 
     def _sets(self) -> list[str]:
         with os.scandir(self.folder) as entries:
-            found = [entry.path for entry in entries if _DIGEST.fullmatch(entry.name)]
+            found = [
+                entry.path
+                for entry in entries
+                if _DIGEST.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+            ]
         return sorted(path for path in found if os.path.exists(os.path.join(path, _OPEN)))
 
 
@@ -172,9 +178,14 @@ def copies_in(folder: str) -> dict[str, int]:
     """Return the names and sizes of the whole copies in the folder of a set."""
     try:
         with os.scandir(folder) as entries:
-            return {e.name: e.stat().st_size for e in entries if _COPY.fullmatch(e.name)}
+            return {e.name: e.stat().st_size for e in entries if _is_copy(e)}
     except FileNotFoundError:  # the folder, or a copy in this moment
         return {}
+
+
+def _is_copy(entry: os.DirEntry[str]) -> bool:
+    """Whether this is a copy; a link, which leads to a file of somebody else, is none."""
+    return bool(_COPY.fullmatch(entry.name)) and entry.is_file(follow_symlinks=False)
 
 
 def _look(folder: str, idle: list[_Idle], held: ExitStack) -> int:
@@ -190,9 +201,9 @@ def _look(folder: str, idle: list[_Idle], held: ExitStack) -> int:
     with os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):
-                status = entry.stat()
+                status = entry.stat(follow_symlinks=False)
                 taken += status.st_size
-                if lock is not None and _COPY.fullmatch(entry.name):
+                if lock is not None and _is_copy(entry):
                     idle.append(_Idle(status.st_mtime, entry.path, status.st_size))
     return taken
 

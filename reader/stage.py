@@ -33,6 +33,7 @@ from shardio.format.naming import INDEX_SUFFIX, LOCK, MANIFEST, REJECTS, STAGE, 
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.chooser import confined_to, join, local_path, scheme_of
 from shardio.storage.folder_lock import lock_file
+from shardio.storage.links import refuse_link
 from shardio.storage.temporary import temporary_name
 
 JOBS = 4
@@ -138,6 +139,7 @@ class Staging:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         path = join(self.folder, LOCK)
+        refuse_link(join(self.folder, WORK_FOLDER))
         try:
             lock = lock_file(path, f"another process writes to {self.folder}; wait until it ends")
         except OutputError:

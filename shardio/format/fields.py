@@ -52,6 +52,13 @@ class Fields:
         )
         return value
 
+    def optional_text(self, name: str) -> str | None:
+        """Take a string or null."""
+        value: str | None = self._take(
+            name, "a string or null", lambda v: v is None or _is_text(v), None
+        )
+        return value
+
     def digest(self, name: str) -> str:
         """Take a SHA-256 in lower-case hexadecimal."""
         value: str = self._take(

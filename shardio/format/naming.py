@@ -12,6 +12,7 @@ MANIFEST = "dataset.json"
 REJECTS = "rejects.csv"
 WORK_FOLDER = ".shardio"
 PLAN = f"{WORK_FOLDER}/plan.json"
+INPUTS = f"{WORK_FOLDER}/inputs.json"
 DONE_FOLDER = f"{WORK_FOLDER}/done"
 LOCK = f"{WORK_FOLDER}/lock"
 # What is being copied into a folder.

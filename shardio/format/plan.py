@@ -7,13 +7,14 @@ A restarted conversion goes on only where its own plan is the same. What does no
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import zip_longest
 from typing import Any
 
 from shardio.format.fields import dump, parse, show
-from shardio.format.manifest import FORMAT, VERSION, Label, Versions
+from shardio.format.manifest import FORMAT, VERSION, Label, Manifest, Versions
 from shardio.format.naming import PLAN
 from shardio.format.transform import Transform
 
@@ -75,6 +76,35 @@ class ConversionPlan:
             return []
         theirs, ours = parse(text, name), parse(self.to_json(), name)
         return _differences("", theirs, ours)
+
+    def differences_from(self, manifest: Manifest) -> list[str]:
+        """Name each field in which a finished set has another plan than this, with both values.
+
+        dataset.json does not hold all of a plan, but its digest; so the rest can only be tried.
+        """
+        counts = Counter(entry.split for entry in manifest.shards)
+        splits = self.splits
+        if counts.keys() == {split.split for split in splits}:
+            splits = tuple(replace(split, shards=counts[split.split]) for split in splits)
+        theirs = replace(
+            self,
+            transform=manifest.transform,
+            labels=manifest.labels,
+            splits=splits,
+            seed=manifest.seed,
+            versions=manifest.versions,
+            encoding=manifest.encoding,
+        )
+        for strict in (self.strict_decode, not self.strict_decode):
+            tried = replace(theirs, strict_decode=strict)
+            if tried.sha256 == manifest.plan_sha256:
+                return self.differences(tried.to_json())
+        rows = sum(split.rows for split in self.splits)
+        return [
+            *self.differences(theirs.to_json()),
+            "the table (or its splits, or image_column) was another one"
+            + (f", of {manifest.rows_read:,} rows" if manifest.rows_read != rows else ""),
+        ]
 
 
 def _differences(where: str, theirs: Any, ours: Any) -> list[str]:

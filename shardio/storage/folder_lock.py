@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 
 from shardio.errors import OutputError
+from shardio.storage.links import link_error
+
+# A link could lead to a file of somebody else, or make one.
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def lock_file(path: str, busy: str) -> int:
@@ -23,15 +28,20 @@ def lock_file(path: str, busy: str) -> int:
 def try_lock(path: str, *, shared: bool = False) -> int | None:
     """Make and lock a file as `lock_file`; returns None where another one has it.
 
-    Any number may have a `shared` lock at once, and then nobody else has one.
+    Any number may have a `shared` lock at once, and then nobody else has one. Raises OutputError
+    where `path` is a symbolic link.
     """
     how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     while True:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         try:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            lock = os.open(path, _FLAGS, 0o666)
         except FileNotFoundError:
             continue  # the one that has just finished took the folder away
+        except OSError as error:
+            if error.errno == errno.ELOOP and os.path.islink(path):
+                raise link_error(path) from error
+            raise
         try:
             fcntl.flock(lock, how | fcntl.LOCK_NB)
             # The one that had the lock before may have removed the file: then this is a lock

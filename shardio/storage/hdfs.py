@@ -55,6 +55,10 @@ class HdfsStorage:
         inner = self._inner(path)
         return _info(path, client_for(self._root).ask(path, lambda raw: raw.get_file_info(inner)))
 
+    def is_link(self, path: str) -> bool:
+        """Return False: HDFS makes no symbolic links."""
+        return False
+
     def open_ranges(self, path: str) -> RangeReader:
         """Open a file for reading at any byte."""
         return HdfsRanges(self._root, path, self._inner(path))

@@ -54,6 +54,10 @@ class LocalStorage:
         except (OSError, ValueError) as error:
             raise translate(error, path) from error
 
+    def is_link(self, path: str) -> bool:
+        """Whether `path` itself is a symbolic link."""
+        return os.path.islink(path)
+
     def open_ranges(self, path: str) -> RangeReader:
         """Open a file for reading at any byte."""
         return LocalRanges(path, self._open(path))

@@ -74,6 +74,9 @@ class Storage(Protocol):
     def stat(self, path: str) -> FileInfo:
         """Return size and identity; MissingFileError where it is not there."""
 
+    def is_link(self, path: str) -> bool:
+        """Whether `path` itself is a symbolic link, wherever that leads."""
+
     def open_ranges(self, path: str) -> RangeReader:
         """Open a file for reading at any byte."""
 
@@ -98,4 +101,7 @@ class Storage(Protocol):
         """
 
     def delete(self, path: str) -> None:
-        """Remove a file, or a folder with all that is in it; nothing happens where none is."""
+        """Remove a file, or a folder with all that is in it; nothing happens where none is.
+
+        Of a symbolic link the link is removed, and what it leads to stays.
+        """

@@ -102,6 +102,16 @@ class FsspecStorage:
         except Exception as error:
             raise translate(error, path) from error
 
+    def is_link(self, path: str) -> bool:
+        """Whether `path` itself is a symbolic link, where the file system has such."""
+        try:
+            entry = self._files.info(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except Exception as error:
+            raise translate(error, path) from error
+        return bool(entry.get("islink")) or entry.get("type") == "link"
+
     def open_ranges(self, path: str) -> RangeReader:
         """Open a file for reading at any byte."""
         # By default fsspec reads 5 MB ahead of each read, for records of a few kilobytes.
@@ -191,7 +201,9 @@ class FsspecStorage:
         """Remove a file, or a folder with all that is in it."""
         try:
             files = self._files
-            if _MAGIC.search(path):
+            if self.is_link(path):
+                files.rm_file(path)
+            elif _MAGIC.search(path):
                 _remove_each(files, path)
             else:
                 files.rm(path, recursive=True)

@@ -16,6 +16,7 @@ from converter.plan import plan_shards
 from shardio.format import naming
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.framing import frame_footer, frame_header, mask_crc, masked_crc
+from shardio.format.inputs import ConversionInputs
 from shardio.format.layout import RecordLayout
 from shardio.format.manifest import Label, Manifest, ShardEntry, Versions
 from shardio.format.plan import ConversionPlan
@@ -91,6 +92,7 @@ def derived(folder: Path) -> dict[str, str]:
         "record": hexadecimal(first, layout),
         naming.MANIFEST: manifest.to_json().decode(),
         naming.PLAN: plan.to_json().decode(),
+        naming.INPUTS: ConversionInputs.below("/data/images/", is_url=False).to_json().decode(),
         "done": with_reject.to_json().decode(),
         naming.REJECTS: (folder / naming.REJECTS).read_text(),
         "rows": "".join(f"{name}  {shards.rows_of(name).tolist()}\n" for name in shards.names()),
@@ -155,5 +157,8 @@ def test_rows_are_dealt_as_written() -> None:
 
 def test_the_names_of_the_files_are_in_the_document() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
-    for name in (naming.MANIFEST, naming.REJECTS, naming.PLAN, naming.DONE_FOLDER, naming.LOCK):
+    for name in (
+        *(naming.MANIFEST, naming.REJECTS, naming.PLAN, naming.INPUTS),
+        *(naming.DONE_FOLDER, naming.LOCK),
+    ):
         assert f"`{name}" in text, name

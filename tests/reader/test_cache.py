@@ -620,3 +620,42 @@ def test_the_processes_of_a_data_loader_share_a_cache(made: Made, cache: Path, s
     fill(shards)
     assert rows(shards) == wanted
     assert len(copies(cache)) == 5
+
+
+@pytest.mark.filterwarnings("ignore::reader.shard_cache.CacheWarning")
+@pytest.mark.parametrize("place", ["set", "lock", "open", "filling", "copy"])
+def test_a_link_in_the_cache_leads_nobody_out(
+    made: Made, cache: Path, tmp_path: Path, place: str
+) -> None:
+    """Whatever is a link: records are read, and what it leads to stays as it is."""
+    first = opened(made, cache)
+    fill(first)
+    (copy, *_) = copies(cache)
+    folder = copy.parent
+    del first
+    gc.collect()
+    home = tmp_path / "home"
+    home.mkdir()
+    name = f"{'0' * 24}-letter"  # as a copy is called
+    for file in (name, f".{name}.1-a.tmp", ".open"):
+        (home / file).write_text("dear")
+    (home / copy.name).write_bytes(copy.read_bytes())
+    os.utime(home / copy.name, (1, 1))
+    link, target = {
+        "set": (folder, home),
+        "lock": (cache / ".shardio.lock", home / "new"),
+        "open": (folder / ".open", home / "new"),
+        "filling": (folder / ".filling", home / "new"),
+        "copy": (copy, home / copy.name),
+    }[place]
+    link.rename(tmp_path / "away")
+    link.symlink_to(target)
+    before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in home.iterdir()}
+    wanted = stream(open_shards(url(made)))
+    # The first one makes room: what is idle goes.
+    for limit in (STRIDE, None, None):
+        assert stream(opened(made, cache, cache_limit=limit)) == wanted
+        gc.collect()
+    until(lambda: not any(t.name == "shardio-cache" for t in threading.enumerate()))
+    after = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in home.iterdir()}
+    assert after == before

@@ -63,6 +63,36 @@ def to(tmp_path: Path) -> Path:
     return tmp_path / "disk" / "to"
 
 
+@pytest.mark.parametrize("target", ["folder", "nowhere"])
+@pytest.mark.parametrize("name", [".shardio", ".shardio/lock"])
+def test_a_link_in_the_place_of_its_own_files_leads_nobody_out(
+    made: Made, to: Path, tmp_path: Path, name: str, target: str
+) -> None:
+    home = tmp_path / "home"
+    (home / "folder").mkdir(parents=True)
+    for file in ("stage.json", "staged.json", "lock"):
+        (home / "folder" / file).write_text("dear")
+    (to / name).parent.mkdir(parents=True)
+    (to / name).symlink_to(home / target)
+    with pytest.raises(OutputError, match="is a symbolic link"):
+        stage(made.folder, to)
+    assert contents(home) == dict.fromkeys(contents(home), b"dear")
+    assert len(contents(home)) == 3
+
+
+def test_a_link_in_the_place_of_a_shard_is_replaced(made: Made, to: Path, tmp_path: Path) -> None:
+    (tmp_path / "letter").write_text("dear")
+    to.mkdir(parents=True)
+    (to / ".shardio").mkdir()
+    (to / STAGE).write_bytes(Staging(str(made.folder), str(to), None)._what)
+    for name in (made.shard(0).name, temporary_name(made.shard(0).name, "stage"), MANIFEST):
+        (to / name).symlink_to(tmp_path / ("nowhere" if name == MANIFEST else "letter"))
+    stage(made.folder, to)
+    assert contents(to) == wanted(made)
+    assert (tmp_path / "letter").read_text() == "dear"
+    assert not (tmp_path / "nowhere").exists()
+
+
 def wanted(made: Made) -> dict[str, bytes]:
     found = contents(made.folder)
     del found["notes.txt"]

@@ -132,6 +132,26 @@ def read_at(storage: Storage, path: str, offset: int, size: int) -> bytes:
         reader.close()
 
 
+class TestLinks:
+    def test_what_is_no_link(self, place: Place, storage: Storage) -> None:
+        place.write("folder/file", b"abc")
+        for name in ("folder", "folder/file", "folder/nowhere", "nowhere/at/all", "folder/file/x"):
+            assert not storage.is_link(f"{place.folder}/{name}")
+
+    def test_a_link_is_one_and_goes_without_what_it_leads_to(
+        self, place: Place, storage: Storage, tmp_path: Path
+    ) -> None:
+        if str(tmp_path) not in place.folder:
+            pytest.skip("there are no links")
+        place.write("folder/file", b"abc")
+        folder = tmp_path / "place"
+        for name, target in (("a", "folder"), ("b", "folder/file")):
+            (folder / name).symlink_to(folder / target)
+            assert storage.is_link(f"{place.folder}/{name}")
+            storage.delete(f"{place.folder}/{name}")
+        assert place.names() == ["folder/file"]
+
+
 class TestList:
     def test_a_missing_folder_is_empty(self, place: Place, storage: Storage) -> None:
         assert storage.list(f"{place.folder}/nowhere") == []
