@@ -6,9 +6,9 @@ import operator
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from reader.decode_threads import DECODERS
+from shardio.cached_property import cached_property
 from shardio.errors import OptionError, UnsupportedRecordError
 from shardio.format.example import BYTES, INT64, Feature
 from shardio.format.layout import MAX_LABEL, MAX_ROW, RecordLayout

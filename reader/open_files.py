@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import time
 from collections import OrderedDict
@@ -33,6 +34,15 @@ class Holder(Protocol):
 
 _holders: WeakSet[Holder] = WeakSet()
 _holders_lock = Lock()
+
+
+def _renew_lock() -> None:
+    """Give a forked process a lock that no thread of its parent has taken."""
+    global _holders_lock
+    _holders_lock = Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 def register(holder: Holder) -> None:

@@ -7,7 +7,6 @@ import operator
 import os
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from reader.shard_files import ShardFile
 from reader.shard_index import IndexedShard
 from reader.skipped import Skipped
 from reader.source import RecordSource
+from shardio.cached_property import cached_property
 from shardio.errors import DatasetError
 from shardio.format.manifest import Label, Manifest
 from shardio.format.naming import ShardName

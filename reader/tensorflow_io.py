@@ -6,6 +6,7 @@ import atexit
 import itertools
 import time
 import weakref
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 
@@ -77,8 +78,9 @@ def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
     maker = BatchMaker(shards, options, _PIPELINE)
     options, steps, specs = maker.options, maker.steps, _specs(maker)
     form = BatchForm.of(shards.labels, as_dict=options.as_dict)
-    # TensorFlow never forgets a Python function, so it must not hold the memory and the files.
-    known = weakref.ref(maker)
+    # TensorFlow never forgets a Python function, so it must not hold the memory, the files and the
+    # maps: a copy of the set has not opened any.
+    known, shards = weakref.ref(maker), replace(shards)
     again: list[BatchMaker] = []
 
     passes = itertools.count()
@@ -100,7 +102,7 @@ def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
         if number <= last_known:
             # The dataset was forgotten in the midst of a pass, and TensorFlow's threads go on for a
             # moment. This function must not keep for ever what they use.
-            return BatchMaker(shards, options, _PIPELINE)
+            return BatchMaker(replace(shards), options, _PIPELINE)
         with lock:  # a dataset within a graph has no Python object that keeps the maker
             if not again:
                 again.append(BatchMaker(shards, options, _PIPELINE))

@@ -19,7 +19,7 @@ _BEFORE = pytest.StashKey[set[int]]()
 def no_process_outlives_the_tests() -> Iterator[None]:
     started.mark()
     yield
-    left = started.end(started.started(), servers=True)
+    left = started.end(started.at_the_end(), servers=True)
     assert not left, f"processes that no test or fixture has ended: {left}"
 
 

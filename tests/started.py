@@ -17,26 +17,38 @@ _SERVERS = b"java\0"
 _SECONDS = 60
 
 
+# Processes that are not ours, so that a look at all others takes no time.
+_strangers: set[int] = set()
+
+
 def mark() -> None:
     """Mark the environment, which processes inherit whoever their parent becomes."""
     os.environ[_MARK] = uuid.uuid4().hex
+    _strangers.clear()
 
 
 def started() -> set[int]:
     """Return the ids of the processes that are still running."""
-    wanted = f"{_MARK}={os.environ[_MARK]}".encode()
+    mark = f"{_MARK}={os.environ[_MARK]}".encode()
     found = set()
-    for name in os.listdir("/proc"):
-        # Other users' processes cannot be read, and those that have just ended.
+    _strangers.intersection_update(pids := {int(n) for n in os.listdir("/proc") if n.isdigit()})
+    for pid in pids - _strangers:
+        # Those of others cannot be read.
+        environment = b""
         with suppress(OSError):
-            if name.isdigit() and wanted in Path(f"/proc/{name}/environ").read_bytes():
-                found.add(int(name))
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+        (found if mark in environment else _strangers).add(pid)
     # A fork shows the environment with which its parent began.
+    children = _children(os.getpid())
     found |= _descendants(os.getpid())
-    found -= {
-        child for child in _children(os.getpid()) if any(h in _command(child) for h in _HELPERS)
-    }
+    found -= {child for child in children if any(words in _command(child) for words in _HELPERS)}
     return {pid for pid in found if _command(pid)} - {os.getpid()}
+
+
+def at_the_end() -> set[int]:
+    """Return what `started` does, and look at every process again."""
+    _strangers.clear()
+    return started()
 
 
 def end(pids: set[int], *, servers: bool = False) -> list[str]:

@@ -21,12 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shardio.cached_property import cached_property
 from shardio.errors import FormatError, OptionError
 from shardio.format.framing import FOOTER_BYTES, HEADER_BYTES, frame_header
 

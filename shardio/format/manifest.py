@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import asdict, dataclass
-from functools import cached_property
 
+from shardio.cached_property import cached_property
 from shardio.errors import ManifestError, OptionError
 from shardio.format.encoding import RAW, Encoding
 from shardio.format.fields import Fields, dump, load, refuse

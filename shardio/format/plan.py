@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from itertools import zip_longest
 from typing import Any
 
+from shardio.cached_property import cached_property
 from shardio.format.fields import dump, parse, show
 from shardio.format.manifest import FORMAT, VERSION, Label, Manifest, Versions
 from shardio.format.naming import PLAN

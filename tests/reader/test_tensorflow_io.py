@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -101,6 +102,26 @@ def test_a_dataset_that_is_forgotten_while_it_is_read_leaves_nothing(made: Made)
         for _batch in shards.to_tf_dataset(1, epochs=None):
             break
     wait_until(lambda: makers() <= before)
+
+
+def test_forgotten_datasets_leave_no_maps(made: Made) -> None:
+    def maps() -> int:
+        gc.collect()
+        return Path("/proc/self/maps").read_text().count(str(made.folder))
+
+    shards = open_shards(made.glob)
+    for endless in (False, True):
+        for _ in range(5):
+            opened = open_shards(made.glob)
+            batches = opened.to_tf_dataset(5, epochs=None if endless else 1)
+            for _ in batches.take(3):
+                pass
+            if not endless:
+                assert len(list(batches)) == 7
+            assert maps() > 0
+            del opened, batches
+        wait_until(lambda: maps() == 0)
+    assert len(list(shards.to_tf_dataset(5))) == 7
 
 
 def test_a_dataset_within_a_graph_reads_on(made: Made) -> None:
