@@ -37,6 +37,9 @@ _STOP_SECONDS = 1.0
 # At the end of a run that went well nothing is lost by waiting.
 _END_SECONDS = 10.0
 _WATCH_SECONDS = 0.5
+# What a pool and the process that its workers are forked from have open, and more for each worker.
+_FILES = 24
+_WORKER_FILES = 3
 
 
 class ProcessesEngine:
@@ -73,7 +76,10 @@ class ProcessesEngine:
 
     def _fork(self) -> None:
         self._context = OwnForks()
-        pool, state = self._pool = self._make_pool(self._workers)
+        try:
+            pool, state = self._pool = self._make_pool(self._workers)
+        except WorkerError:  # told when there is work
+            return
         try:
             with no_interrupts(), forking():
                 pool.submit(_do_nothing)
@@ -86,23 +92,20 @@ class ProcessesEngine:
         self._context = ServerForks()
         # Where the caller uses one already it stays as it is, and each worker imports by itself.
         self._context.set_forkserver_preload(["converter.engines.warm"])
-        try:
+        with _room_for(self._workers):
             resource_tracker.ensure_running()  # first: it lets interrupts through again
             with no_interrupts():
                 forkserver.ensure_running()
-        except OSError as error:
-            raise WorkerError(
-                f"no worker process can be started ({error.strerror}); --workers 1 needs none"
-            ) from error
 
     def _make_pool(self, workers: int) -> tuple[ProcessPoolExecutor, WorkState]:
-        state = WorkState(self._context, workers)
-        pool = ProcessPoolExecutor(
-            workers,
-            mp_context=self._context,
-            initializer=_start_worker,
-            initargs=(state, dict(os.environ)),
-        )
+        with _room_for(workers):
+            state = WorkState(workers)
+            pool = ProcessPoolExecutor(
+                workers,
+                mp_context=self._context,
+                initializer=_start_worker,
+                initargs=(state, dict(os.environ)),
+            )
         return pool, state
 
     def run(self, jobs: Jobs, progress: Progress) -> Generator[ShardResult, None, None]:
@@ -154,6 +157,28 @@ class ProcessesEngine:
         except RuntimeError:  # no thread can be started, or the pool's could not be
             end(self._context)
         killer.cancel()
+
+
+@contextmanager
+def _room_for(workers: int) -> Iterator[None]:
+    """Say in a WorkerError that the system lacks what so many workers need.
+
+    Open files are counted beforehand: a pool that gets half of its pipes, and a worker that gets
+    half of its own, say nothing of use.
+    """
+    descriptors: list[int] = []
+    try:
+        try:
+            for _ in range(_FILES + _WORKER_FILES * workers):
+                descriptors.append(os.eventfd(0))
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        yield
+    except OSError as error:
+        raise WorkerError(
+            f"no worker process can be started ({error.strerror}); --workers 1 needs none"
+        ) from error
 
 
 def _submit(pool: ProcessPoolExecutor, job: ShardJob) -> Future[ShardResult]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
-from multiprocessing.context import BaseContext
+
+from converter.engines.semaphore import Semaphore
+from converter.engines.shared_integers import SharedIntegers
 
 POLL_SECONDS = 0.1
 # Counters of a worker.
 _KINDS = 4
+# Where the integers are: whether the run is being stopped, how many workers have counters, and those.
+_STOP, _CLAIMED, _COUNTS = 0, 1, 2
 
 
 class StoppedError(Exception):
@@ -21,42 +25,41 @@ class WorkState:
     worker that is killed while it holds a lock would keep it for ever.
     """
 
-    def __init__(self, context: BaseContext, workers: int) -> None:
-        self._counts = context.RawArray("q", _KINDS * workers)
-        self._stop = context.RawValue("b", 0)
-        self._claimed = context.Value("i", 0)
+    def __init__(self, workers: int) -> None:
+        self._integers = SharedIntegers(_COUNTS + _KINDS * workers)
+        self._turn = Semaphore()
         self._first = 0
         self._taken = [0] * _KINDS
 
     @property
     def is_stopped(self) -> bool:
         """Whether the run is being stopped."""
-        return bool(self._stop.value)
+        return bool(self._integers[_STOP])
 
     @property
     def was_claimed(self) -> bool:
         """Whether a worker has ever started."""
-        return bool(self._claimed.value)
+        return bool(self._integers[_CLAIMED])
 
     def claim(self) -> None:
         """Choose the counters of this worker."""
-        with self._claimed.get_lock():
-            self._first = _KINDS * self._claimed.value
-            self._claimed.value += 1
+        with self._turn:
+            self._first = _COUNTS + _KINDS * self._integers[_CLAIMED]
+            self._integers[_CLAIMED] += 1
 
     def image_done(self, size: int, rejected: bool, written: int) -> None:
         """Count an image; raises StoppedError when the run is being stopped."""
-        if self._stop.value:
+        if self._integers[_STOP]:
             raise StoppedError
-        self._counts[self._first] += 1
-        self._counts[self._first + 1] += size
-        self._counts[self._first + 2] += rejected
-        self._counts[self._first + 3] += written
+        self._integers[self._first] += 1
+        self._integers[self._first + 1] += size
+        self._integers[self._first + 2] += rejected
+        self._integers[self._first + 3] += written
 
     def pause(self, seconds: float) -> None:
         """Sleep; raises StoppedError when the run is being stopped."""
         end = time.monotonic() + seconds
-        while not self._stop.value:
+        while not self._integers[_STOP]:
             left = end - time.monotonic()
             if left <= 0:
                 return
@@ -65,11 +68,12 @@ class WorkState:
 
     def take(self) -> tuple[int, int, int, int]:
         """Return images, bytes read, rejects and bytes written since the last call."""
-        now = [sum(self._counts[kind::_KINDS]) for kind in range(_KINDS)]
+        counts = list(self._integers)[_COUNTS:]
+        now = [sum(counts[kind::_KINDS]) for kind in range(_KINDS)]
         images, size, rejected, written = (a - b for a, b in zip(now, self._taken, strict=True))
         self._taken = now
         return images, size, rejected, written
 
     def stop(self) -> None:
         """Let every worker stop at its next image."""
-        self._stop.value = 1
+        self._integers[_STOP] = 1

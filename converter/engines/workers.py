@@ -12,12 +12,14 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from converter.engines.semaphore import Semaphore
+
 # The thread of jemalloc, which Arrow has from its import on.
 _FORKED_WELL = ("jemalloc_bg_thd",)
 
 
 class _Workers(BaseContext):
-    """Starts processes, and remembers them."""
+    """Starts processes, and remembers them; what they share has no names that could be left."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,6 +30,14 @@ class _Workers(BaseContext):
         process: BaseProcess = super().Process(*arguments, **options)  # type: ignore[misc]
         self.started.append(process)
         return process
+
+    def Lock(self) -> Any:
+        """Make one for a queue."""
+        return Semaphore()
+
+    def BoundedSemaphore(self, value: int = 1) -> Any:
+        """Make one for a queue."""
+        return Semaphore(value)
 
 
 class OwnForks(_Workers, ForkContext):  # type: ignore[misc]
