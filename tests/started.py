@@ -30,7 +30,7 @@ def mark() -> None:
 def started() -> set[int]:
     """Return the ids of the processes that are still running."""
     mark = f"{_MARK}={os.environ[_MARK]}".encode()
-    found = set()
+    found: set[int] = set()
     _strangers.intersection_update(pids := {int(n) for n in os.listdir("/proc") if n.isdigit()})
     for pid in pids - _strangers:
         # Those of others cannot be read.

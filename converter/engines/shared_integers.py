@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Iterator
 from multiprocessing.reduction import DupFd
 from typing import Any
 
@@ -30,8 +31,8 @@ class SharedIntegers:
         size = os.fstat(descriptor).st_size
         self._values = memoryview(mmap.mmap(descriptor, size)).cast("q")
 
-    def __len__(self) -> int:
-        return len(self._values)
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._values.tolist())
 
     def __getitem__(self, index: int) -> int:
         return self._values[index]

@@ -10,7 +10,7 @@ from converter.engines.shared_integers import SharedIntegers
 POLL_SECONDS = 0.1
 # Counters of a worker.
 _KINDS = 4
-# Where the integers are: whether the run is being stopped, how many workers have counters, and those.
+# Where it is whether the run is being stopped, how many workers have counters, and the counters.
 _STOP, _CLAIMED, _COUNTS = 0, 1, 2
 
 

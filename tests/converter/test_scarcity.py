@@ -73,7 +73,7 @@ def test_with_few_open_files_it_works_or_says_so_in_a_line(
         out = tmp_path / str(limit)
         result = outcome(
             [*line, str(out), "--shards", "3", "--workers", "2"],
-            preexec_fn=lambda limit=limit: resource.setrlimit(  # type: ignore[misc]
+            preexec_fn=lambda limit=limit: resource.setrlimit(
                 resource.RLIMIT_NOFILE, (limit, limit)
             ),
         )
