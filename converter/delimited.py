@@ -86,13 +86,13 @@ class DelimitedTable:
         found = []
         if self._breaks:
             found.append(
-                f"{self._breaks:,} line breaks are inside of quoted cells, the first one in line "
-                f"{self._first_break}: there are fewer rows than lines"
+                f"line breaks inside of quoted cells: {self._breaks:,}, the first one in line "
+                f"{self._first_break}; there are fewer rows than lines"
             )
         if self._in_marks:
             found.append(
-                f"{self._in_marks:,} cells begin and end with quotation marks, which are a part of "
-                "the text in TSV; where cells need quotes, write CSV"
+                f"cells that begin and end with quotation marks: {self._in_marks:,}; in TSV these "
+                "are a part of the text, CSV has quoted cells"
             )
         return found
 

@@ -70,6 +70,8 @@ def _tables(name: str, block: int, schema: Any) -> Iterator[Any]:
 
 def _counted_from(rows: int, text: str) -> str:
     """Correct the row in an error of Arrow's, which counts from the start of the block."""
+    if not re.search(r"\brow \d+", text):
+        return f"{text} (in row {rows} or below it)"
     return re.sub(r"\brow (\d+)", lambda match: f"row {rows + int(match[1])}", text)
 
 

@@ -6,8 +6,9 @@ import re
 from decimal import Decimal
 
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
-# Of other forms too, such as 1_000, 0x10, and the digits of any script.
-_NUMERIC = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d+)(e[+-]?\d+)?|0x[0-9a-f]+", re.IGNORECASE)
+# Of other forms too, such as 1_000, 0x10, 1,5, and the digits of any script.
+_NUMERIC = re.compile(r"[+-]?(\d[\d_]*[.,]?[\d_]*|[.,]\d+)(e[+-]?\d+)?|0x[0-9a-f]+", re.IGNORECASE)
+_AROUND = "\"' \0\t\r\n\u00a0"
 
 
 def whole_number(text: str) -> int | None:
@@ -21,5 +22,5 @@ def whole_number(text: str) -> int | None:
 
 
 def is_numeric(text: str) -> bool:
-    """Return whether a text looks like a number, whole or not."""
-    return _NUMERIC.fullmatch(text.strip()) is not None
+    """Return whether a text looks like a number, whole or not, also with quotes around it."""
+    return _NUMERIC.fullmatch(text.strip(_AROUND)) is not None

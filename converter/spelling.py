@@ -41,11 +41,32 @@ class Spelling:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        odd = pc.match_substring_regex(paths, _ODD)
-        if self._start:
-            odd = pc.or_(odd, pc.starts_with(paths, self._start))
+        if _may_be_odd(paths):
+            odd = pc.match_substring_regex(paths, _ODD)
+            if self._start:
+                odd = pc.or_(odd, pc.starts_with(paths, self._start))
+        elif self._start:
+            odd = pc.starts_with(paths, self._start)
+        else:
+            return paths
         rows = np.flatnonzero(odd.to_numpy(zero_copy_only=False))
         if not len(rows):
             return paths
         spelled = [self.of(path) for path in paths.take(pa.array(rows)).to_pylist()]
         return pc.replace_with_mask(paths, odd, pa.array(spelled, paths.type))
+
+
+def _may_be_odd(paths: Any) -> bool:
+    """Whether an array of large strings may have an odd path, by a quick look at all their bytes.
+
+    The regular expression takes thirty times as long.
+    """
+    _, places, data = paths.buffers()
+    ends = np.frombuffer(places, np.int64)[paths.offset : paths.offset + len(paths) + 1]
+    if data is None or ends[0] == ends[-1]:
+        return False
+    text = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
+    slash, dot, colon = (text == code for code in b"/.:")
+    around = (slash | dot)[:-1] & (slash | dot)[1:] & (slash[:-1] | slash[1:])
+    last = text[ends[1:] - ends[0] - 1] == ord("/")
+    return bool(around.any() or last.any() or (colon[:-1] & colon[1:]).any())

@@ -179,13 +179,13 @@ def test_cells_of_megabytes_are_read() -> None:
 def test_line_breaks_in_cells_and_cells_in_marks_are_noted() -> None:
     _, notes = read('path,y0\na,"1\r\n2\n"\n"b","\n"\n', "csv", 9)
     assert notes == [
-        "3 line breaks are inside of quoted cells, the first one in line 2: there are fewer rows "
-        "than lines"
+        "line breaks inside of quoted cells: 3, the first one in line 2; there are fewer rows than "
+        "lines"
     ]
     rows, notes = read('path\ty0\n"a"\t1\nb\t""\n"\t5"\n', "tsv", 9)
     assert rows[1:] == [['"a"', "1"], ["b", '""'], ['"', '5"']]
     assert len(notes) == 1
-    assert notes[0].startswith("2 cells begin and end with quotation marks")
+    assert notes[0].startswith("cells that begin and end with quotation marks: 2;")
     assert read('path,y0\n"a",1\n', "csv")[1] == []
 
 
@@ -215,7 +215,7 @@ def test_each_image_keeps_its_label_beside_marks(
         arguments += ["--crop", "none", "--size", "16x8", "--engine", "inline"]
         assert main(arguments) == 0
         (batch,) = open_shards(tmp_path / "out").batches(6, rows=True)
-        assert sorted(zip(batch[2].tolist(), batch[1][0].tolist(), strict=True)) == [
+        assert sorted(zip(batch[2].tolist(), batch[1].tolist(), strict=True)) == [
             (k, k) for k in range(6)
         ]
         assert main([*arguments, "--labels", "char", "--text-labels"]) == 0
@@ -223,7 +223,7 @@ def test_each_image_keeps_its_label_beside_marks(
         (batch,) = shards.batches(6, rows=True)
         words = shards.labels[0].vocabulary
         assert words is not None
-        for row, label in zip(batch[2], batch[1][0], strict=True):
+        for row, label in zip(batch[2], batch[1], strict=True):
             assert words[label] == texts[row]
     text = "path,y0\n" + "".join(f'{n},"{k}\n' for k, n in enumerate(names))
     (tmp_path / "t.csv").write_text(text.replace('"', "", 5))

@@ -90,7 +90,10 @@ def test_a_whole_number_is_exact(text: str) -> None:
     assert is_numeric(text)
 
 
-ODD = ["1.5", "0.1", "2.9999999999999999999999", "1e-1", "1_000", "0x10", "٣", "³", "1e30", "1,5"]
+ODD = [
+    *("1.5", "0.1", "2.9999999999999999999999", "1e-1", "1_000", "0x10", "٣", "³", "1e30"),
+    *("1,5", '"3"', "'3'", "3\0"),
+]
 
 
 @pytest.mark.parametrize("text", ODD)
@@ -101,7 +104,7 @@ def test_what_is_no_whole_number_is_refused_with_no_way_to_other_classes(
     columns: dict[str, list[Any]] = {"path": ["a", "b"], "y0": [text, text]}
     message = refusal(WRITERS[ending](columns), ending)
     assert f"row 0: y0 is {text!r}, not an integer" in message
-    assert ("--text-labels" in message) == (text in ("³", "1,5"))
+    assert ("--text-labels" in message) == (text == "³")
 
 
 @pytest.mark.parametrize("text", ["cat", "龍", "3a", "nan", "inf", "-", "1/2"])
