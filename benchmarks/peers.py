@@ -102,7 +102,7 @@ def main() -> None:
     shards = str(arguments.shards)
     samples = arguments.folder / "samples"
     labels = write_samples(f"{shards}/train-*.tfrecord", samples)
-    subprocess.run([sys.executable, "-m", "reader", "index", shards], check=True)
+    subprocess.run([sys.executable, "-m", "reader", "index", "--beside", shards], check=True)
     with ExitStack() as stack:
         ways = []
 
