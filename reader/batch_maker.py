@@ -17,12 +17,12 @@ from reader.memory import BLOCKS_AHEAD, Pipeline, plan_memory
 from reader.options import BatchOptions
 from reader.pool import Pool, Room
 from reader.read_ahead import ReadAhead
-from reader.replacement import fetch_another
-from reader.skipped import Skipped
+from reader.replacement import replace_skipped
+from reader.skipped import SKIPPED, Skipped
 from reader.source import Fetch, RecordSource
 from reader.steps import Steps
 from reader.waiting import Taken
-from shardio.errors import CorruptRecordError, OptionError
+from shardio.errors import OptionError
 
 if TYPE_CHECKING:
     from reader.shardset import ShardSet
@@ -62,9 +62,12 @@ class BatchMaker:
 
     The memory for the batches that `pipeline` keeps alive at once is taken at the first batch and
     used again, so that what the reader owns does not depend on how long it reads, nor on luck.
+    With `parts` it makes only each so many-th batch of an epoch.
     """
 
-    def __init__(self, shards: ShardSet, options: BatchOptions, pipeline: Pipeline) -> None:
+    def __init__(
+        self, shards: ShardSet, options: BatchOptions, pipeline: Pipeline, *, parts: int = 1
+    ) -> None:
         self.shards = shards
         self.options = options
         if options.steps(len(shards)) == 0:
@@ -82,7 +85,8 @@ class BatchMaker:
                 "dataset.json beside the shards; give classes= to open_shards"
             )
         layout = shards.layout
-        self.skipped = Skipped()
+        read_here = len(shards) // (options.share[1] * parts)
+        self.skipped = Skipped(options.most_skipped(read_here), read_here)
         source = shards.source(
             verify=options.verify, skipped=self.skipped if options.on_error == "skip" else None
         )
@@ -185,16 +189,16 @@ class BatchMaker:
         return BatchParts(self._images(room, len(integers)), labels, weights, rows)
 
     def _integers(self, begun: BegunBatch) -> NDArray[np.int64]:
-        """Wait for records; with `on_error="skip"`, another one of the set in place of all of them.
-
-        In place of some comes another one of the same step.
-        """
-        try:
-            return begun.fetch.result()
-        except CorruptRecordError:
-            if self.options.on_error != "skip":
-                raise
-        return fetch_another(self._reading.source, begun.ids, begun.room, len(self.shards))
+        """Wait for records, and put others in the place of those that were skipped."""
+        integers = begun.fetch.result()
+        if self.options.on_error != "skip":
+            return integers
+        skipped = int(np.count_nonzero(integers[:, -1] == SKIPPED))
+        if not skipped:
+            return integers
+        self.skipped.replace(begun.epoch, begun.start, skipped)
+        source, records = self._reading.source, len(self.shards)
+        return replace_skipped(source, begun.ids, begun.room, integers, records)
 
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""

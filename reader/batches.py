@@ -68,7 +68,7 @@ class Batches(Iterator[Batch]):
         self._process = os.getpid()
         self._closed = False
         self._pool = ThreadPoolExecutor(PIPELINE.threads, thread_name_prefix="shardio-batches")
-        self._maker = BatchMaker(self._shards, options, PIPELINE)
+        self._maker = BatchMaker(self._shards, options, PIPELINE, parts=self._every[1])
         self._given_at = 0.0
         self._away = 1.0
         # Both at once: another thread may ask for the state.

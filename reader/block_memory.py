@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from reader.foreign_layout import Layout
 from reader.pool import aligned
 from reader.raw_fetch import RawFetcher
-from reader.skipped import SKIPPED
 from reader.source import RecordSource
-from shardio.errors import CorruptRecordError
 
 
 class BlockMemory(Protocol):
@@ -50,15 +48,8 @@ class ArrayMemory:
     def gather(
         self, rows: NDArray[np.int64], ids: NDArray[np.int64], images: NDArray[Any]
     ) -> NDArray[np.int64]:
-        """Copy rows; in the place of a skipped record comes another one of them."""
+        """Copy rows."""
         # With mode="raise" NumPy would fill a buffer first and copy that.
         np.take(self._pixels, rows, axis=0, out=images, mode="clip")
         integers: NDArray[np.int64] = self._integers[rows]
-        skipped = integers[:, -1] == SKIPPED
-        if skipped.any():
-            good = np.flatnonzero(~skipped)
-            if not len(good):
-                raise CorruptRecordError("all records of a batch are damaged; none can be used")
-            images[np.flatnonzero(skipped)] = images[good[0]]
-            integers[skipped] = integers[good[0]]
         return integers

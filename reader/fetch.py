@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain
@@ -67,8 +67,7 @@ class Slot(_Margins):
 class Fetcher:
     """Reads records of a list of shards, from any number of threads.
 
-    With `skipped` a damaged record is counted there, and another one of the same call takes its
-    place.
+    With `skipped` a damaged record is counted there, and its row becomes SKIPPED.
     """
 
     scales = False
@@ -119,7 +118,8 @@ class Fetcher:
         """Read the records `ids` into the first rows of `room`.
 
         Neighbours are read with one system call. Returns their integers, (records, heads + 1), the
-        last one the row. Raises CorruptRecordError for the first damaged record.
+        last one the row, SKIPPED for a damaged one that was skipped. Raises CorruptRecordError for
+        the first damaged record where none is skipped.
         """
         count = len(ids)
 
@@ -135,11 +135,10 @@ class Fetcher:
             wrong = self._wrong(room, count, crcs)
             if not (wrong.any() and self._distrust(ids, wrong, read)):
                 break
+        integers = self._layout.integers(room.rests[:count, :-FOOTER_BYTES])
         if wrong.any():
-            good = np.flatnonzero(~wrong)
-            for row in self._skip(ids, wrong, read, len(good)):
-                room.array[row], room.rests[row] = room.array[good[0]], room.rests[good[0]]
-        return self._layout.integers(room.rests[:count, :-FOOTER_BYTES])
+            integers[self._skip(ids, wrong, read), -1] = SKIPPED
+        return integers
 
     def begin(self, ids: NDArray[np.int64], room: Slot) -> Fetch:
         """Fetch when the result is asked for."""
@@ -171,7 +170,7 @@ class Fetcher:
                         break
                 values = self._layout.integers(margins.rests[:n, :-FOOTER_BYTES])
                 if wrong.any():
-                    values[list(self._skip(ids, wrong, whole.__getitem__, n)), -1] = SKIPPED
+                    values[self._skip(ids, wrong, whole.__getitem__), -1] = SKIPPED
                 integers[done : done + n] = values
                 done += n
 
@@ -247,22 +246,20 @@ class Fetcher:
         ids: NDArray[np.int64],
         wrong: NDArray[np.bool_],
         read: Callable[[int], bytes],
-        others: int,
-    ) -> Iterator[int]:
-        """Raise the error for the first wrong record, or count each and yield its row.
+    ) -> NDArray[np.int64]:
+        """Raise the error for the first wrong record, or count each and return their rows.
 
-        `read` returns the bytes of a row; without `others` there is nothing to replace it with.
+        `read` returns the bytes of a row.
         """
-        for row in np.flatnonzero(wrong).tolist():
+        rows = np.flatnonzero(wrong)
+        for row in rows.tolist():
             (number,), (record,) = self.files.locate(ids[row : row + 1])
             path = self.files.shards[number].path
             damage = self._check.damage(path, int(record), read(row))
             if self._skipped is None or isinstance(damage, UnsupportedRecordError):
                 raise damage
             self._skipped.add(str(damage))
-            if not others:
-                raise damage
-            yield row
+        return rows
 
     def _was_cut(self, number: int, end: int) -> None:
         """Raise the error for a shard that has no byte `end`."""

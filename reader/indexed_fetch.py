@@ -52,8 +52,8 @@ Faults = list[tuple[int, Fault]]
 class IndexedFetcher:
     """Reads records of a list of shards, from any number of threads.
 
-    With `skipped` a record that is damaged is counted there, and another one of the same call
-    takes its place; one that is whole, but of a kind that is not read, is an error always.
+    With `skipped` a record that is damaged is counted there, and its row becomes SKIPPED; one that
+    is whole, but of a kind that is not read, is an error always.
     """
 
     scales = False
@@ -99,19 +99,12 @@ class IndexedFetcher:
     def fetch(self, ids: NDArray[np.int64], room: Room) -> NDArray[np.int64]:
         """Read the records `ids` into the first rows of `room`.
 
-        Returns their integers, (records, heads + 1), the last one the row. Raises
-        CorruptRecordError for the first record that cannot be used.
+        Returns their integers, (records, heads + 1), the last one the row, SKIPPED for a record
+        that was skipped. Raises CorruptRecordError for the first record that cannot be used where
+        none is skipped.
         """
         integers = np.empty((len(ids), len(self._layout.labels) + 1), dtype=np.int64)
-        faults = self._read(ids, room.array, integers)
-        if faults:
-            wrong = {row for row, _ in faults}
-            good = next((row for row in range(len(ids)) if row not in wrong), None)
-            for row, fault in faults:
-                self._skip(fault)
-                if good is None:
-                    raise fault
-                room.array[row], integers[row] = room.array[good], integers[good]
+        self._fill(ids, room.array, integers)
         return integers
 
     def begin(self, ids: NDArray[np.int64], room: Room) -> Fetch:
@@ -120,15 +113,17 @@ class IndexedFetcher:
 
     def fetch_run(self, first: int, pixels: NDArray[np.uint8], integers: NDArray[np.int64]) -> None:
         """Fill `pixels` and `integers` with neighbours; the row of a skipped one is SKIPPED."""
-        for row, fault in self._read(np.arange(first, first + len(pixels)), pixels, integers):
-            self._skip(fault)
+        self._fill(np.arange(first, first + len(pixels)), pixels, integers)
+
+    def _fill(
+        self, ids: NDArray[np.int64], pixels: NDArray[np.uint8], integers: NDArray[np.int64]
+    ) -> None:
+        for row, fault in self._read(ids, pixels, integers):
+            if self._skipped is None or isinstance(fault, UnsupportedRecordError):
+                raise fault
+            self._skipped.add(str(fault))
             integers[row] = 0
             integers[row, -1] = SKIPPED
-
-    def _skip(self, fault: Fault) -> None:
-        if self._skipped is None or isinstance(fault, UnsupportedRecordError):
-            raise fault
-        self._skipped.add(str(fault))
 
     def _read(
         self, ids: NDArray[np.int64], pixels: NDArray[np.uint8], integers: NDArray[np.int64]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,9 @@ class BatchOptions:
     positions/records of an epoch for a record, so that the mean of weighted losses over all
     positions is that of the records. `rows` adds the row ids of the input table as the last
     element. `as_dict` names the parts of a batch. `verify` checks every CRC. With
-    `on_error="skip"` a damaged record is counted, reported and replaced by another one.
+    `on_error="skip"` a damaged record is counted, reported and replaced by another one;
+    `max_skipped` bounds how many, for each process and epoch: a number, or a share of what it
+    reads.
     `worker` is (rank, world): each of `world` workers gets `batch_size` records of every step; None
     asks torch.distributed, TF_CONFIG or JAX, where one of them is initialised. `memory`, in bytes
     or like "512MB", bounds what the reader owns.
@@ -51,6 +54,7 @@ class BatchOptions:
     as_dict: bool = False
     verify: bool = True
     on_error: str = "raise"
+    max_skipped: float = 0.01
     worker: tuple[int, int] | None = None
     memory: int | str | None = None
     block: int | None = None
@@ -91,6 +95,11 @@ class BatchOptions:
             )
         if self.on_error == "skip" and not self.verify:
             raise OptionError('on_error="skip" needs verify=True: the CRCs tell what is damaged')
+        if not self._limits_skips():
+            raise OptionError(
+                "max_skipped must be a number of records, such as 5, or a share of them from 0.0 "
+                f"to 1.0, not {self.max_skipped!r}"
+            )
         if not 0 <= rank < world:
             raise OptionError(f"worker must be (rank, world) with rank below world: {self.worker}")
         if world > 1 and not self.drop_remainder and not self.pad:
@@ -124,6 +133,18 @@ class BatchOptions:
     def full(self) -> bool:
         """Whether every batch has `batch_size` records."""
         return self.drop_remainder or self.pad
+
+    def most_skipped(self, records: int) -> int:
+        """Return how many of the `records` that a process reads in an epoch may be skipped."""
+        most = self.max_skipped
+        # Rounded: 0.29 * 100 is a little less than 29.
+        return most if isinstance(most, int) else math.floor(round(most * records, 6))
+
+    def _limits_skips(self) -> bool:
+        most = self.max_skipped
+        if isinstance(most, float):
+            return 0 <= most <= 1
+        return isinstance(most, int) and not isinstance(most, bool) and most >= 0
 
     def steps(self, records: int) -> int:
         """Return the number of batches of one epoch over `records` records."""

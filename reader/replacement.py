@@ -1,36 +1,47 @@
-"""Another record of the set in place of a step whose records are all damaged."""
+"""Other records of the set in place of damaged ones that were skipped."""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reader.blocks import BlockFetcher
+from reader.skipped import SKIPPED
 from reader.source import RecordSource
 from shardio.errors import CorruptRecordError
 
-# Records that are tried, one after the other.
+# Records that are tried where all of a batch are damaged.
 _TRIES = 1000
 
 
-def fetch_another(
-    source: RecordSource | BlockFetcher, ids: NDArray[np.int64], room: Any, records: int
+def replace_skipped(
+    source: RecordSource | BlockFetcher,
+    ids: NDArray[np.int64],
+    room: Any,
+    integers: NDArray[np.int64],
+    records: int,
 ) -> NDArray[np.int64]:
-    """Fill the first rows of a room with the next whole record behind `ids`.
+    """Fill the rows of a batch that were skipped with whole records, each as often as the others.
 
-    Returns its integers for each row. `records` is the size of the set. Raises CorruptRecordError
-    where none is found.
+    They are those of the same batch; where it has none, the next ones behind its first record.
+    `records` is the size of the set. Returns the integers of all rows. Raises CorruptRecordError
+    where no record can be used.
     """
-    tries = min(_TRIES, records)
-    for ahead in range(1, tries):
-        with suppress(CorruptRecordError):
-            one = source.fetch((ids[:1] + ahead) % records, room)
-            room.array[1 : len(ids)] = room.array[0]
-            return np.repeat(one, len(ids), axis=0)
-    raise CorruptRecordError(
-        f"of {tries} records, from record {int(ids[0])} of the set on, none can be used: all "
-        "are damaged"
-    )
+    first, size = int(ids[0]), len(ids)
+    good = integers[:, -1] != SKIPPED
+    for ahead in range(1, min(_TRIES, records), size):
+        if good.any():
+            break
+        integers = source.fetch((first + ahead + np.arange(size)) % records, room)
+        good = integers[:, -1] != SKIPPED
+    if not good.any():
+        raise CorruptRecordError(
+            f"of {min(_TRIES, records)} records, from record {first} of the set on, none can be "
+            "used: all are damaged"
+        )
+    bad = np.flatnonzero(~good)
+    from_ = np.resize(np.flatnonzero(good), len(bad))
+    room.array[bad], integers[bad] = room.array[from_], integers[from_]
+    return integers

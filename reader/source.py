@@ -46,7 +46,7 @@ class RecordSource(Protocol):
     def fetch(self, ids: NDArray[np.int64], room: Any) -> NDArray[np.int64]:
         """Read the records `ids` into the first rows of a room; returns their integers.
 
-        In the place of a damaged one that was skipped comes another one of them.
+        The row of a damaged one that was skipped is `skipped.SKIPPED`.
         """
 
     def begin(self, ids: NDArray[np.int64], room: Any) -> Fetch:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ def test_damaged_records_are_counted_named_and_replaced(made: Made, shuffle: str
     options: dict[str, Any] = {"shuffle": shuffle, "rows": True, "drop_remainder": False}
     if shuffle == "window":
         options |= {"block": 6, "window": 2}
-    batches = open_shards(made.glob).batches(8, dtype="uint8", on_error="skip", **options)
+    options |= {"on_error": "skip", "max_skipped": 4}
+    batches = open_shards(made.glob).batches(8, dtype="uint8", **options)
     seen: list[int] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -65,18 +67,32 @@ def test_the_other_records_of_a_batch_are_untouched(made: Made, bad: set[int], s
             shard = max(s for s in (0, 2, 3, 4) if STARTS[s] <= id_)
             damage(made, shard, id_ - STARTS[shard])
         batches = open_shards(made.glob).batches(
-            size, shuffle="none", dtype="uint8", on_error="skip", drop_remainder=False
+            size,
+            shuffle="none",
+            dtype="uint8",
+            on_error="skip",
+            max_skipped=1.0,
+            drop_remainder=False,
+            rows=True,
         )
+        by_row = {int(row): index for index, row in enumerate(made.rows)}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             start = 0
-            for x, _ in batches:
+            for x, ys, rows in batches:
+                found = [by_row[int(row)] for row in rows]
+                assert np.array_equal(x, made.images[found])
+                assert np.array_equal(ys[0], made.labels[found, 0])
                 ids = range(start, start + len(x))
                 good = [i for i in ids if i not in bad]
-                assert np.array_equal(x[[i - start for i in good]], made.images[good])
-                # In place of a batch in which all is damaged comes the next record that is whole.
-                other = good or [next(i % 37 for i in range(start, 99) if i % 37 not in bad)]
-                assert all((x[i - start] == made.images[other[0]]).all() for i in bad & {*ids})
+                assert [found[i - start] for i in good] == good
+                others = Counter(found[i - start] for i in ids if i in bad)
+                # Those of the batch, and where it has none, others that are whole.
+                assert others.keys() <= ({*good} or {*range(37)} - bad)
+                # No record takes more than its share of the places.
+                assert max(others.values(), default=0) <= 1 + sum(others.values()) // max(
+                    1, len(good) or len(others)
+                )
                 start += len(x)
             assert start == 37
     finally:
@@ -92,7 +108,60 @@ def test_a_set_without_a_whole_record_is_an_error(made: Made, shuffle: str) -> N
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(CorruptRecordError):
-            list(open_shards(made.glob).batches(8, shuffle=shuffle, on_error="skip"))
+            list(
+                open_shards(made.glob).batches(8, shuffle=shuffle, on_error="skip", max_skipped=1.0)
+            )
+
+
+@pytest.mark.parametrize(
+    ("most", "ends"), [(0.01, True), (2, True), (0.08, True), (3, False), (0.09, False)]
+)
+@pytest.mark.parametrize("shuffle", ["exact", "window", "none"])
+def test_more_damage_than_allowed_ends_the_run_with_the_places(
+    made: Made, shuffle: str, most: float, ends: bool
+) -> None:
+    bad = [(0, 4), (2, 7), (4, 5)]
+    for shard, record in bad:
+        damage(made, shard, record)
+    batches = open_shards(made.glob).batches(
+        4, shuffle=shuffle, on_error="skip", max_skipped=most, epochs=3, drop_remainder=False
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if not ends:  # each epoch counts for itself
+            assert len(list(batches)) == 30
+            return
+        with pytest.raises(CorruptRecordError, match="max_skipped allows [012]:") as caught:
+            list(batches)
+    named = [f"{made.shard(shard)}: record {record} at byte" in str(caught.value)
+             for shard, record in bad]  # fmt: skip
+    # A share of 1 % of 37 records allows none: the first batch with a damaged one ends the run.
+    assert sum(named) >= 1 if most == 0.01 else all(named)
+    assert "epoch 0" in str(caught.value)
+
+
+def test_the_limit_is_that_of_all_four_faces(made: Made) -> None:
+    damage(made, 4, 5)
+    options: dict[str, Any] = {"on_error": "skip", "shuffle": "none"}
+    options |= {"drop_remainder": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for face in ("batches", "to_torch", "to_keras", "to_tf_dataset"):
+            if face == "to_torch":
+                pytest.importorskip("torch", reason="PyTorch is not installed")
+            make = getattr(open_shards(made.glob), face)
+            assert len(list(make(8, max_skipped=1, **options))) == 5
+            error = RuntimeError if face == "to_tf_dataset" else CorruptRecordError
+            if face == "to_tf_dataset":
+                from tensorflow.errors import UnknownError as error  # noqa: F811
+            with pytest.raises(error, match=r"max_skipped allows 0: .*: record 5 at byte"):
+                list(make(8, **options))
+
+
+def test_a_limit_that_is_none_is_refused(made: Made) -> None:
+    for most in (-1, 1.5, -0.1, "1%", True, None, float("nan")):
+        with pytest.raises(OptionError, match="max_skipped must be a number of records"):
+            open_shards(made.glob).batches(5, on_error="skip", max_skipped=most)
 
 
 def test_skipping_needs_the_checksums(made: Made) -> None:
