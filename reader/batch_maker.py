@@ -69,7 +69,7 @@ class BatchMaker:
         self, shards: ShardSet, options: BatchOptions, pipeline: Pipeline, *, parts: int = 1
     ) -> None:
         self.shards = shards
-        self.options = options
+        self.options = options = options.located()
         if options.steps(len(shards)) == 0:
             raise OptionError(
                 f"the set has {len(shards)} records, not one batch of {options.batch_size} for "

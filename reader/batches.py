@@ -16,6 +16,7 @@ from reader.batch_form import Batch, BatchForm, BatchParts
 from reader.batch_maker import BatchMaker, BegunBatch
 from reader.memory import MemoryPlan, Pipeline
 from reader.options import BatchOptions
+from reader.rank import current_worker
 from shardio.errors import DatasetError, OptionError
 
 if TYPE_CHECKING:
@@ -65,10 +66,13 @@ class Batches(Iterator[Batch]):
 
     def _start(self, options: BatchOptions, epoch: int, samples: int) -> None:
         """Let the next batch be the one at position `samples` of `epoch`."""
+        self._given = options
+        self._begun = False
         self._process = os.getpid()
         self._closed = False
         self._pool = ThreadPoolExecutor(PIPELINE.threads, thread_name_prefix="shardio-batches")
         self._maker = BatchMaker(self._shards, options, PIPELINE, parts=self._every[1])
+        options = self._maker.options
         self._given_at = 0.0
         self._away = 1.0
         # Both at once: another thread may ask for the state.
@@ -81,7 +85,7 @@ class Batches(Iterator[Batch]):
         self._ahead.clear()
 
     def __len__(self) -> int:
-        return self._maker.steps
+        return self._located().steps
 
     def __next__(self) -> Batch:
         with self._turn:
@@ -89,7 +93,10 @@ class Batches(Iterator[Batch]):
                 raise StopIteration
             try:
                 if self._process != os.getpid():  # a fork copies no thread
-                    self._start(self._maker.options, *self._place)
+                    options = self._maker.options if self._begun else self._given
+                    self._start(options, *self._place)
+                self._located()
+                self._begun = True
                 # Smoothed, so that neither a pause now and then nor a quick step decides.
                 self._away += 0.25 * (time.perf_counter() - self._given_at - self._away)
                 batch = self._next()
@@ -114,6 +121,14 @@ class Batches(Iterator[Batch]):
         self._place = epoch, min(start + self._maker.options.step_size, len(self._shards))
         return batch
 
+    def _located(self) -> BatchMaker:
+        """Return the maker; until the first batch, that of the worker that this process is now."""
+        asks = not (self._begun or self._closed) and self._given.worker is None
+        if asks and current_worker() != self._maker.options.worker:
+            self._pool.shutdown(wait=False)
+            self._start(self._given, *self._place)
+        return self._maker
+
     def _begin(self, epoch: int, start: int, *, here: bool) -> Begun:
         """Begin to make a batch, or make it here and now, or let the thread make it."""
         try:
@@ -128,7 +143,7 @@ class Batches(Iterator[Batch]):
     @property
     def options(self) -> BatchOptions:
         """The options, with what was chosen for those that were not given."""
-        return self._maker.options
+        return self._located().options
 
     @property
     def skipped(self) -> int:
@@ -138,11 +153,11 @@ class Batches(Iterator[Batch]):
     @property
     def memory(self) -> MemoryPlan:
         """What this stream owns in memory."""
-        return self._maker.memory
+        return self._located().memory
 
     def state_dict(self) -> dict[str, int | str]:
         """Return where the stream is: what all workers together have been given so far."""
-        options, (epoch, samples) = self._maker.options, self._place
+        options, (epoch, samples) = self._located().options, self._place
         return {
             "version": STATE_VERSION,
             "dataset": self._shards.fingerprint,
@@ -198,6 +213,7 @@ class Batches(Iterator[Batch]):
             block=state["block"] or None,
             window=state["window"] or None,
             lanes=state["lanes"] or None,
+            worker=self._given.worker,
         )
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._start(options, state["epoch"], state["samples"])

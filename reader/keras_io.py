@@ -10,6 +10,7 @@ from reader.batch_form import Batch, BatchForm
 from reader.batch_maker import BatchMaker
 from reader.memory import Pipeline
 from reader.options import BatchOptions
+from reader.rank import WorkerOfThen
 from reader.shardset import ShardSet
 from shardio.errors import MissingExtraError, OptionError
 
@@ -42,6 +43,7 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
         super().__init__()
         if options.rows:
             raise OptionError("rows=True is not for Keras, which takes a third element for weights")
+        self._then = WorkerOfThen(options.worker)
         self._maker = BatchMaker(shards, options, _PIPELINE)
         self._form = BatchForm.of(shards.labels, as_dict=options.as_dict)
         self._passes = 0
@@ -62,6 +64,8 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
         if self.num_batches is not None and not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
         with self._lock:
+            if not self._asked.any():  # a pass begins
+                self._then.compare()
             self._passes += self._unsure
             self._unsure = 0
             self._asked[index % len(self)] = True

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reader.memory_size import parse_memory
-from reader.rank import current_worker
+from reader.rank import current_worker, scoped_worker
 from shardio.errors import OptionError
 
 SHUFFLES = ("exact", "window", "none")
@@ -34,8 +34,8 @@ class BatchOptions:
     `max_skipped` bounds how many, for each process and epoch: a number, or a share of what it
     reads.
     `worker` is (rank, world): each of `world` workers gets `batch_size` records of every step; None
-    asks torch.distributed, TF_CONFIG or JAX, where one of them is initialised. `memory`, in bytes
-    or like "512MB", bounds what the reader owns.
+    asks torch.distributed, TF_CONFIG or JAX, where one of them is initialised, as late as the face
+    can. `memory`, in bytes or like "512MB", bounds what the reader owns.
     For `window`: `block` is in records (by default some 4 MB), `window` in blocks (by default what
     `memory` allows, or 16), and blocks are dealt to `lanes` lanes (by default one for each
     worker), of which each worker has as many.
@@ -65,14 +65,18 @@ class BatchOptions:
         for name in ("batch_size", "seed", "epochs", "start_epoch", "block", "window", "lanes"):
             object.__setattr__(self, name, _whole(name, getattr(self, name)))
         object.__setattr__(self, "memory", parse_memory(self.memory))
-        if self.worker is None:
-            object.__setattr__(self, "worker", current_worker())
+        # What cannot be right for the worker of now is seen when options are made, but the worker
+        # that nobody gave may be another one when the first batch is made. A scope may have ended.
+        worker = current_worker() if self.worker is None else self.worker
+        if self.worker is None and scoped_worker() is not None:
+            object.__setattr__(self, "worker", worker)
         try:
-            rank, world = self.worker  # type: ignore[misc]
+            rank, world = worker
         except (TypeError, ValueError) as error:
             raise OptionError(f"worker must be (rank, world), not {self.worker!r}") from error
         rank, world = _whole("rank", rank), _whole("world", world)
-        object.__setattr__(self, "worker", (rank, world))
+        if self.worker is not None:
+            object.__setattr__(self, "worker", (rank, world))
         if not 0 <= self.seed < 2**63:
             raise OptionError(f"seed must be 0 to 2^63 - 1, not {self.seed}")
         if self.batch_size < 1:
@@ -101,7 +105,7 @@ class BatchOptions:
                 f"to 1.0, not {self.max_skipped!r}"
             )
         if not 0 <= rank < world:
-            raise OptionError(f"worker must be (rank, world) with rank below world: {self.worker}")
+            raise OptionError(f"worker must be (rank, world) with rank below world: {worker}")
         if world > 1 and not self.drop_remainder and not self.pad:
             raise OptionError(
                 "several workers need drop_remainder=True or pad=True: the last records may not "
@@ -111,12 +115,16 @@ class BatchOptions:
         for name, value in (("block", self.block), ("window", self.window), ("lanes", self.lanes)):
             if value is not None and value < 1:
                 raise OptionError(f"{name} must be at least 1, not {value}")
-        if self.shuffle == "window" and (lanes % world or self.step_size % lanes):
+        if self.shuffle == "window" and (lanes % world or self.batch_size * world % lanes):
             raise OptionError(
                 f"lanes must be a multiple of the {world} workers, and a divisor of the "
-                f"{self.step_size} records of a step: {lanes}. A state brings its own lanes; give "
-                "a stream that more workers may go on with as many from its start"
+                f"{self.batch_size * world} records of a step: {lanes}. A state brings its own "
+                "lanes; give a stream that more workers may go on with as many from its start"
             )
+
+    def located(self) -> BatchOptions:
+        """Return these options with the worker that this process is now, if none was given."""
+        return self if self.worker is not None else replace(self, worker=current_worker())
 
     @property
     def step_size(self) -> int:
@@ -126,7 +134,7 @@ class BatchOptions:
     @property
     def share(self) -> tuple[int, int]:
         """Rank and number of workers."""
-        assert self.worker is not None  # __post_init__ has resolved it
+        assert self.worker is not None  # `located` has asked
         return self.worker
 
     @property

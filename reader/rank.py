@@ -41,7 +41,7 @@ def current_worker() -> tuple[int, int]:
         ("torch.distributed", _torch),
         ("torchrun", _torchrun),
         ("JAX", _jax),
-        ("tf.distribute", _strategy),
+        ("tf.distribute", scoped_worker),
         ("TF_CONFIG", _tf_config),
     ):
         try:
@@ -81,7 +81,8 @@ def _jax() -> tuple[int, int] | None:
     return jax.process_index(), jax.process_count()
 
 
-def _strategy() -> tuple[int, int] | None:
+def scoped_worker() -> tuple[int, int] | None:
+    """Return (rank, world) if a strategy with other processes has a scope here, which may end."""
     distribute = getattr(sys.modules.get("tensorflow"), "distribute", None)
     if distribute is None:
         return None
@@ -130,3 +131,21 @@ def _rank(cluster: Mapping[str, Any], kind: Any, index: Any) -> tuple[int, int] 
         raise ValueError(f"task {kind} {number} is not in the cluster, which has {counts[place]}")
     world = sum(counts)
     return (sum(counts[:place]) + number, world) if world > 1 else None
+
+
+class WorkerOfThen:
+    """Remembers which worker this process was when a set was made whose length is fixed."""
+
+    def __init__(self, given: tuple[int, int] | None) -> None:
+        """Ask now, unless the worker was given as an option."""
+        self._then = None if given is not None else current_worker()
+
+    def compare(self) -> None:
+        """Raise OptionError where this process is another worker by now."""
+        now = None if self._then is None else current_worker()
+        if now != self._then:
+            raise OptionError(
+                f"this process was worker (rank, world) {self._then} when the set was made, and is "
+                f"{now} now: make the set after the framework is initialised, or give "
+                f"worker={now}"
+            )

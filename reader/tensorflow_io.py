@@ -6,6 +6,8 @@ import atexit
 import itertools
 import time
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
 from typing import Any
@@ -16,6 +18,7 @@ from reader.batch_form import Batch, BatchForm, BatchParts
 from reader.batch_maker import BatchMaker
 from reader.memory import Pipeline
 from reader.options import BatchOptions
+from reader.rank import WorkerOfThen
 from reader.shardset import ShardSet
 from shardio.errors import MissingExtraError, ShardioError
 
@@ -64,6 +67,15 @@ class _Calls:
             time.sleep(0.01)
 
 
+@contextmanager
+def _in_tensorflow() -> Iterator[None]:
+    """Turn an error into one that TensorFlow shows: it keeps only a built-in's type."""
+    try:
+        yield
+    except ShardioError as error:
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+
 _CALLS = _Calls()
 atexit.register(_CALLS.wait)
 
@@ -75,6 +87,7 @@ def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
     as fast as `from_generator`, which makes one call after the other and copies each array. A
     pooled array is aligned as TensorFlow wants it, so that it becomes a tensor without a copy.
     """
+    then = WorkerOfThen(options.worker)
     maker = BatchMaker(shards, options, _PIPELINE)
     options, steps, specs = maker.options, maker.steps, _specs(maker)
     form = BatchForm.of(shards.labels, as_dict=options.as_dict)
@@ -89,6 +102,8 @@ def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
 
     def next_pass() -> np.int64:
         nonlocal last_known
+        with _in_tensorflow():
+            then.compare()
         with lock:
             number = next(passes)
             if known() is not None:
@@ -109,12 +124,8 @@ def to_tf_dataset(shards: ShardSet, options: BatchOptions) -> tf.data.Dataset:
             return again[0]
 
     def make(number: np.int64, index: np.int64) -> list[Any]:
-        try:
-            with _CALLS:
-                parts = alive(int(number)).make_item(int(number), int(index))
-        except ShardioError as error:
-            # TensorFlow shows the text of an exception, and keeps only a built-in's type.
-            raise RuntimeError(f"{type(error).__name__}: {error}") from error
+        with _in_tensorflow(), _CALLS:
+            parts = alive(int(number)).make_item(int(number), int(index))
         return _flat(parts, options)
 
     def batch(number: tf.Tensor, index: tf.Tensor) -> Batch:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 
+from reader.accelerate_loader import refuse_shared_twice
 from reader.batch_form import Batch, BatchParts
 from reader.batches import Batches
 from reader.options import BatchOptions
@@ -88,6 +91,9 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
     `state_dict` and `load_state_dict` are those of a stream of batches: what was given last, in a
     loop over this object or over a DataLoader without processes. With processes, each has a
     position of its own: torchdata's StatefulDataLoader collects them, through the same methods.
+
+    Rank and world are asked for when an iterator is made, in the process that makes it: those of a
+    DataLoader's processes are told to them.
     """
 
     def __init__(self, shards: ShardSet, options: BatchOptions, *, channels_first: bool) -> None:
@@ -99,19 +105,53 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         # In a process of a DataLoader: its seed, and how many iterations it has begun.
         self._turn = 0, 0
         self._next_pass: int | None = None
+        # In a process of a DataLoader: the worker that the process is which has started it.
+        self._told: tuple[int, int] | OptionError | None = None
         # Wrong options are to be seen here, not in the first batch.
-        self._state = Batches(shards, options).state_dict()
+        Batches(shards, options).close()
+        self._state: dict[str, Any] | None = None
         self._resumes = False
+        _SETS.add(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a process that is started anew needs: also which worker this one is."""
+        return {**vars(self), "_told": self._worker()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        _SETS.add(self)
+
+    def tell_fork(self) -> None:
+        """Tell the process that is about to be forked which worker this one is."""
+        try:
+            self._told = self._worker()
+        except OptionError as error:
+            self._told = error
+
+    def _worker(self) -> tuple[int, int]:
+        told = None if get_worker_info() is None else self._told
+        if isinstance(told, OptionError):
+            raise told
+        worker = told or self._options.located().share
+        refuse_shared_twice(worker)
+        return worker
+
+    def _located(self) -> BatchOptions:
+        return replace(self._options, worker=self._worker())
 
     def __len__(self) -> int:
-        return self._options.steps(len(self._shards)) * (self._options.epochs or 1)
+        return self._located().steps(len(self._shards)) * (self._options.epochs or 1)
 
     def __iter__(self) -> Iterator[Batch]:
+        # Now, and not at the first batch, which not every rank may ask for.
+        return self._begin(self._located())
+
+    def _begin(self, options: BatchOptions) -> Iterator[Batch]:
         info = get_worker_info()
         number, count = (0, 1) if info is None else (info.id, info.num_workers)
         if count > _MOST_WORKERS:
             raise OptionError(f"a DataLoader may have {_MOST_WORKERS} workers here, not {count}")
-        options, epochs = self._options, self._options.epochs or 0
+        epochs = options.epochs or 0
         wanted, self._next_pass = self._next_pass, None
         if info is None:
             done = self._passes.begin(wanted)
@@ -130,7 +170,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
             convert=self._tensors,
         )
         with stream:
-            if self._resumes:
+            if self._resumes and self._state is not None:
                 self._resumes = False
                 stream.load_state_dict(self._state)
             for batch in stream:
@@ -145,6 +185,8 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
                 "the processes of a DataLoader know where they are, and this one does not: use "
                 "torchdata's StatefulDataLoader, and its state_dict"
             )
+        if self._state is None:
+            self._state = Batches(self._shards, self._located()).state_dict()
         return dict(self._state)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -152,7 +194,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
 
         Raises DatasetError for a state of another set of shards, OptionError for what is no state.
         """
-        options = self._options
+        options = self._located()
         epoch = state.get("epoch") if isinstance(state, Mapping) else None
         if not isinstance(epoch, int) or epoch < options.start_epoch:
             raise OptionError(f"this is no state of a stream from epoch {options.start_epoch} on")
@@ -163,7 +205,9 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         stream.load_state_dict(state)
         self._next_pass = done
         self._state, self._resumes = dict(state), True
-        self._options = replace(stream.options, start_epoch=options.start_epoch)
+        self._options = replace(
+            stream.options, start_epoch=options.start_epoch, worker=self._options.worker
+        )
 
     def _tensors(self, parts: BatchParts) -> BatchParts:
         return parts.map(self._images, _tensor)
@@ -176,3 +220,15 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
 def _tensor(array: Any) -> Any:
     # The losses of torch want int64 classes.
     return torch.from_numpy(array.astype(np.int64) if array.dtype == np.int32 else array)
+
+
+# What is alive: a process of a DataLoader that is forked must not ask for itself.
+_SETS: WeakSet[TorchBatches] = WeakSet()
+
+
+def _tell_fork() -> None:
+    for batches in list(_SETS):
+        batches.tell_fork()
+
+
+os.register_at_fork(before=_tell_fork)
