@@ -36,7 +36,8 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
     - without `on_epoch_begin`, as in a loop of the user's own, if the next call asks for an item.
 
     With `steps_per_epoch` Keras ends epochs in the middle of a pass, and the order stays the same;
-    `to_tf_dataset(...).repeat()` has no such limit.
+    `to_tf_dataset(...).repeat()` has no such limit. Keras's `workers` may be threads, which share
+    the count of passes, but not processes.
     """
 
     def __init__(self, shards: ShardSet, options: BatchOptions) -> None:
@@ -56,6 +57,20 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
     def num_batches(self) -> int | None:
         """The number of batches of a pass, None without an end."""
         return None if self._maker.options.epochs is None else len(self)
+
+    @property
+    def use_multiprocessing(self) -> bool:
+        """Whether Keras may read with processes, which would not learn of the passes that end."""
+        return False
+
+    @use_multiprocessing.setter
+    def use_multiprocessing(self, value: bool) -> None:
+        if value:
+            raise OptionError(
+                "use_multiprocessing is not for to_keras: each epoch would have the first order. "
+                "Batches are read by threads of compiled code; for batches that are made ahead "
+                "give fit a to_tf_dataset, or set workers to a number of threads"
+            )
 
     def __len__(self) -> int:
         return self._maker.steps * (self._maker.options.epochs or 1)
@@ -82,7 +97,9 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
         """Go on to the next order."""
         with self._lock:
             if not self._begun:
-                self._unsure += 1
+                # Threads of Keras ask for items before `on_epoch_begin`: a whole pass counts only.
+                if self.workers == 1 or self._asked.all():
+                    self._unsure += 1
             elif self._asked.all():
                 self._passes += 1
             self._begun = False

@@ -124,7 +124,7 @@ class BatchOptions:
 
     def located(self) -> BatchOptions:
         """Return these options with the worker that this process is now, if none was given."""
-        return self if self.worker is not None else replace(self, worker=current_worker())
+        return self if self.worker is not None else replace(self, worker=self.share)
 
     @property
     def step_size(self) -> int:
@@ -133,9 +133,8 @@ class BatchOptions:
 
     @property
     def share(self) -> tuple[int, int]:
-        """Rank and number of workers."""
-        assert self.worker is not None  # `located` has asked
-        return self.worker
+        """Rank and number of workers: those given, or those of this process now."""
+        return self.worker or current_worker()
 
     @property
     def full(self) -> bool:
