@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import pickle
 
 import numpy as np
@@ -71,3 +72,42 @@ def test_a_cut_index_is_refused_or_shorter(sizes: list[int], data: st.DataObject
         assert ShardIndex.from_text(cut, "a").end < sum(sizes)
     except FormatError:
         assert not cut.endswith(b"\n")
+
+
+@given(
+    st.lists(st.integers(16, 10**6), max_size=60), st.integers(1, 200), st.integers(0, 2 * 10**6)
+)
+def test_a_file_is_read_as_far_as_a_shard_of_some_size_needs_it(
+    sizes: list[int], block: int, most: int
+) -> None:
+    ends = np.cumsum(sizes, dtype=np.int64)
+    whole = ShardIndex.of_offsets(np.concatenate([[0], ends]))
+    stream = io.BytesIO(whole.to_text())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shardio.format.index._BLOCK_BYTES", block)
+        read = ShardIndex.from_stream(stream, "a.idx", most)
+    assert read.offsets.tolist() == whole.offsets[: len(read.offsets)].tolist()
+    # All records within the size and, if there is one, a record that ends behind it.
+    needed = int((ends <= most).sum()) + bool((ends > most).any())
+    assert len(read) >= needed
+    used = len(b"".join(whole.to_text().splitlines(keepends=True)[:needed]))
+    assert stream.tell() <= used + 2 * block
+
+
+@given(
+    st.binary(max_size=60) | st.text("0123456789 \n", max_size=40).map(str.encode),
+    st.integers(1, 50),
+)
+def test_blocks_of_any_size_refuse_the_same(text: bytes, block: int) -> None:
+    text = b"0 16\n16 20\n36 17\n" + text
+
+    def read(size: int) -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("shardio.format.index._BLOCK_BYTES", size)
+            try:
+                return str(ShardIndex.from_text(text, "a.idx").offsets.tolist())
+            except FormatError as error:
+                assert str(error).startswith("a.idx: line ")
+                return "refused"
+
+    assert read(block) == read(1 << 20)
