@@ -107,7 +107,6 @@ def test_blocks_of_any_size_refuse_the_same(text: bytes, block: int) -> None:
             try:
                 return str(ShardIndex.from_text(text, "a.idx").offsets.tolist())
             except FormatError as error:
-                assert str(error).startswith("a.idx: line ")
-                return "refused"
+                return str(error).partition("line")[0]
 
     assert read(block) == read(1 << 20)
