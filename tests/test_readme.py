@@ -38,7 +38,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for line in "".join(blocks("sh")).splitlines():
         if line.startswith("python -m converter"):
             words = line.split("#")[0].replace("/ssd/", "ssd/").split()
-            subprocess.run([sys.executable, *words[1:]], cwd=folder, check=True, timeout=120)
+            subprocess.run([sys.executable, *words[1:]], cwd=folder, check=True, timeout=300)
     (folder / "data" / "captcha").mkdir(parents=True)
     shutil.copytree(folder / "ssd" / "shards", folder / "data" / "captcha" / "shards")
     return folder

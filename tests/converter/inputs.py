@@ -151,7 +151,7 @@ def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProc
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
@@ -185,7 +185,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
     """Wait for something that must come to pass; the limit only ends a broken test."""
     end = time.monotonic() + seconds
     while not true():

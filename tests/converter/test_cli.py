@@ -276,7 +276,7 @@ def test_a_script_needs_a_guard_where_it_has_threads_and_is_told_so(
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     if before:

@@ -249,7 +249,7 @@ def test_room_is_taken_in_turn_and_nobody_waits_for_ever(sizes: list[int], limit
     waiting = [threads.begin(partial(read, number)) for number in range(len(sizes))]
     for number, file in enumerate(waiting):
         bound.need(number)
-        assert len(file.result(timeout=10)) == sizes[number]
+        assert len(file.result(timeout=120)) == sizes[number]
         rooms[number].settle(0)
     threads.close()
     assert most <= limit + 50
@@ -269,7 +269,7 @@ def test_those_who_wait_for_room_are_let_go(tmp_path: Path) -> None:
     assert not file.done()
     bound.close()
     with pytest.raises(ClosedError):
-        file.result(timeout=10)
+        file.result(timeout=120)
     threads.close()
 
 

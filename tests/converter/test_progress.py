@@ -86,7 +86,7 @@ def test_a_terminal_gets_a_bar(work: Path, tmp_path: Path, columns: int) -> None
         stderr=follower,
     ) as process:
         os.close(follower)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
     listener.join()
     os.close(leader)
     assert process.returncode == 0

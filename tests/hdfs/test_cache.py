@@ -77,7 +77,7 @@ def test_a_process_that_ends_or_is_killed_while_it_fills(
     if how == "stays":
         until(lambda: unfinished(tmp_path))
         process.send_signal(signal.SIGKILL)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=240)
     assert said == ""
     assert process.returncode == (0 if how == "ends" else -signal.SIGKILL)
     assert len(copies(tmp_path)) < 8

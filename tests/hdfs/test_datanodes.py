@@ -119,7 +119,7 @@ def test_without_any_datanode_reading_and_writing_fail_clearly(
         storage.publish(f"{place.folder}/a", attempt="1") as file,
     ):
         file.write(bytes(100))
-    assert time.monotonic() - began < 90
+    assert time.monotonic() - began < 300
     assert place.names() == []
     for server in cluster.datanodes:
         server.start()
@@ -172,4 +172,4 @@ def test_a_block_that_is_corrupt_everywhere_is_an_error_and_never_other_bytes(
     with pytest.raises(StorageError, match=rf"^{place.folder}/{name}, byte \d+: ") as caught:
         stream_digest(read(place.folder))
     assert "the block is damaged on all of them" in str(caught.value)
-    assert time.monotonic() - began < 90
+    assert time.monotonic() - began < 300

@@ -85,7 +85,7 @@ def test_what_is_forgotten_before_its_turn_gives_its_memory_back() -> None:
     ahead, go = Ahead(), threading.Event()
 
     def hang(offset: int, memory: memoryview) -> None:
-        go.wait(30)
+        go.wait(240)
 
     tracemalloc.start()
     try:

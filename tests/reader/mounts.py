@@ -17,7 +17,7 @@ import pytest
 
 from reader.mount_point import file_system, is_served
 
-_SECONDS = 40
+_SECONDS = 120
 ROOT = Path(__file__).resolve().parents[2]
 
 

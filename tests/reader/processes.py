@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[2]
-_SECONDS = 240
+_SECONDS = 500
 
 
 def free_ports(count: int) -> list[int]:

@@ -229,7 +229,7 @@ else:
     os._exit(0)
 """
     command = [sys.executable, "-c", script, made.glob]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=300)
 
 
 def test_one_hot_without_the_number_of_classes_is_refused(made: Made) -> None:

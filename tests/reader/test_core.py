@@ -452,7 +452,7 @@ def run(code: str, made: Made) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", textwrap.dedent(code), made.glob, str(made.shard(0))],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         cwd=Path(__file__).resolve().parents[2],
     )
 

@@ -6,8 +6,8 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def test_forks_beside_busy_streams_read_the_right_records(large: Path) -> None:
         next(batches)
         child = os.fork()
         if child == 0:
-            signal.alarm(30)  # one that hangs is killed
+            signal.alarm(240)  # one that hangs is killed
             code = 1
             try:
                 place = batches.state_dict()["samples"] % len(shards)
@@ -73,7 +73,7 @@ def test_forks_beside_busy_streams_read_the_right_records(large: Path) -> None:
     [thread.join() for thread in threads]
     """
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script), str(large)]
-    subprocess.run(command, check=True, timeout=200)
+    subprocess.run(command, check=True, timeout=500)
 
 
 # A file system that hands a file through, until a file beside it says that the disk has failed.
@@ -142,15 +142,22 @@ def test_a_disk_that_fails_under_a_map_is_an_error(
         list(islice(batches, COUNT))
     failed.unlink()
     assert np.array_equal(x, kept)
-    time.sleep(0.1)
-    assert sum(len(x) for x, _ in shards.batches(100, shuffle=shuffle)) == COUNT
+
+    def is_whole() -> bool:
+        # What the kernel was told while the disk failed may still come.
+        with suppress(StorageError):
+            return sum(len(x) for x, _ in shards.batches(100, shuffle=shuffle)) == COUNT
+        return False
+
+    wait_until(is_whole)
 
 
 def test_a_process_that_can_open_no_more_files_waits_for_some(large: Path) -> None:
     """Nothing is imported then either: that would be another file. No error keeps the stream."""
     script = """
     import gc, os, resource, sys, threading, weakref
-    from reader import open_shards
+    from reader import open_files, open_shards
+    open_files._PAUSES = (0.01,) * 10_000  # on a busy machine the timer comes late
     resource.setrlimit(resource.RLIMIT_NOFILE, (96, 96))
     batches = open_shards(sys.argv[1], shape=(32, 128, 3)).batches(128)
     taken = []
@@ -167,4 +174,4 @@ def test_a_process_that_can_open_no_more_files_waits_for_some(large: Path) -> No
     assert gone() is None
     """
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script), str(large)]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=300)

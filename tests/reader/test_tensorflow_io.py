@@ -146,7 +146,7 @@ next(batches)
 """
     for _ in range(2):
         command = [sys.executable, "-c", script, made.glob]
-        subprocess.run(command, check=True, timeout=60, capture_output=True)
+        subprocess.run(command, check=True, timeout=300, capture_output=True)
 
 
 def test_rows_are_not_for_keras(made: Made) -> None:

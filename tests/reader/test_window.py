@@ -171,7 +171,7 @@ class Slow:
 
     def fetch_run(self, first: int, pixels: Any, integers: Any) -> None:
         self.read.append(first)
-        assert self.may.wait(20)
+        assert self.may.wait(120)
         self._source.fetch_run(first, pixels, integers)
 
 
