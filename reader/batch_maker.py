@@ -62,11 +62,17 @@ class BatchMaker:
 
     The memory for the batches that `pipeline` keeps alive at once is taken at the first batch and
     used again, so that what the reader owns does not depend on how long it reads, nor on luck.
-    With `parts` it makes only each so many-th batch of an epoch.
+    With `parts` it makes only each so many-th batch of an epoch. `skipped` counts on.
     """
 
     def __init__(
-        self, shards: ShardSet, options: BatchOptions, pipeline: Pipeline, *, parts: int = 1
+        self,
+        shards: ShardSet,
+        options: BatchOptions,
+        pipeline: Pipeline,
+        *,
+        parts: int = 1,
+        skipped: Skipped | None = None,
     ) -> None:
         self.shards = shards
         self.options = options = options.located()
@@ -86,7 +92,7 @@ class BatchMaker:
             )
         layout = shards.layout
         read_here = len(shards) // (options.share[1] * parts)
-        self.skipped = Skipped(options.most_skipped(read_here), read_here)
+        self.skipped = skipped or Skipped(options.most_skipped(read_here), read_here)
         source = shards.source(
             verify=options.verify, skipped=self.skipped if options.on_error == "skip" else None
         )

@@ -16,13 +16,14 @@ from reader.batch_form import Batch, BatchForm, BatchParts
 from reader.batch_maker import BatchMaker, BegunBatch
 from reader.memory import MemoryPlan, Pipeline
 from reader.options import BatchOptions
+from reader.place import Place
 from reader.rank import current_worker
-from shardio.errors import DatasetError, OptionError
+from reader.skipped import Skipped
+from reader.stream_state import check_state, stream_state
+from shardio.errors import OptionError
 
 if TYPE_CHECKING:
     from reader.shardset import ShardSet
-
-STATE_VERSION = 1
 
 # Batches made ahead of the one that the caller works on. Many would only hide a storage that is
 # too slow for a moment; on average they cannot help. What compiled code begins needs no thread of
@@ -38,9 +39,14 @@ _HURRY = 100e-6
 class Batches(Iterator[Batch]):
     """The batches of a stream, in order, made ahead by a thread.
 
-    `len` is the number of batches of one epoch. `close` ends the thread, as does forgetting the
-    iterator; `with` may be used. `state_dict` says where the stream is, in a few numbers that any
-    serializer takes; a stream that gets them by `load_state_dict` goes on with the next sample.
+    A pass is `epochs` epochs. `iter` goes on in the midst of a pass, and after its end begins the
+    next one: until then `next` raises StopIteration. Where `next` raises anything else, also
+    KeyboardInterrupt, the same batch comes next.
+
+    `len` is the number of batches of one epoch. `close` ends the stream and its thread, as does
+    forgetting the iterator; `with` may be used. `state_dict` says where the stream is, in a few
+    numbers that any serializer takes; a stream that gets them by `load_state_dict` goes on with
+    the next sample, at the end of a pass with the next pass.
     """
 
     def __init__(
@@ -62,71 +68,117 @@ class Batches(Iterator[Batch]):
         self._turn = Lock()
         self._ahead: deque[tuple[int, int, Begun]] = deque()
         self._shards = shards
-        self._start(options, options.start_epoch, 0)
+        self._start(options, Place.of(options, options.start_epoch, 0))
 
-    def _start(self, options: BatchOptions, epoch: int, samples: int) -> None:
-        """Let the next batch be the one at position `samples` of `epoch`."""
+    def _start(self, options: BatchOptions, place: Place) -> None:
+        """Go on at `place`, with these options."""
         self._given = options
-        self._begun = False
+        self._begun = self._closed = False
+        # At once: another thread may ask for the state.
+        self._place = place
+        self._open(options, None)
+
+    def _open(self, options: BatchOptions, skipped: Skipped | None) -> None:
+        """Begin to make the batches from the place on; `skipped` counts on."""
+        self._stopped = True
         self._process = os.getpid()
-        self._closed = False
         self._pool = ThreadPoolExecutor(PIPELINE.threads, thread_name_prefix="shardio-batches")
-        self._maker = BatchMaker(self._shards, options, PIPELINE, parts=self._every[1])
-        options = self._maker.options
+        self._maker = BatchMaker(
+            self._shards, options, PIPELINE, parts=self._every[1], skipped=skipped
+        )
+        options, place = self._maker.options, self._place
         self._given_at = 0.0
         self._away = 1.0
-        # Both at once: another thread may ask for the state.
-        self._place = epoch, samples
-        steps = _schedule(options, len(self._shards), epoch, samples)
         number, count = self._every
-        begun = (epoch - options.start_epoch) * self._maker.steps
-        begun += -(-samples // options.step_size)
+        begun = (place.epoch - place.first) * self._maker.steps
+        begun += -(-place.samples // options.step_size)
+        steps = place.steps(options, len(self._shards))
         self._waiting = itertools.islice(steps, (number - begun) % count, None, count)
         self._ahead.clear()
+        self._stopped = False
+
+    def _stop(self) -> None:
+        """Drop what was made ahead, and end the thread; `_open` goes on."""
+        self._stopped = True
+        self._ahead.clear()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._maker.close()
 
     def __len__(self) -> int:
         return self._located().steps
 
-    def __next__(self) -> Batch:
+    def __iter__(self) -> Batches:
         with self._turn:
-            if self._closed:
-                raise StopIteration
-            try:
-                if self._process != os.getpid():  # a fork copies no thread
-                    options = self._maker.options if self._begun else self._given
-                    self._start(options, *self._place)
-                self._located()
-                self._begun = True
-                # Smoothed, so that neither a pause now and then nor a quick step decides.
-                self._away += 0.25 * (time.perf_counter() - self._given_at - self._away)
-                batch = self._next()
-                self._given_at = time.perf_counter()
-            except BaseException:
-                # Interrupted somewhere, it could not go on without leaving out a step.
-                self.close()
-                raise
-            return batch
+            place = self._place
+            if place.begun and self._is_end(place):
+                self._stop()
+                place = place.next_pass(self._maker.options)
+            self._place = place._replace(begun=True)
+        return self
 
-    def _next(self) -> Batch:
+    def __next__(self) -> Batch:
+        before = after = self._place
+        try:
+            with self._turn:
+                before = self._place
+                batch, after = self._take()
+                self._place = after
+                return batch
+        except BaseException:
+            with self._turn:
+                # An interrupt may come after the batch was taken, and the caller has not got it.
+                if self._place is after:
+                    self._place = before
+                self._stop()
+            raise
+
+    def _take(self) -> tuple[Batch, Place]:
+        """Return the next batch, and the place behind it."""
+        if self._closed or not self._place.begun:
+            raise StopIteration
+        if self._stopped or self._process != os.getpid():  # a fork copies no thread
+            options = self._maker.options if self._begun else self._given
+            self._open(options, self._maker.skipped)
+        self._located()
+        self._begun = True
+        # Smoothed, so that neither a pause now and then nor a quick step decides.
+        self._away += 0.25 * (time.perf_counter() - self._given_at - self._away)
         hurry = self._away < _HURRY and not self._maker.begins
         if not (hurry and self._ahead):
             depth = 1 if hurry else self._maker.memory.prefetch + 1 - len(self._ahead)
             for epoch, start in itertools.islice(self._waiting, depth):
                 self._ahead.append((epoch, start, self._begin(epoch, start, here=hurry)))
         if not self._ahead:
+            self._place = self._place.next_pass(self._maker.options)._replace(begun=False)
             raise StopIteration
         epoch, start, future = self._ahead.popleft()
         parts = future.result()
         batch = self._form.for_arrays(self._convert(parts) if self._convert else parts)
-        self._place = epoch, min(start + self._maker.options.step_size, len(self._shards))
-        return batch
+        samples = min(start + self._maker.options.step_size, len(self._shards))
+        self._given_at = time.perf_counter()
+        return batch, self._place._replace(epoch=epoch, samples=samples)
+
+    def _is_end(self, place: Place) -> bool:
+        # Of a stream that makes each so many-th step, others may have some left.
+        options = self._maker.options
+        return self._every[1] == 1 and place.ends_pass(options, len(self._shards))
+
+    @property
+    def place(self) -> Place:
+        """Where the stream is."""
+        return self._place
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the stream is in the midst of a pass, or has not begun it."""
+        return self._place.begun and not (self._closed or self._is_end(self._place))
 
     def _located(self) -> BatchMaker:
         """Return the maker; until the first batch, that of the worker that this process is now."""
         asks = not (self._begun or self._closed) and self._given.worker is None
         if asks and current_worker() != self._maker.options.worker:
             self._pool.shutdown(wait=False)
-            self._start(self._given, *self._place)
+            self._start(self._given, self._place)
         return self._maker
 
     def _begin(self, epoch: int, start: int, *, here: bool) -> Begun:
@@ -157,18 +209,8 @@ class Batches(Iterator[Batch]):
 
     def state_dict(self) -> dict[str, int | str]:
         """Return where the stream is: what all workers together have been given so far."""
-        options, (epoch, samples) = self._located().options, self._place
-        return {
-            "version": STATE_VERSION,
-            "dataset": self._shards.fingerprint,
-            "shuffle": options.shuffle,
-            "seed": options.seed,
-            "epoch": epoch,
-            "samples": samples,
-            "block": options.block or 0,
-            "window": options.window or 0,
-            "lanes": options.lanes or 0,
-        }
+        options = self._located().options
+        return stream_state(options, self._place, self._shards.fingerprint)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where the stream of `state` was.
@@ -177,37 +219,16 @@ class Batches(Iterator[Batch]):
         workers and all else are this stream's own. Raises DatasetError for a state of another set
         of shards.
         """
-        if not isinstance(state, Mapping):
-            raise OptionError(f"a state is what state_dict() returned, not {state!r}")
-        known = self.state_dict()
-        wrong = [
-            name for name, value in known.items() if not isinstance(state.get(name), type(value))
-        ]
-        if wrong or state["version"] != STATE_VERSION:
-            raise OptionError(
-                f"this is no state of a stream of version {STATE_VERSION}: "
-                f"{', '.join(wrong) or 'version'} is not as it should be"
-            )
-        if state["dataset"] != known["dataset"]:
-            raise DatasetError("the state is of another set of shards: its samples are not here")
-        if not 0 <= state["samples"] <= len(self._shards) or state["epoch"] < 0:
-            raise OptionError(
-                f"sample {state['samples']} of epoch {state['epoch']} is none of ours"
-            )
-        last = self._maker.options.epochs
-        if last is not None and state["epoch"] >= self._maker.options.start_epoch + last:
-            raise OptionError(
-                f"the state is in epoch {state['epoch']}, which this stream does not reach: give "
-                "it a later start_epoch, more epochs, or epochs=None"
-            )
-        inner = state["samples"] % self._maker.options.step_size
+        known, options = self.state_dict(), self._maker.options
+        check_state(state, known, options, len(self._shards))
+        inner = state["samples"] % options.step_size
         if self._every[1] > 1 and inner and state["samples"] < len(self._shards):
             raise OptionError(
                 "the state is of another batch size or number of workers; the processes of a "
                 "DataLoader go on with their own only"
             )
-        options = replace(
-            self._maker.options,
+        given = replace(
+            options,
             shuffle=state["shuffle"],
             seed=state["seed"],
             block=state["block"] or None,
@@ -216,14 +237,13 @@ class Batches(Iterator[Batch]):
             worker=self._given.worker,
         )
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._start(options, state["epoch"], state["samples"])
+        place = Place.of(options, state["epoch"], state["samples"])
+        self._start(given, place.next_pass(options) if self._is_end(place) else place)
 
     def close(self) -> None:
-        """Stop making batches; the iterator is at its end."""
+        """Stop making batches; the iterator is at its end for good."""
         self._closed = True
-        self._ahead.clear()
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._maker.close()
+        self._stop()
 
     def __enter__(self) -> Batches:
         return self
@@ -246,17 +266,3 @@ class _Made:
 
 
 Begun = BegunBatch | Future[BatchParts] | _Made
-
-
-# No method: a generator that holds its stream would keep a forgotten stream, and its thread, alive.
-def _schedule(
-    options: BatchOptions, records: int, epoch: int, start: int
-) -> Iterator[tuple[int, int]]:
-    """Yield epoch and position of every step to come."""
-    while options.epochs is None or epoch < options.start_epoch + options.epochs:
-        left = records - start
-        if left >= options.step_size or (left > 0 and (options.pad or not options.drop_remainder)):
-            yield epoch, start
-            start += min(options.step_size, left)
-        else:
-            epoch, start = epoch + 1, 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -52,9 +53,17 @@ class _Passes:
         """Whether processes of a DataLoader have begun a pass."""
         return bool(self._begun.any())
 
-    def begin(self, number: int | None) -> int:
-        """Begin the next pass, or pass `number`, in this process; returns its number."""
-        mine = int(self._count[0]) if number is None else number
+    def is_last(self, number: int) -> bool:
+        """Whether pass `number` was the last one to begin."""
+        return int(self._count[0]) == number + 1
+
+    def expect(self, number: int) -> None:
+        """Let the next pass be pass `number`."""
+        self._count[0] = number
+
+    def begin(self) -> int:
+        """Begin the next pass in this process; returns its number."""
+        mine = int(self._count[0])
         self._count[0] = mine + 1
         return mine
 
@@ -85,6 +94,9 @@ class _Passes:
 class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not followed
     """Yields whole batches, so that a DataLoader wants `batch_size=None`; each pass is an epoch.
 
+    A second iterator goes on in the midst of a pass, as that of a stream of batches does; the
+    processes of a DataLoader are ahead of what it gave, so that each of its iterations is a pass.
+
     A tensor shares the memory of the NumPy batch. The processes of a DataLoader make every batch
     once between them, each with the memory of a reader, and the order stays that of one process.
 
@@ -109,13 +121,16 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         self._told: tuple[int, int] | OptionError | None = None
         # Wrong options are to be seen here, not in the first batch.
         Batches(shards, options).close()
-        self._state: dict[str, Any] | None = None
-        self._resumes = False
+        # The pass that was begun last in this process.
+        self._stream: Batches | None = None
+        self._number = -1
+        # The pass that begins where a state is, and the state.
+        self._resumed: tuple[int, dict[str, Any]] = -1, {}
         _SETS.add(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a process that is started anew needs: also which worker this one is."""
-        return {**vars(self), "_told": self._worker()}
+        return {**vars(self), "_told": self._worker(), "_stream": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -146,15 +161,17 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         # Now, and not at the first batch, which not every rank may ask for.
         return self._begin(self._located())
 
-    def _begin(self, options: BatchOptions) -> Iterator[Batch]:
+    def _begin(self, options: BatchOptions) -> Batches:
         info = get_worker_info()
         number, count = (0, 1) if info is None else (info.id, info.num_workers)
         if count > _MOST_WORKERS:
             raise OptionError(f"a DataLoader may have {_MOST_WORKERS} workers here, not {count}")
-        epochs = options.epochs or 0
         wanted, self._next_pass = self._next_pass, None
         if info is None:
-            done = self._passes.begin(wanted)
+            stream = self._stream
+            if stream is not None and stream.goes_on and self._is_last(options):
+                return stream
+            done = self._passes.begin()
         else:
             seed, turn = info.seed - info.id, 0
             if self._turn[0] == seed:
@@ -162,21 +179,25 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
             self._turn = seed, turn
             # Another number of processes is another iteration.
             done = self._passes.join(seed, turn * _MOST_WORKERS + count, number, wanted)
-        start = options.start_epoch + done * epochs
+        start = options.start_epoch + done * (options.epochs or 0)
         stream = Batches(
             self._shards,
             replace(options, start_epoch=start),
             every=(number, count),
-            convert=self._tensors,
+            convert=partial(_tensors, channels_first=self._channels_first),
         )
-        with stream:
-            if self._resumes and self._state is not None:
-                self._resumes = False
-                stream.load_state_dict(self._state)
-            for batch in stream:
-                self._state = stream.state_dict()
-                yield batch
-            self._state = {**stream.state_dict(), "epoch": start + epochs, "samples": 0}
+        resumed, state = self._resumed
+        if done == resumed:
+            stream.load_state_dict(state)
+        self._resumed = -1, {}
+        self._stream, self._number = stream, done
+        return stream
+
+    def _is_last(self, options: BatchOptions) -> bool:
+        """Whether no other pass was begun since the one of this process, by the same worker."""
+        stream = self._stream
+        same = stream is not None and stream.options.share == options.share
+        return same and self._passes.is_last(self._number)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the stream is; in a process of a DataLoader, where its part of it is."""
@@ -185,9 +206,11 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
                 "the processes of a DataLoader know where they are, and this one does not: use "
                 "torchdata's StatefulDataLoader, and its state_dict"
             )
-        if self._state is None:
-            self._state = Batches(self._shards, self._located()).state_dict()
-        return dict(self._state)
+        if self._resumed[0] >= 0:
+            return dict(self._resumed[1])
+        if self._stream is None:
+            return dict(Batches(self._shards, self._located()).state_dict())
+        return dict(self._stream.state_dict())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next pass go on where the stream of `state` was, and later ones in its order.
@@ -198,23 +221,23 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         epoch = state.get("epoch") if isinstance(state, Mapping) else None
         if not isinstance(epoch, int) or epoch < options.start_epoch:
             raise OptionError(f"this is no state of a stream from epoch {options.start_epoch} on")
-        # Without an end there is one pass only.
-        done = (epoch - options.start_epoch) // options.epochs if options.epochs else 0
-        start = options.start_epoch + done * (options.epochs or 0)
-        stream = Batches(self._shards, replace(options, start_epoch=start))
+        info = get_worker_info()
+        every = (0, 1) if info is None else (info.id, info.num_workers)
+        stream = Batches(self._shards, options, every=every)
         stream.load_state_dict(state)
-        self._next_pass = done
-        self._state, self._resumes = dict(state), True
-        self._options = replace(
-            stream.options, start_epoch=options.start_epoch, worker=self._options.worker
-        )
+        # Without an end there is one pass only.
+        done = (stream.place.first - options.start_epoch) // (options.epochs or 1)
+        self._resumed, self._stream = (done, dict(stream.state_dict())), None
+        if info is None:
+            self._passes.expect(done)
+        else:
+            self._next_pass = done
+        self._options = replace(stream.options, worker=self._options.worker)
 
-    def _tensors(self, parts: BatchParts) -> BatchParts:
-        return parts.map(self._images, _tensor)
 
-    def _images(self, x: Any) -> Any:
-        images = torch.from_numpy(x)
-        return images.permute(0, 3, 1, 2) if self._channels_first else images
+def _tensors(parts: BatchParts, *, channels_first: bool) -> BatchParts:
+    found = parts.map(torch.from_numpy, _tensor)
+    return found._replace(images=found.images.permute(0, 3, 1, 2)) if channels_first else found
 
 
 def _tensor(array: Any) -> Any:

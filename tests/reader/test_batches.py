@@ -202,10 +202,13 @@ def test_numbers_of_numpy_count_as_python_s_own(made: Made) -> None:
 def test_a_stream_serves_several_threads(made: Made) -> None:
     batches = open_shards(made.glob).batches(1, epochs=20, rows=True)
     seen: list[int] = []
-    threads = [
-        threading.Thread(target=lambda: seen.extend(int(batch[2][0]) for batch in batches))
-        for _ in range(4)
-    ]
+
+    def take() -> None:
+        # Not by `for`: in a thread that begins late it would begin the next pass.
+        while (batch := next(batches, None)) is not None:
+            seen.append(int(batch[2][0]))
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
