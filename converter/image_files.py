@@ -10,17 +10,16 @@ from converter import compiled_ahead
 from converter.archives import SEPARATOR, read_member
 from converter.compiled_ahead import CompiledAhead
 from converter.image_column import COPIED, read_copied
+from converter.patience import reading
 from converter.read_ahead import ClosedError
 from converter.threads_ahead import ThreadsAhead
-from shardio.errors import MissingFileError, ShardioError, StorageError, UnusableFileError
+from shardio.errors import ShardioError, StorageError
 from shardio.storage import storage_for
 from shardio.storage.chooser import is_local
 from shardio.storage.whole import ROOM, Room
 
 # A larger file is no image of this kind of work; reading it would only fill the memory.
 MAX_FILE_BYTES = 256_000_000
-# A storage error is tried again after these seconds.
-_RETRY_SECONDS = (0.1, 0.5, 2.0)
 # Threads, and files that are read or wait for their turn. Those of Python get no further with more:
 # they wait for each other.
 _THREADS, _AHEAD_FILES = 48, 64
@@ -140,22 +139,11 @@ def _is_plain(location: str) -> bool:
 def read_image(
     location: str, paused: Callable[[float], None] = time.sleep, room: Room = ROOM
 ) -> bytes:
-    """Read a whole file; StorageError after some tries, where the storage is at fault.
+    """Read a whole file; StorageError after a minute, where the storage is at fault.
 
     `paused` sleeps between the tries, and may raise.
     """
-    for pause in (*_RETRY_SECONDS, None):
-        try:
-            return _read_once(location, room)
-        except (MissingFileError, UnusableFileError):
-            raise
-        except (StorageError, TimeoutError, ConnectionError) as error:
-            if pause is None:
-                raise StorageError(
-                    f"reading failed {len(_RETRY_SECONDS) + 1} times: {error}"
-                ) from error
-            paused(pause)
-    raise AssertionError("unreachable")
+    return reading(lambda: _read_once(location, room), paused)
 
 
 def _read_once(location: str, room: Room) -> bytes:

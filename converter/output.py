@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 from converter.half_written import is_half_written
 from converter.other_plan import begun_elsewhere, begun_otherwise, finished_otherwise
-from converter.patience import patiently
+from converter.patience import writing
 from converter.work_folder import WorkFolder
 from shardio.errors import ManifestError, MissingFileError, OutputError, ShardioError
 from shardio.format.done import DoneRecord, Reject
@@ -65,7 +65,7 @@ class OutputFolder:
             with self._storage.publish(path, attempt=attempt, overwrite=overwrite) as file:
                 file.write(data)
 
-        patiently(publish)
+        writing(publish)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -20,6 +20,7 @@ from converter.plan import plan_shards
 from converter.rejected_images import RejectedImages
 from converter.repair import reopen
 from converter.source import read_table
+from converter.storage_trial import try_roots
 from converter.summary import Summary
 from converter.too_many_rejects import too_many_rejects
 from shardio.errors import OptionError
@@ -169,6 +170,7 @@ def convert(
             elif _was_complete(folder, plan, jobs, summary):
                 folder.work.remove()
                 return summary
+            try_roots(source)
             folder.begin(plan)
             finished = folder.finished(names, indexed=not options.encoding.is_raw)
             folder.keep_inputs(inputs, finished.values(), moved=moved)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.image_files import ImageFiles
-from converter.patience import patiently
+from converter.patience import writing
 from shardio.errors import MissingFileError, UnusableFileError, WorkerError
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.encoding import Encoding
@@ -109,7 +109,7 @@ def convert_shard(
 
         return _make_shard(job, once, pause)
 
-    return patiently(attempt, pause)
+    return writing(attempt, pause)
 
 
 def _make_shard(

@@ -91,7 +91,11 @@ def read_table(
         raise TableError(f"{reading} cannot be read: {explain(error)}") from error
     words = None if numbering is None else vocabulary
     notes = (*file.notes(), *builder.notes, *_unused_boxes(file.names, heads))
-    return Table(name, digest, below, heads, values, splits, split, paths, words, images, notes)
+    # Images that are a column are on the storage of the table.
+    examples = () if images is not None else builder.roots.examples
+    return Table(
+        name, digest, below, heads, values, splits, split, paths, words, images, notes, examples
+    )
 
 
 def _digest(name: str) -> str:

@@ -40,6 +40,8 @@ class Table:
     images: ImageColumn | None = None
     # What was read as it is written, but may be meant in another way.
     notes: tuple[str, ...] = ()
+    # A row and its path for each storage that the images are on.
+    examples: tuple[tuple[int, str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -17,6 +17,7 @@ from converter.duplicates import (
     hashes_of,
 )
 from converter.numbering import Numbering
+from converter.roots import Roots
 from converter.scratch import Scratch, Texts
 from converter.spelling import Spelling
 from converter.splits import SplitColumn, SplitShares
@@ -52,6 +53,7 @@ class TableBuilder:
         self.rows = 0
         self._name = name
         self.notes: list[str] = []
+        self.roots = Roots()
         self._with_images = with_images
         self._unique = unique
         self._scratch = scratch
@@ -73,6 +75,7 @@ class TableBuilder:
             paths = self._text_of(batch, PATH)
             self._add(empty_paths(paths) if self._with_images else bad_paths(paths))
             self._paths.append(paths)
+            self.roots.add(paths, self.rows)
             if shares is not None or self._hashes is not None:
                 paths = self._spelling.of_all(paths)
             if shares is not None:

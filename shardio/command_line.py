@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import signal
@@ -21,6 +22,10 @@ def run(program: str, load: Callable[[], Callable[[], int]]) -> int:
     Imports take a while, and Ctrl-C may come before there is anything to stop.
     """
     code = 1
+    # What takes long is a warning of the log; without a handler it would lack the name.
+    reports = logging.StreamHandler()
+    reports.setFormatter(logging.Formatter(f"{program}: %(message)s"))
+    logging.getLogger("shardio").addHandler(reports)
     try:
         try:
             code = load()()

@@ -14,8 +14,10 @@ ShardioError
 ├── MountError (OSError)                a folder cannot be mounted or unmounted
 ├── MissingExtraError (ImportError)     an optional package is not installed
 └── StorageError (OSError)              the storage failed
+    ├── UnknownStorageError              no storage of this kind is known
     ├── MissingFileError (FileNotFoundError)
     ├── UnusableFileError (PermissionError)  there, but not to be read: no permission, no file
+    │   └── LoginError                       the storage refuses the login, or wants one
     └── UnavailableError (ConnectionError)   a server is down or does not answer; it may come back
 
 Each also is the built-in that a caller would catch.
@@ -81,12 +83,20 @@ class StorageError(ShardioError, OSError):
     """The storage failed: a full disk, an I/O error, a refused connection."""
 
 
+class UnknownStorageError(StorageError):
+    """No storage of this kind is known."""
+
+
 class MissingFileError(StorageError, FileNotFoundError):
     """The file is not there."""
 
 
 class UnusableFileError(StorageError, PermissionError):
     """The path is there, but it may not be read, or it is no regular file."""
+
+
+class LoginError(UnusableFileError):
+    """The storage refuses the login, or wants one."""
 
 
 class UnavailableError(StorageError, ConnectionError):

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 from xml.etree import ElementTree
 
-from shardio.errors import MissingExtraError, UnavailableError, UnusableFileError
+from shardio.errors import LoginError, MissingExtraError, UnavailableError
 from shardio.storage.hdfs_errors import is_foreign, is_passing, translate
 
 T = TypeVar("T")
@@ -183,7 +183,7 @@ def _make(root: str, defaults: dict[str, str]) -> HdfsClient:
         raise MissingExtraError(f"{root} needs hdfs-native: pip install 'shardio[hdfs]'") from error
     host = root.partition("://")[2]
     if "@" in host:
-        raise UnusableFileError(f"{root}: the user is taken from HADOOP_USER_NAME, not the URL")
+        raise LoginError(f"{root}: the user is taken from HADOOP_USER_NAME, not the URL")
     own = _configured()
     config = {key: value for key, value in defaults.items() if key not in own}
     try:

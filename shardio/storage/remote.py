@@ -5,31 +5,33 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from functools import partial
 from io import BytesIO
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 from shardio.errors import (
+    LoginError,
     MissingExtraError,
     MissingFileError,
     OutputError,
     StorageError,
+    UnavailableError,
+    UnknownStorageError,
     UnusableFileError,
 )
 from shardio.storage.protocol import FileInfo, RangeReader
-from shardio.storage.remote_files import FsspecRanges, FsspecStream, translate
+from shardio.storage.remote_call import LARGE, ask, ask_again
+from shardio.storage.remote_files import FsspecRanges, FsspecStream
+from shardio.storage.remote_info import info_of
 from shardio.storage.temporary import temporary_name
 from shardio.storage.whole import ROOM, Room, check_size, read_stream
 
-# Where file systems say when a file was written.
-_TIME_KEYS = ("mtime", "modified", "LastModified", "last_modified", "updated", "created")
-# What tells one version of a file from another, in the words of the various file systems.
-_IDENTITY_KEYS = (
-    *("ETag", "etag", "md5Hash", "generation"),
-    *("ino", "mtime", "LastModified", "last_modified", "created"),
-)
+T = TypeVar("T")
+
+# A file whose size is not known gets no more time than one of so many bytes.
+_PIECE_BYTES = 20_000_000
 # What fsspec's own functions take for a pattern.
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -52,70 +54,85 @@ class FsspecStorage:
 
     @property
     def _files(self) -> Any:
-        # fsspec keeps one instance for each thread and process itself, but takes long to find it.
+        # Finding one takes long, and some log in.
         key = (os.getpid(), self._root)
         files = _found.files.get(key)
         if files is None:
-            files = self._find()
+            files = ask(self._root, self._find, LARGE)
             if files.cachable:
                 _found.files[key] = files
         return files
+
+    def _ask(self, path: str, action: Callable[[Any], T], size: int = 0) -> T:
+        """Call `action` with the file system, once."""
+        files = self._files
+        try:
+            return ask(path, lambda: action(files), size)
+        except UnavailableError:
+            # The call may still go on, and not every file system may be asked by two at once.
+            _found.files.pop((os.getpid(), self._root), None)
+            raise
+
+    def _ask_again(self, path: str, action: Callable[[Any], T]) -> T:
+        """Call `action` with the file system, again while it is unavailable."""
+        return ask_again(lambda: self._ask(path, action))
 
     def _find(self) -> Any:
         # Imported here: `import fsspec` costs 50 ms that a local run need not pay.
         import fsspec.core
 
         try:
-            return fsspec.core.url_to_fs(self._root)[0]
+            # fsspec's own cache knows a file system by the thread that made it, which ends here.
+            return fsspec.core.url_to_fs(self._root, skip_instance_cache=True)[0]
         except ImportError as error:
             raise MissingExtraError(
                 f"{self._root} needs a package that is not installed: {error}"
             ) from error
         except ValueError as error:
-            raise StorageError(f"{self._root} is not a known storage: {error}") from error
+            raise UnknownStorageError(f"{self._root} is not a known storage: {error}") from error
 
     def list(self, folder: str) -> list[FileInfo]:
         """List the files and folders in `folder`."""
-        try:
-            files = self._files
+
+        def entries_of(files: Any) -> Any:
             files.invalidate_cache(folder)
-            entries = files.ls(folder, detail=True)
-        except (FileNotFoundError, NotADirectoryError):
+            return files.ls(folder, detail=True), str(files._strip_protocol(folder)).rstrip("/")
+
+        try:
+            entries, itself = self._ask_again(folder, entries_of)
+        except MissingFileError:
             return []
-        except Exception as error:
-            raise translate(error, folder) from error
         base = folder if folder.endswith("/") else f"{folder}/"
         # Some file systems list a folder, or a file, as being in itself.
-        itself = str(files._strip_protocol(folder)).rstrip("/")
         names = ((entry["name"].rstrip("/"), entry) for entry in entries)
         found = [
-            _info(base + name.rpartition("/")[2], entry) for name, entry in names if name != itself
+            info_of(base + name.rpartition("/")[2], entry)
+            for name, entry in names
+            if name != itself
         ]
         return sorted(found, key=lambda info: info.path)
 
     def stat(self, path: str) -> FileInfo:
         """Return size and identity."""
-        try:
-            files = self._files
+
+        def info(files: Any) -> FileInfo:
             files.invalidate_cache(path.rpartition("/")[0])
-            return _info(path, files.info(path))
-        except Exception as error:
-            raise translate(error, path) from error
+            return info_of(path, files.info(path))
+
+        return self._ask_again(path, info)
 
     def is_link(self, path: str) -> bool:
         """Whether `path` itself is a symbolic link, where the file system has such."""
         try:
-            entry = self._files.info(path)
-        except (FileNotFoundError, NotADirectoryError):
+            entry = self._ask_again(path, lambda files: files.info(path))
+        except MissingFileError:
             return False
-        except Exception as error:
-            raise translate(error, path) from error
         return bool(entry.get("islink")) or entry.get("type") == "link"
 
     def open_ranges(self, path: str) -> RangeReader:
         """Open a file for reading at any byte."""
         # By default fsspec reads 5 MB ahead of each read, for records of a few kilobytes.
-        return FsspecRanges(path, self._open(path, cache_type="none"))
+        return FsspecRanges(path, partial(self._open, path, cache_type="none"))
 
     def open_stream(self, path: str) -> BinaryIO:
         """Open a file for reading."""
@@ -123,14 +140,13 @@ class FsspecStorage:
 
     def read_file(self, path: str, most: int, room: Room = ROOM) -> bytes:
         """Return a whole file with one request, where the file system and `room` let it."""
-        files = self._files
         try:
-            if not _has_own_cat_file(files):
+            if not _has_own_cat_file(self._files):
                 raise NotImplementedError
-            data = _whole(files, path, most, room)
-        except FileNotFoundError as error:
-            raise translate(error, path) from error
-        except Exception:
+            data = self._whole(path, most, room)
+        except (MissingFileError, UnavailableError, LoginError):
+            raise
+        except (NotImplementedError, StorageError):
             # Not every one takes a range, or that of an empty file. A real error comes again.
             # By default a file is read 5 MB ahead.
             with FsspecStream(path, file := self._open(path, cache_type="none")) as stream:
@@ -143,17 +159,37 @@ class FsspecStorage:
         check_size(len(data), path, most)
         return data
 
+    def _whole(self, path: str, most: int, room: Room) -> bytes:
+        """Return a whole file, or more than `most` bytes of it: what is expected, then more."""
+        data = b""
+        want = min(room.expected, most)
+        while True:
+            room.take(want)
+            start, end = len(data), want + 1
+
+            # One more tells whether there are more, and those then exist: not every one takes the
+            # range behind the end.
+            def piece(files: Any, start: int = start, end: int = end) -> bytes:
+                return bytes(files.cat_file(path, start=start, end=end))
+
+            data += self._ask(path, piece, min(end - start, _PIECE_BYTES))
+            # Less: that was all. Much more: the server does not know ranges, and that was all, too.
+            if len(data) != want + 1 or want >= most:
+                return data
+            data = data[:want]
+            want = min(2 * want, most)
+
     def _open(self, path: str, **options: Any) -> Any:
-        try:
-            files = self._files
+
+        def opened(files: Any) -> Any:
             try:
-                file = files.open(path, "rb", **options)
+                return files.open(path, "rb", **options)
             except TypeError:  # not every file system has the option
-                file = files.open(path, "rb")
-        except FileExistsError as error:  # memory:// says so of a path below a file
-            raise MissingFileError(f"{path}: No such file or directory") from error
-        except Exception as error:
-            raise translate(error, path) from error
+                return files.open(path, "rb")
+            except FileExistsError as error:  # memory:// says so of a path below a file
+                raise MissingFileError(f"{path}: No such file or directory") from error
+
+        file = self._ask(path, opened)
         # memory:// hands out one object, with one position, to all who open a file.
         return BytesIO(file.getvalue()) if isinstance(file, BytesIO) else file
 
@@ -162,13 +198,13 @@ class FsspecStorage:
         """Write a file that appears whole or not at all."""
         folder, _, name = path.rpartition("/")
         temporary = f"{folder}/{temporary_name(name, attempt)}"
-        try:
-            files = self._files
+
+        def begin(files: Any) -> Any:
             if folder.rpartition("/")[0]:  # a scheme alone has no folder to make
                 files.makedirs(folder, exist_ok=True)
-            file = FsspecStream(path, files.open(temporary, "wb"))
-        except Exception as error:
-            raise translate(error, path) from error
+            return files.open(temporary, "wb")
+
+        file = FsspecStream(path, self._ask(path, begin))
         try:
             try:
                 yield cast(BinaryIO, file)
@@ -177,13 +213,10 @@ class FsspecStorage:
                 raise
             file.close()
             self._check_target(path, overwrite)
-            try:
-                _move(files, temporary, path)
-            except Exception as error:
-                raise translate(error, path) from error
+            self._ask(path, lambda files: _move(files, temporary, path), LARGE)
         except BaseException:
-            with suppress(Exception):
-                files.rm_file(temporary)
+            with suppress(StorageError):
+                self._ask(path, lambda files: files.rm_file(temporary))
             raise
 
     def _check_target(self, path: str, overwrite: bool) -> None:
@@ -199,34 +232,18 @@ class FsspecStorage:
 
     def delete(self, path: str) -> None:
         """Remove a file, or a folder with all that is in it."""
-        try:
-            files = self._files
-            if self.is_link(path):
+        is_link = self.is_link(path)
+
+        def remove(files: Any) -> None:
+            if is_link:
                 files.rm_file(path)
             elif _MAGIC.search(path):
                 _remove_each(files, path)
             else:
                 files.rm(path, recursive=True)
-        except (FileNotFoundError, NotADirectoryError):
-            pass
-        except Exception as error:
-            raise translate(error, path) from error
 
-
-def _whole(files: Any, path: str, most: int, room: Room) -> bytes:
-    """Return a whole file, or more than `most` bytes of it: what is expected, then ever more."""
-    data = b""
-    want = min(room.expected, most)
-    while True:
-        room.take(want)
-        # One more tells whether there are more, and those then exist: not every one takes the
-        # range behind the end.
-        data += bytes(files.cat_file(path, start=len(data), end=want + 1))
-        # Less: that was all. Much more: the server does not know ranges, and that was all, too.
-        if len(data) != want + 1 or want >= most:
-            return data
-        data = data[:want]
-        want = min(2 * want, most)
+        with suppress(MissingFileError):
+            self._ask(path, remove, LARGE)
 
 
 def _has_own_cat_file(files: Any) -> bool:
@@ -257,23 +274,3 @@ def _remove_each(files: Any, path: str) -> None:
                 files.rmdir(name)
             else:
                 files.rm_file(name)
-
-
-def _info(path: str, entry: dict[str, Any]) -> FileInfo:
-    size = int(entry.get("size") or 0)
-    # memory:// gives a time in its list where info gives a date; the two must agree.
-    marks = [
-        str(mark.timestamp() if isinstance(mark, datetime) else mark)
-        for key in _IDENTITY_KEYS
-        if (mark := entry.get(key)) is not None
-    ]
-    times = [entry.get(key) for key in _TIME_KEYS]
-    modified = next((at for time in times if (at := _seconds(time)) is not None), 0.0)
-    identity = ":".join([str(size), *marks])
-    return FileInfo(path, size, identity, entry.get("type") == "directory", modified)
-
-
-def _seconds(time: object) -> float | None:
-    if isinstance(time, datetime):
-        return time.timestamp()
-    return float(time) if isinstance(time, int | float) else None

@@ -8,7 +8,8 @@ from contextlib import suppress
 from io import RawIOBase
 from typing import Any
 
-from shardio.errors import MissingFileError, ShardioError, StorageError, UnusableFileError
+from shardio.errors import StorageError, UnavailableError
+from shardio.storage.remote_call import LARGE, ask, ask_again
 
 
 class FsspecStream(RawIOBase):
@@ -17,12 +18,17 @@ class FsspecStream(RawIOBase):
     def __init__(self, path: str, file: Any) -> None:
         self._path = path
         self._file = file
+        self._is_lost = False
 
-    def _do(self, action: Callable[..., Any], *arguments: Any) -> Any:
+    def _do(self, action: Callable[..., Any], *arguments: Any, size: int = LARGE) -> Any:
+        if self._is_lost:
+            raise StorageError(f"{self._path}: its server gave no answer before; open it again")
         try:
-            return action(*arguments)
-        except Exception as error:
-            raise translate(error, self._path) from error
+            return ask(self._path, lambda: action(*arguments), size)
+        except UnavailableError:
+            # The call may still go on, and would share the position with the next one.
+            self._is_lost = True
+            raise
 
     def readable(self) -> bool:
         """Whether the file is open for reading."""
@@ -38,7 +44,8 @@ class FsspecStream(RawIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read at most `size` bytes."""
-        return bytes(self._do(self._file.read, -1 if size is None else size))
+        wanted = -1 if size is None else size
+        return bytes(self._do(self._file.read, wanted, size=LARGE if wanted < 0 else wanted))
 
     def readall(self) -> bytes:
         """Read to the end."""
@@ -69,7 +76,8 @@ class FsspecStream(RawIOBase):
         if self.closed:
             return
         super().close()
-        self._do(self._file.close)
+        if not self._is_lost:
+            self._do(self._file.close)
 
     def discard(self) -> None:
         """Close the file without committing what was written, where it can be told so."""
@@ -82,9 +90,11 @@ class FsspecStream(RawIOBase):
 class FsspecRanges:
     """A seekable file; it has one position, so threads take turns."""
 
-    def __init__(self, path: str, file: Any) -> None:
+    def __init__(self, path: str, open_file: Callable[[], Any]) -> None:
         self._path = path
-        self._file = file
+        self._open = open_file
+        self._file: Any = ask_again(open_file)
+        self._size = getattr(self._file, "size", None)
         self._turn = threading.Lock()
 
     def read_into(self, offset: int, buffers: Sequence[memoryview], size: int) -> int:
@@ -102,29 +112,32 @@ class FsspecRanges:
         return [memoryview(self._read(offset, size))]
 
     def _read(self, offset: int, size: int) -> bytes:
+        with self._turn:
+            return ask_again(lambda: self._read_once(offset, size))
+
+    def _read_once(self, offset: int, size: int) -> bytes:
+        if self._file is None:
+            file = self._open()
+            if getattr(file, "size", None) != self._size:
+                raise StorageError(f"{self._path}: was replaced while it was read")
+            self._file = file
+        file = self._file
+
+        def read() -> bytes:
+            file.seek(offset)
+            return bytes(file.read(size))
+
         try:
-            with self._turn:
-                self._file.seek(offset)
-                data: bytes = self._file.read(size)
-                return data
-        except Exception as error:
-            raise translate(error, f"{self._path}, byte {offset}") from error
+            return ask(f"{self._path}, byte {offset}", read, size)
+        except UnavailableError:
+            # The call may still go on, and would share the position with the next one.
+            self._file = None
+            raise
 
     def advise(self, offset: int, size: int) -> None:
         """Do nothing: such a file reads when it is asked."""
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
-
-
-def translate(error: Exception, path: str) -> Exception:
-    """Turn a foreign error into ours, naming the path."""
-    if isinstance(error, ShardioError):
-        return error
-    reason = str(error) or type(error).__name__
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return MissingFileError(f"{path}: No such file or directory")
-    if isinstance(error, PermissionError | IsADirectoryError):
-        return UnusableFileError(f"{path}: {reason}")
-    return StorageError(f"{path}: {reason}")
+        if self._file is not None:
+            self._file.close()

@@ -19,12 +19,12 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from converter import ConvertOptions, archives, convert, image_files
+from converter import ConvertOptions, archives, convert, image_files, patience
 from converter.archives import Archives, OpenFiles, read_member
 from converter.image_files import read_image
 from shardio.errors import MissingFileError, StorageError, UnusableFileError
 from shardio.format.transform import Transform
-from shardio.storage import RangeReader
+from shardio.storage import RangeReader, waiting
 from shardio.storage.whole import ROOM
 from tests.converter.inputs import contents, write_csv, write_images
 
@@ -393,7 +393,7 @@ class Failing(MemoryFileSystem):  # type: ignore[misc]
 def test_an_error_of_the_storage_is_no_reject(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(image_files, "_RETRY_SECONDS", (0.0,) * 3)
+    monkeypatch.setattr(waiting, "_PAUSES", (0.0,) * 20)
     fsspec.register_implementation(Failing.protocol, Failing, clobber=True)
     path = tmp_path / f"x.{kind}"
     make_tar(path) if kind == "tar" else make_zip(path)
@@ -403,8 +403,9 @@ def test_an_error_of_the_storage_is_no_reject(
         assert read_image(f"shardio-failing://{path.name}::{name}") == data
     assert Failing.calls > len(FILES) * 7 // 6
     monkeypatch.setattr(archives, "_of_process", Archives())
+    monkeypatch.setattr(patience, "_INPUT_SECONDS", 0.3)
     monkeypatch.setattr(Failing, "fail", classmethod(lambda cls: 1 / 0))
-    with pytest.raises(StorageError, match="failed 4 times") as caught:
+    with pytest.raises(StorageError, match="storage is at fault") as caught:
         read_image(f"shardio-failing://{path.name}::a/1.bin")
     assert not isinstance(caught.value, UnusableFileError | MissingFileError)
 

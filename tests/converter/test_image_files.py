@@ -17,13 +17,14 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converter import compiled_ahead, image_files
+from converter import compiled_ahead, image_files, patience
 from converter.compiled_ahead import CompiledAhead
 from converter.image_files import ImageFiles, read_image
 from converter.read_ahead import ClosedError, FileRoom, ReadAheadBound
 from converter.reading_threads import ReadingThreads
 from converter.threads_ahead import ThreadsAhead
 from shardio.errors import MissingFileError, ShardioError, StorageError
+from shardio.storage import waiting
 from tests.converter.inputs import environment
 
 Found = list[bytes | type[ShardioError]]
@@ -287,14 +288,15 @@ def test_one_who_stops_waits_for_nothing(slow: type[SlowFiles]) -> None:
 def test_an_error_of_the_storage_is_told_after_some_tries(
     slow: type[SlowFiles], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_files, "_RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(waiting, "_PAUSES", (0.0,) * 3)
+    monkeypatch.setattr(patience, "_INPUT_SECONDS", 0.3)
 
     def fail(self: SlowFiles, path: str, *args: Any, **options: Any) -> Any:
         raise OSError("out of order")
 
     monkeypatch.setattr(slow, "cat_file", fail)
     monkeypatch.setattr(slow, "_open", fail)
-    with pytest.raises(StorageError, match=r"failed 3 times: .*out of order"):
+    with pytest.raises(StorageError, match=r"out of order .*The storage is at fault"):
         read_image("shardio-slow://1")
 
     class StopError(Exception):

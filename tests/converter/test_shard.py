@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converter import image_files
+from converter import patience
 from converter.image_files import MAX_FILE_BYTES
 from converter.shard import ShardJob, convert_shard
 from shardio.errors import MissingExtraError, StorageError
@@ -151,7 +151,7 @@ def test_stopping_leaves_nothing(tmp_path: Path) -> None:
 def test_an_image_on_a_storage_that_cannot_be_reached_fails_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_files, "_RETRY_SECONDS", (0.0,))
+    monkeypatch.setattr(patience, "_INPUT_SECONDS", 0.1)
     with pytest.raises((MissingExtraError, StorageError)):
         make(job(tmp_path / "out", ["nosuchscheme://a/b.png"]))
     assert contents(tmp_path / "out") == {}
@@ -167,7 +167,7 @@ def test_an_io_error_is_tried_again_and_is_no_reject(
         pytest.raises(OSError, match="Input/output error"),
     ):
         file.read(1)
-    monkeypatch.setattr(image_files, "_RETRY_SECONDS", (0.0, 0.0))
-    with pytest.raises(StorageError, match="failed 3 times: /proc/self/mem"):
+    monkeypatch.setattr(patience, "_INPUT_SECONDS", 0.3)
+    with pytest.raises(StorageError, match="/proc/self/mem: Input/output error"):
         make(job(tmp_path / "out", ["/proc/self/mem"]))
     assert contents(tmp_path / "out") == {}

@@ -1,0 +1,152 @@
+"""Waiting for storage: reported after some seconds, interruptible, and never without an end.
+
+Reports are warnings of the logger `shardio`; Python shows them on the standard error stream unless
+a program says otherwise.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+# The first tries follow soon: most faults last for a moment.
+_PAUSES = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0)
+_LAST_PAUSE = 15.0
+# A wait is reported when it has taken so long, and no others for the same reason soon after it.
+REPORT_SECONDS = 5.0
+_QUIET_SECONDS = 10.0
+# So long the process waits at its end for calls that nobody waits for any more.
+_END_SECONDS = 5.0
+
+_logger = logging.getLogger("shardio")
+_reported: dict[str, float] = {}
+# Threads of calls: those that have ended go by themselves.
+_calls: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+
+
+class Wait:
+    """A wait of at most `seconds`, from now on or since it began."""
+
+    def __init__(self, seconds: float, began: float | None = None) -> None:
+        self.seconds = seconds
+        self._began = time.monotonic() if began is None else began
+        self.end = self._began + seconds
+        self._is_reported = False
+
+    @property
+    def left(self) -> float:
+        """Seconds that it will last at most."""
+        return self.end - time.monotonic()
+
+    @property
+    def silent(self) -> float:
+        """Seconds until it is to be reported."""
+        return 0.0 if self._is_reported else self._began + REPORT_SECONDS - time.monotonic()
+
+    def report(self, why: str, key: str = "") -> None:
+        """Report why this takes so long, once it does; other waits with its key stay silent."""
+        now = time.monotonic()
+        if self._is_reported or now - self._began < REPORT_SECONDS:
+            return
+        self._is_reported = True
+        key = key or why
+        if now - _reported.get(key, -_QUIET_SECONDS) >= _QUIET_SECONDS:
+            _reported[key] = now
+            _logger.warning("%s; waiting for up to %.0f seconds more", why, max(0.0, self.left))
+
+
+def patiently(
+    action: Callable[[], T],
+    is_passing: Callable[[BaseException], bool],
+    wait: Wait,
+    pause: Callable[[float], None] = time.sleep,
+    key: str = "",
+    since_failure: bool = False,
+) -> T:
+    """Call `action` until it succeeds, fails for good or `wait` is over; raises its last error.
+
+    `pause` sleeps between the tries, and may raise. `key` is what the wait is for. With
+    `since_failure` the wait begins when `action` has failed first.
+    """
+    for longest in itertools.chain(_PAUSES, itertools.repeat(_LAST_PAUSE)):
+        try:
+            return action()
+        except BaseException as error:  # panics of compiled clients are no Exception
+            if since_failure:
+                wait, since_failure = Wait(wait.seconds), False
+            if not is_passing(error) or wait.left <= 0:
+                raise
+            why = str(error)
+            seconds = min(longest, wait.left)
+        while seconds > wait.silent > 0:
+            part = wait.silent
+            pause(part)
+            seconds -= part
+        wait.report(why, key)
+        pause(seconds)
+    raise AssertionError("unreachable")
+
+
+class NoAnswerError(Exception):
+    """A call took too long."""
+
+
+class Call(Generic[T]):
+    """A function that runs in a thread of its own, which is abandoned if it takes too long.
+
+    So an interrupt ends the wait, too, whatever the function does.
+    """
+
+    def __init__(self, action: Callable[..., T], *arguments: Any) -> None:
+        self._action = action
+        self._arguments = arguments
+        self._done = threading.Event()
+        self._result: T
+        self._error: BaseException | None = None
+        name = threading.current_thread().name
+        thread = threading.Thread(target=self._run, name=name, daemon=True)
+        _calls.add(thread)
+        thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._result = self._action(*self._arguments)
+        except BaseException as error:
+            self._error = error
+        self._done.set()
+
+    def result(self, wait: Wait, what: str) -> T:
+        """Return what the function returned, or raise what it raised, or NoAnswerError.
+
+        `what` is said to give no answer.
+        """
+        left = max(0.0, wait.left)
+        if not self._done.wait(min(left, max(0.0, wait.silent))):
+            wait.report(f"no answer from {what}")
+            if not self._done.wait(max(0.0, wait.left)):
+                raise NoAnswerError
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
+def _end() -> None:
+    """Wait for calls that were abandoned: of a thread that comes back from one when the interpreter
+    is gone, the C library makes an abort of the process."""
+    end = time.monotonic() + _END_SECONDS
+    with contextlib.suppress(KeyboardInterrupt):
+        for thread in list(_calls):
+            if thread.ident is not None:
+                thread.join(max(0.0, end - time.monotonic()))
+
+
+atexit.register(_end)
