@@ -154,7 +154,7 @@ class ImageTransformer:
         image = Image.open(BytesIO(data), formats=load_formats())
         self._check(*image.size)
         if crop is not None and not self._strict:
-            keep_upper_rows(image, crop[3])
+            keep_upper_rows(image, data, crop[3])
         image.load()
         return _to_colour(image)
 

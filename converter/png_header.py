@@ -5,6 +5,9 @@ before the pixels that would change what they are. All other files are Pillow's,
 whose header is damaged.
 
 Rows are decoded from the top, so a crop needs no row below its bottom, nor the bytes behind it.
+The checksum behind all pixels, which is the only one that Pillow looks at, is not reached then. So
+the CRCs of the chunks that pixels come from are compared; where one does not agree the file is
+Pillow's as well.
 """
 
 from __future__ import annotations
@@ -55,8 +58,7 @@ class PngHeader:
             if kind == b"IDAT":
                 return cls._of_fields(fields, at)
             end = at + _FRAME + size
-            stored = data[end - 4 : end]
-            if zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(stored, "big"):
+            if not _agrees(data, at, size):
                 return None
             if kind == b"IHDR" and size == _HEADER.size and not fields:
                 fields = _HEADER.unpack_from(data, at + 8)
@@ -78,12 +80,17 @@ class PngHeader:
         return cls(width, height, mode, at)
 
     def compressed(self, data: bytes, most: int) -> bytes:
-        """Return the compressed pixels, at least `most` bytes of them if there are as many."""
+        """Return the compressed pixels, at least `most` bytes of them if there are as many.
+
+        ValueError where a CRC does not agree with a chunk that they come from.
+        """
         parts = []
         have = 0
         at = self.pixels_at
         while have < most and data[at + 4 : at + 8] == b"IDAT":
             size = int.from_bytes(data[at : at + 4], "big")
+            if not _agrees(data, at, size):
+                raise ValueError("a chunk of pixels is damaged")
             part = data[at + 8 : at + 8 + min(size, most - have)]
             parts.append(part)
             have += len(part)
@@ -93,3 +100,24 @@ class PngHeader:
     def part(self, size: int, rows: int) -> int:
         """Return how many bytes of a file of `size` bytes should be enough for so many rows."""
         return int(_PART * size * rows / self.height) + _MORE
+
+
+def chunks_agree(data: bytes) -> bool:
+    """Tell whether every chunk of a PNG file, up to its end, has the CRC that it should have."""
+    at = len(_SIGNATURE)
+    while at + _FRAME <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if not _agrees(data, at, size):
+            return False
+        if data[at + 4 : at + 8] == b"IEND":
+            return True
+        at += _FRAME + size
+    return False
+
+
+def _agrees(data: bytes, at: int, size: int) -> bool:
+    """Whether the CRC of the chunk that begins at `at` is the one that stands behind it."""
+    end = at + _FRAME + size
+    # A view: large chunks are not copied for this.
+    found = zlib.crc32(memoryview(data)[at + 4 : end - 4])
+    return found == int.from_bytes(data[end - 4 : end], "big")

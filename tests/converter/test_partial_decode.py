@@ -26,7 +26,7 @@ def kept(data: bytes, bottom: int) -> int:
     if header is not None:
         return header.rows_for(bottom)
     image = Image.open(io.BytesIO(data))
-    keep_upper_rows(image, bottom)
+    keep_upper_rows(image, data, bottom)
     return image.size[1]
 
 
