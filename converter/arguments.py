@@ -8,7 +8,14 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from converter.engines import ENGINES
-from converter.options import parse_box, parse_bytes, parse_names, parse_size
+from converter.options import (
+    parse_box,
+    parse_bytes,
+    parse_colour,
+    parse_names,
+    parse_range,
+    parse_size,
+)
 from converter.splits import SplitShares
 from shardio import __version__
 from shardio.errors import MissingExtraError, OptionError
@@ -82,6 +89,20 @@ def build_parser() -> argparse.ArgumentParser:
         "--pad",
         action="store_true",
         help="fill with black where the box reaches outside an image, instead of rejecting it",
+    )
+    image.add_argument(
+        "--background",
+        type=_kind(parse_colour),
+        metavar="R,G,B",
+        help="lay transparent images on this colour, before they are cut and resized; 255,255,255 "
+        "is white (default: alpha is dropped)",
+    )
+    image.add_argument(
+        "--range",
+        type=_kind(parse_range),
+        metavar="LOW,HIGH",
+        help="the values of images of 32 bits a sample, integers or floats, that become black and "
+        "white; such images are rejected without it; write --range=-1,1 for a negative one",
     )
     image.add_argument(
         "--encode",

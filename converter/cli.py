@@ -32,7 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         words = read_vocabulary(arguments.vocabulary) if arguments.vocabulary else None
         options = ConvertOptions(
-            Transform(crop, arguments.size, arguments.resample, arguments.pad, shorter),
+            Transform(
+                crop,
+                arguments.size,
+                arguments.resample,
+                arguments.pad,
+                shorter,
+                arguments.background,
+                arguments.range,
+            ),
             arguments.labels,
             arguments.classes,
             arguments.shards,

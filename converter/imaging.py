@@ -4,8 +4,7 @@ The pixels equal, bit for bit and with the same Pillow,
 
     np.array(Image.open(path).crop(box).resize(size))[..., :3]
 
-for RGB and RGBA images. Other 8-bit modes are turned into RGB first; 16-bit grey keeps its high
-byte, as Pillow does when it decodes 16-bit colour. EXIF orientation is not applied.
+for RGB and RGBA images. Others become RGB first (see colours). EXIF orientation is not applied.
 """
 
 from __future__ import annotations
@@ -17,6 +16,15 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, NoReturn
 
+from converter.bad_image import BadImageError
+from converter.claims import check_opened, check_size
+from converter.colours import (
+    check_transparent_colour,
+    is_transparent,
+    may_be_transparent,
+    on_background,
+    to_colours,
+)
 from converter.jpeg_header import BLOCK, JpegHeader
 from converter.options import MAX_PIXELS
 from converter.partial_decode import keep_upper_rows
@@ -46,12 +54,6 @@ _FORMATS = (
 
 _MAX_SIDE = 1_000_000
 
-_EIGHT_BIT = {"1", "L", "P", "PA", "LA", "La", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV"}
-
-
-class BadImageError(Exception):
-    """The image is broken or does not fit; the message is the reason for the rejection."""
-
 
 @dataclass
 class ImageTimes:
@@ -60,6 +62,14 @@ class ImageTimes:
     decoding: float = 0.0
     resizing: float = 0.0
     encoding: float = 0.0
+
+
+@dataclass
+class ImageCounts:
+    """Images so far whose pixels are odd: of one colour, or with parts that are transparent."""
+
+    one_colour: int = 0
+    transparent: int = 0
 
 
 def versions() -> Versions:
@@ -94,12 +104,13 @@ def is_simd() -> bool:
 
 
 class ImageTransformer:
-    """Turns the bytes of image files into pixels, and keeps the time that it took."""
+    """Turns the bytes of image files into pixels; keeps the time that it took, and counts."""
 
     def __init__(self, transform: Transform, *, strict: bool = False) -> None:
         """Damage below the crop box is seen only with `strict`, which decodes every row."""
         self._strict = strict
         self.times = ImageTimes()
+        self.counts = ImageCounts()
         self._transform = transform
         none = transform.resample == NO_RESAMPLING
         self._resample = None if none else Image.Resampling[transform.resample.upper()]
@@ -116,6 +127,7 @@ class ImageTransformer:
                 image = self._decode(data)
                 decoded = time.perf_counter()
                 self.times.decoding += decoded - start
+                image, transparent = self._cut_out(image)
                 packed = self._resize(image)
                 self.times.resizing += time.perf_counter() - decoded
             except (BadImageError, MemoryError):
@@ -124,6 +136,8 @@ class ImageTransformer:
             # KeyError, ... The bytes are in memory, so none of it comes from the storage.
             except Exception as error:
                 _reject(error)
+        self.counts.transparent += transparent
+        self.counts.one_colour += packed == packed[:3] * (len(packed) // 3)
         return packed
 
     def encode(self, pixels: bytes, encoding: Encoding) -> bytes:
@@ -146,21 +160,36 @@ class ImageTransformer:
         header = None if self._strict else JpegHeader.of(data) or PngHeader.of(data)
         if header is not None:
             self._check(header.width, header.height)
+            check_size(data, header.kind, header.width * header.height)
             bottom = header.height if crop is None else max(1, min(crop[3], header.height))
             with suppress(ValueError, OSError):  # what is wrong is for Pillow to say
                 if isinstance(header, PngHeader):
-                    return _to_colour(_rows_of_png(data, header, bottom))
-                return _to_colour(_rows_of_jpeg(data, header, bottom))
+                    return _rows_of_png(data, header, bottom)
+                return _rows_of_jpeg(data, header, bottom)
         image = Image.open(BytesIO(data), formats=load_formats())
         self._check(*image.size)
+        check_opened(data, image)
+        if self._transform.background is not None:
+            check_transparent_colour(image)
         if crop is not None and not self._strict:
             keep_upper_rows(image, data, crop[3])
         image.load()
-        return _to_colour(image)
+        return image
+
+    def _cut_out(self, image: PillowImage) -> tuple[PillowImage, bool]:
+        """Return the box as RGB or RGBA, and whether transparent parts of it lose their alpha."""
+        box, pad = self._transform.crop, self._transform.pad
+        alpha = may_be_transparent(image)
+        if alpha and self._transform.background is not None:
+            image, alpha = on_background(image, self._transform.background), False
+        # What is filled up is transparent as well; of common images less is looked at afterwards.
+        before = alpha and (pad or image.mode != "RGBA")
+        transparent = before and is_transparent(image, box)
+        image = to_colours(image, self._transform.value_range)
+        image = image if box is None else image.crop(box)
+        return image, transparent or (alpha and not before and is_transparent(image))
 
     def _resize(self, image: PillowImage) -> bytes:
-        if self._transform.crop is not None:
-            image = image.crop(self._transform.crop)
         # RGBA is resized with its alpha, as the reference does; packing drops it afterwards.
         if self._transform.shorter is not None:
             image = self._centre(image, self._transform.shorter)
@@ -240,18 +269,6 @@ def _rows_of_jpeg(data: bytes, header: JpegHeader, bottom: int) -> PillowImage:
         if last.tobytes().strip(b"\x80"):
             return image
     return decoded(header.lowered(data, rows), rows)
-
-
-def _to_colour(image: PillowImage) -> PillowImage:
-    if image.mode in ("RGB", "RGBA"):
-        return image
-    if image.mode in _EIGHT_BIT:
-        return image.convert("RGB")
-    if image.mode.startswith("I;16") or image.mode == "I":
-        low, high = image.getextrema()
-        if not isinstance(low, tuple) and 0 <= low <= high <= 0xFFFF:  # type: ignore[operator]
-            return image.convert("I").point(lambda value: value * (1 / 256)).convert("RGB")
-    raise BadImageError(f"images of mode {image.mode} are not supported")
 
 
 def _reject(error: Exception) -> NoReturn:

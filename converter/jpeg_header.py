@@ -10,6 +10,7 @@ header is lowered. libjpeg still reads the file to its end; of a large one it is
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 # Where colours have half the rows, an odd row is made from its own colour row and the next one: it
 # must not be the last that there is, which libjpeg would repeat. Where they have a third or a
@@ -36,6 +37,8 @@ _PART, _MORE, _WORTH_BYTES = 1.5, 4096, 1 << 16
 @dataclass(frozen=True)
 class JpegHeader:
     """Size and number of components; where the height stands and where the scan begins."""
+
+    kind: ClassVar[str] = "JPEG"
 
     width: int
     height: int

@@ -135,6 +135,23 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """Read `R,G,B`, each 0 to 255."""
+    match = re.fullmatch(r"\s*,\s*".join([r"(\d{1,3})"] * 3), text.strip())
+    if match is None or max(map(int, match.groups())) > 255:
+        raise OptionError(f"a colour must be R,G,B, each 0 to 255, like 255,255,255, not {text!r}")
+    return int(match[1]), int(match[2]), int(match[3])
+
+
+def parse_range(text: str) -> tuple[float, float]:
+    """Read `LOW,HIGH`, two numbers."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise OptionError(f"a range must be LOW,HIGH, like 0,65535, not {text!r}") from None
+    return low, high
+
+
 def parse_names(text: str) -> tuple[str, ...]:
     """Read names between commas; an empty text is no name."""
     return tuple(name.strip() for name in text.split(",")) if text.strip() else ()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import ClassVar
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MODES = {0: "L", 2: "RGB", 6: "RGBA"}
@@ -39,6 +40,8 @@ _PART, _MORE = 1.5, 4096
 @dataclass(frozen=True)
 class PngHeader:
     """Size and mode, and where the first chunk of pixels begins."""
+
+    kind: ClassVar[str] = "PNG"
 
     width: int
     height: int

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
+from converter.bad_image import BadImageError
 from converter.image_files import ImageFiles
 from converter.output import OutputFolder
 from converter.plan import ShardPlan
@@ -62,7 +63,7 @@ class RejectedImages:
         return {name for name, found in rejects.items() if self._is_one_usable(found)}
 
     def _is_one_usable(self, rejects: Sequence[Reject]) -> bool:
-        from converter.imaging import BadImageError, ImageTransformer
+        from converter.imaging import ImageTransformer
 
         if not rejects:
             return False

@@ -129,6 +129,7 @@ def convert(
             options.image_column,
         )
         summary = Summary(out, len(names), rows=len(source), versions=plan.versions)
+        summary.transform = plan.transform
         summary.heads = label_statistics(plan.labels, source.labels, source.splits, source.split)
         if options.splits is not None:
             shares = [name for name, _ in options.splits.shares]
@@ -256,6 +257,7 @@ def _close(
     summary.rejected = len(rejects)
     summary.records = sum(done.records for done in finished.values())
     summary.bytes = sum(done.bytes for done in finished.values())
+    summary.count(finished.values())
     folder.finish(
         Manifest(
             plan_sha256=plan.sha256,

@@ -13,6 +13,7 @@ import crc32c
 import numpy as np
 from numpy.typing import NDArray
 
+from converter.bad_image import BadImageError
 from converter.image_files import ImageFiles
 from converter.patience import writing
 from shardio.errors import MissingFileError, UnusableFileError, WorkerError
@@ -142,7 +143,7 @@ def write_records(
     times: Times,
 ) -> tuple[DoneRecord, list[int]]:
     """Write the records of a job to a file; returns what they are, and their sizes."""
-    from converter.imaging import BadImageError, ImageTransformer  # PIL, only when it is needed
+    from converter.imaging import ImageTransformer  # PIL, only when it is needed
 
     layout = job.layout
     transformer = ImageTransformer(job.transform, strict=job.strict_decode)
@@ -195,6 +196,8 @@ def write_records(
         first_crc=crcs[0] if crcs else None,
         last_crc=crcs[-1] if crcs else None,
         rejects=tuple(rejects),
+        one_colour=transformer.counts.one_colour,
+        transparent=transformer.counts.transparent,
     )
     return done, sizes
 

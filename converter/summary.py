@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -9,9 +10,12 @@ from converter.accounts import SplitAccount
 from converter.image_sample import ImageSample
 from converter.label_statistics import HeadStatistics
 from converter.shard import Times
-from shardio.format.done import Reject
+from shardio.format.done import DoneRecord, Reject
 from shardio.format.manifest import Versions
+from shardio.format.transform import Transform
 
+# A larger share of records of one colour is most often a box beside what is in the images.
+_BLANK_SHARE = 0.01
 # Of a shorter run nobody asks how it could be quicker.
 _LONG_SECONDS = 5.0
 HINTS = {
@@ -44,6 +48,11 @@ class Summary:
     seconds: float = 0.0
     times: Times = field(default_factory=Times)
     versions: Versions | None = None
+    transform: Transform | None = None
+    # Records of which it is known whether they have one colour, or transparent parts.
+    counted: int = 0
+    one_colour: int = 0
+    transparent: int = 0
     heads: list[HeadStatistics] = field(default_factory=list)
     splits: list[SplitAccount] = field(default_factory=list)
     # Splits that shares were given for, and that no row was dealt to.
@@ -74,6 +83,7 @@ class Summary:
             return [
                 f"{self.rows:,} rows would become {self.shards} shards in {self.folder}, "
                 f"{_size(self.bytes)} in all. Nothing was written.",
+                *self._images(),
                 *(f"label     {head.line()}" for head in self.heads),
                 *(f"note      {note}" for note in self.notes),
             ]
@@ -81,6 +91,7 @@ class Summary:
             f"{self.folder}: {self.records:,} records in {self.shards} shards, {_size(self.bytes)}",
             f"rows      {self.rows:,} read = {self.records:,} written + {self.rejected:,} rejected"
             + (" (see rejects.csv)" if self.rejected else ""),
+            *self._images(),
         ]
         if len(self.splits) > 1:
             lines += [
@@ -126,11 +137,47 @@ class Summary:
         return text
 
     def warnings(self) -> list[str]:
-        """Return what is odd about the splits and the labels."""
+        """Return what is odd about the splits, the images and the labels."""
         return [
+            *self._image_warnings(),
             *(f"split {name} is empty: no row was dealt to it" for name in self.empty_splits),
             *(warning for head in self.heads for warning in head.warnings),
         ]
+
+    def count(self, done: Iterable[DoneRecord]) -> None:
+        """Add up what the done-records say of the pixels."""
+        for record in done:
+            if record.one_colour is not None and record.transparent is not None:
+                self.counted += record.records
+                self.one_colour += record.one_colour
+                self.transparent += record.transparent
+
+    def _images(self) -> list[str]:
+        """Say what is done to images, and what came of it."""
+        lines = [] if self.transform is None else [f"images    {self.transform.line()}"]
+        if self.counted:
+            lines.append(
+                f"colours   {self.one_colour:,} of {self.counted:,} records have one colour"
+            )
+        return lines
+
+    def _image_warnings(self) -> list[str]:
+        found = []
+        if self.one_colour > _BLANK_SHARE * self.counted:
+            done = "" if self.transform is None else f"; what was done: {self.transform.line()}"
+            found.append(
+                f"{self.one_colour:,} of {self.counted:,} records "
+                f"({self.one_colour / self.counted:.1%}) have one colour in all pixels{done}. See "
+                "whether --crop cuts out what you mean"
+            )
+        if self.transparent:
+            found.append(
+                f"{self.transparent:,} of {self.counted:,} records "
+                f"({self.transparent / self.counted:.1%}) are of images with transparent parts, "
+                "whose alpha was dropped: they show the colours below it, or black where they were "
+                "resized; --background 255,255,255 lays them on white"
+            )
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary for programs."""
@@ -146,6 +193,12 @@ class Summary:
                 "unusable": 0 if self.sample is None else self.sample.unusable,
             },
             "bytes": self.bytes,
+            "transform": None if self.transform is None else self.transform.to_json(),
+            "colours": {
+                "counted": self.counted,
+                "one_colour": self.one_colour,
+                "transparent": self.transparent,
+            },
             "images": self.images,
             "seconds": round(self.seconds, 3),
             "work_seconds": {name: round(spent, 3) for name, spent in vars(self.times).items()},

@@ -76,13 +76,11 @@ def info(shards: ShardSet, memory: int | str | None = None) -> list[str]:
     manifest = shards.manifest
     if manifest is None:
         return [*lines, "manifest  none: sizes and digests cannot be compared"]
-    transform = manifest.transform
     kind = "" if manifest.encoding == "raw" else f"{manifest.encoding}, "
-    crop = "none" if transform.crop is None else ",".join(map(str, transform.crop))
     return [
         *lines,
-        f"made by   {kind}crop {crop}, resize {transform.size[0]}x{transform.size[1]} "
-        f"{transform.resample}, Pillow {manifest.versions.pillow}, {manifest.versions.libjpeg}",
+        f"made by   {kind}{manifest.transform.line()}, Pillow {manifest.versions.pillow}, "
+        f"{manifest.versions.libjpeg}",
         f"dataset   {manifest.rows_read:,} rows = {manifest.rows_written:,} written + "
         f"{manifest.rows_rejected:,} rejected, seed {manifest.seed}",
         f"id        {manifest.fingerprint[:16]}",

@@ -22,7 +22,11 @@ class Reject:
 
 @dataclass(frozen=True)
 class DoneRecord:
-    """All of a done-record."""
+    """All of a done-record.
+
+    `one_colour` counts the records of a single colour, `transparent` those of images with
+    transparent parts; None where an older version, which counted neither, made the shard.
+    """
 
     file: str
     records: int
@@ -31,10 +35,16 @@ class DoneRecord:
     first_crc: int | None
     last_crc: int | None
     rejects: tuple[Reject, ...]
+    one_colour: int | None = None
+    transparent: int | None = None
 
     def to_json(self) -> builtins.bytes:
         """Return the bytes of the done-record."""
-        return dump(asdict(self))
+        fields = asdict(self)
+        for name in ("one_colour", "transparent"):
+            if fields[name] is None:
+                del fields[name]
+        return dump(fields)
 
     @classmethod
     def from_json(cls, text: builtins.bytes, name: str) -> DoneRecord:
@@ -51,6 +61,10 @@ class DoneRecord:
             row, path, reason = fields.integer("row"), fields.text("path"), fields.text("reason")
             rejects.append(Reject(row, path, reason))
             fields.close()
+        counts = (
+            top.optional_integer("one_colour", 0, records),
+            top.optional_integer("transparent", 0, records),
+        )
         top.close()
         refuse(problems, name)
-        return cls(file, records, size, sha256, first_crc, last_crc, tuple(rejects))
+        return cls(file, records, size, sha256, first_crc, last_crc, tuple(rejects), *counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -108,6 +109,21 @@ class Fields:
         )
         return None if value is None else tuple(value)
 
+    def optional_numbers(
+        self, name: str, count: int, *, whole: bool = False
+    ) -> tuple[float, ...] | None:
+        """Take a list of `count` finite numbers; None where the field is not there."""
+        if name not in self._left:
+            return None
+        fits = _is_int if whole else _is_number
+        value = self._take(
+            name,
+            f"a list of {count} {'integers' if whole else 'numbers'}",
+            lambda v: isinstance(v, list) and len(v) == count and all(map(fits, v)),
+            [0] * count,
+        )
+        return tuple(value)
+
     def optional_texts(self, name: str) -> tuple[str, ...] | None:
         """Take a list of strings or null."""
         value = self._take(
@@ -182,6 +198,10 @@ def refuse(problems: list[str], name: str) -> None:
 
 def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return _is_int(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _is_text(value: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,9 @@ class Transform:
     black where the box reaches outside the image; without it, such an image is rejected. With
     `shorter` the whole image is resized first, so that its shorter side has so many pixels, and
     `size` is cut from its centre. With `resample` "none" nothing is resized, and an image that does
-    not have `size` is rejected.
+    not have `size` is rejected. `background` is the colour (R, G, B) that transparent images are
+    laid on, before anything else; without it their alpha is dropped at the end. `value_range` is
+    (black, white) for images of 32 bits a sample, which are rejected without it.
     """
 
     crop: tuple[int, int, int, int] | None = (186, 0, 300, 30)
@@ -33,6 +36,8 @@ class Transform:
     resample: str = "bicubic"
     pad: bool = False
     shorter: int | None = None
+    background: tuple[int, int, int] | None = None
+    value_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.resample not in (*RESAMPLINGS, NO_RESAMPLING):
@@ -44,6 +49,15 @@ class Transform:
                 f"the size must be 1x1 to {MAX_SIDE}x{MAX_SIDE} pixels, not "
                 f"{self.size[0]}x{self.size[1]}"
             )
+        if self.background is not None and not all(0 <= part <= 255 for part in self.background):
+            colour = ",".join(map(str, self.background))
+            raise OptionError(f"a background is three integers of 0 to 255, not {colour}")
+        if self.value_range is not None:
+            low, high = self.value_range
+            if not (math.isfinite(low) and math.isfinite(high - low) and low < high):
+                raise OptionError(
+                    f"a range is two numbers, the lower one first, not {low:g},{high:g}"
+                )
         if self.shorter is not None:
             if self.crop is not None or self.pad or self.resample == NO_RESAMPLING:
                 raise OptionError(
@@ -69,6 +83,27 @@ class Transform:
         """(height, width, 3) of the result."""
         return self.size[1], self.size[0], 3
 
+    def line(self) -> str:
+        """Return what is done, in the order in which it is done."""
+        parts = []
+        if self.value_range is not None:
+            parts.append(f"range {self.value_range[0]:g},{self.value_range[1]:g} of 32-bit files")
+        if self.background is not None:
+            parts.append(f"background {','.join(map(str, self.background))}")
+        if self.shorter is None:
+            box = "none" if self.crop is None else ",".join(map(str, self.crop))
+            parts.append(f"crop {box}{', padded with black' if self.pad else ''}")
+        else:
+            parts.append(f"shorter side {self.shorter}, {self.resample}")
+        size = f"{self.size[0]}x{self.size[1]}"
+        if self.shorter is not None:
+            parts.append(f"centre {size}")
+        elif self.resample == NO_RESAMPLING:
+            parts.append(f"{size} as it is")
+        else:
+            parts.append(f"resize {size}, {self.resample}")
+        return " -> ".join(parts)
+
     def to_json(self) -> dict[str, Any]:
         """Return the object that stands in dataset.json."""
         written: dict[str, Any] = {
@@ -78,7 +113,13 @@ class Transform:
             "pad": self.pad,
         }
         # What older sets do not have is written only where it says something.
-        return written if self.shorter is None else {**written, "shorter": self.shorter}
+        if self.shorter is not None:
+            written["shorter"] = self.shorter
+        if self.background is not None:
+            written["background"] = list(self.background)
+        if self.value_range is not None:
+            written["range"] = list(self.value_range)
+        return written
 
     @classmethod
     def from_fields(cls, fields: Fields, problems: list[str]) -> Transform:
@@ -88,6 +129,8 @@ class Transform:
         resample = fields.text("resample", (*RESAMPLINGS, NO_RESAMPLING))
         pad = fields.boolean("pad")
         shorter = fields.optional_integer("shorter", 1, MAX_SIDE)
+        background = fields.optional_numbers("background", 3, whole=True)
+        value_range = fields.optional_numbers("range", 2)
         sound = fields.sound
         fields.close()
         if not sound:
@@ -99,6 +142,10 @@ class Transform:
                 resample,
                 pad,
                 shorter,
+                None
+                if background is None
+                else (int(background[0]), int(background[1]), int(background[2])),
+                None if value_range is None else (value_range[0], value_range[1]),
             )
         except OptionError as error:
             problems.append(f"transform: {error}")

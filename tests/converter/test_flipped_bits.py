@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converter.imaging import BadImageError, ImageTransformer
+from converter.bad_image import BadImageError
+from converter.imaging import ImageTransformer
 from shardio.format.transform import Transform
 from tests.converter.inputs import chunk, encoded, interlaced_png, picture
 
@@ -60,7 +61,7 @@ def split_chunks(png: bytes, size: int = 300) -> bytes:
 def of_pillow(data: bytes) -> bytes | None:
     """Return what Pillow gives of the rows, None where it refuses the file."""
     try:
-        image = Image.open(io.BytesIO(data), formats=["PNG", "JPEG"])
+        image: Image.Image = Image.open(io.BytesIO(data), formats=["PNG", "JPEG"])
         image.load()
         if image.mode.startswith("I"):
             high = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)

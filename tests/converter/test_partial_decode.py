@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from converter.imaging import BadImageError, ImageTransformer
+from converter.bad_image import BadImageError
+from converter.imaging import ImageTransformer
 from converter.jpeg_header import JpegHeader
 from converter.partial_decode import keep_upper_rows
 from shardio.format.transform import RESAMPLINGS, Transform

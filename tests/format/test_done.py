@@ -20,7 +20,14 @@ REJECTS = st.lists(st.builds(Reject, NUMBERS, TEXTS, TEXTS), max_size=4).map(tup
 
 
 @settings(deadline=None)
-@given(st.builds(DoneRecord, TEXTS, NUMBERS, NUMBERS, DIGESTS, CRCS, CRCS, REJECTS))
+@given(
+    st.builds(DoneRecord, TEXTS, NUMBERS, NUMBERS, DIGESTS, CRCS, CRCS, REJECTS)
+    | st.builds(
+        DoneRecord,
+        *(TEXTS, st.integers(9, 99), NUMBERS, DIGESTS, CRCS, CRCS, REJECTS),
+        *(st.none() | st.integers(0, 9), st.none() | st.integers(0, 9)),
+    )
+)
 def test_a_done_record_is_read_back_as_written(done: DoneRecord) -> None:
     assert DoneRecord.from_json(done.to_json(), "here.json") == done
 
@@ -58,3 +65,9 @@ def test_all_problems_are_named_at_once() -> None:
 def test_random_bytes_are_refused(text: bytes) -> None:
     with pytest.raises(ManifestError, match=r"here\.json"):
         DoneRecord.from_json(text, "here.json")
+
+
+def test_more_records_of_a_kind_than_there_are_is_refused() -> None:
+    text = json.dumps({**EXAMPLE, "one_colour": 2, "transparent": 2})
+    with pytest.raises(ManifestError, match=r"(?s)one_colour must be.*transparent must be"):
+        DoneRecord.from_json(text.encode(), "here.json")

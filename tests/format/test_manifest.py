@@ -368,3 +368,32 @@ def test_a_shorter_side_is_kept_and_older_manifests_have_none() -> None:
     wrong = manifest.to_json().replace(b'"shorter": 9', b'"shorter": 3')
     with pytest.raises(ManifestError, match="the shorter side must be 4 to"):
         Manifest.from_json(wrong)
+
+
+def test_background_and_range_are_kept_and_older_manifests_have_none() -> None:
+    transform = Transform(None, (4, 2), background=(255, 0, 9), value_range=(-1.5, 3))
+    manifest = example(transform=transform)
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert b"background" not in example().to_json()
+    assert b"range" not in example().to_json()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("background", [1, 2]),
+        ("background", [1, 2, 256]),
+        ("background", [1, 2, 2.0]),
+        ("background", None),
+        ("range", [1, 1]),
+        ("range", [2, 1]),
+        ("range", [1, True]),
+        ("range", [1, float("inf")]),
+        ("range", "0,1"),
+    ],
+)
+def test_a_background_or_range_that_is_none_is_refused(field: str, value: object) -> None:
+    text = json.loads(example().to_json())
+    text["transform"][field] = value
+    with pytest.raises(ManifestError, match=field):
+        Manifest.from_json(json.dumps(text).encode())
