@@ -15,6 +15,10 @@ ARGS ?=
 # Servers of `make hdfs`.
 DATANODES ?= 1
 
+# A room of the tests, e.g. T=reader/cache; all without it.
+T ?=
+C_SOURCES := $(wildcard reader/core/*.[ch]) converter/sources/_files.c
+
 .DEFAULT_GOAL := help
 .PHONY: help shards train hdfs hdfs-stop mount test test-slow test-hdfs test-asan lint bench bench-peers dist clean
 
@@ -41,11 +45,11 @@ mount: $(VENV)/.mount ## mount a folder of shards, read-only, until Ctrl-C [HDFS
 	@bash .ci/fuse
 	$(BIN)/python -m reader mount '$(HDFS)' '$(MNT)' $(ARGS)
 
-test: $(VENV)/.dev ## run the tests but for the slow ones
-	$(BIN)/python -m pytest -m 'not slow'
+test: $(VENV)/.dev ## run the tests but for the slow ones [T=reader/cache for those of a room]
+	$(BIN)/python -m pytest -m 'not slow' $(if $(T),tests/$(T))
 
 test-slow: $(VENV)/.dev ## run the slow tests
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(if $(T),tests/$(T))
 
 test-hdfs: $(VENV)/.dev ## run all tests of HDFS, against real servers that die, hang and restart
 	@bash .ci/hadoop
@@ -58,6 +62,7 @@ lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.layers
 
 bench: $(VENV)/.dev ## measure converting and reading against the usual ways, side by side
 	$(BIN)/python benchmarks/convert.py
@@ -72,8 +77,9 @@ dist: $(VENV)/.convert ## build the source archive and a wheel, and try both
 	bash .ci/dist $(BIN)/python
 
 clean: $(if $(wildcard data/hdfs),hdfs-stop) ## remove the environment, the demo and what benchmarks and checks left
-	rm -rf $(VENV) reader/*.so $(DEMO) data/bench data/bench-images data/bench-out data/hdfs data/peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) data/bench data/bench-images data/bench-out data/hdfs data/peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@rmdir data 2>/dev/null || true
+	find reader converter -name '*.so' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(DEMO)/labels.csv: | $(VENV)/.convert
@@ -81,18 +87,18 @@ $(DEMO)/labels.csv: | $(VENV)/.convert
 	$(BIN)/python examples/captcha/make_captchas.py $(DEMO)
 
 # Stamps, one for each set of extras: what a target does not need is not installed for it.
-$(VENV)/.convert: pyproject.toml setup.py reader/_core.c converter/_files.c .ci/install .ci/headers
+$(VENV)/.convert: pyproject.toml setup.py $(C_SOURCES) .ci/install .ci/headers
 	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,hdfs
 	@touch $@
 
-$(VENV)/.train: pyproject.toml setup.py reader/_core.c converter/_files.c .ci/install .ci/headers
+$(VENV)/.train: pyproject.toml setup.py $(C_SOURCES) .ci/install .ci/headers
 	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow,hdfs
 	@touch $@
 
-$(VENV)/.mount: pyproject.toml setup.py reader/_core.c converter/_files.c .ci/install .ci/headers
+$(VENV)/.mount: pyproject.toml setup.py $(C_SOURCES) .ci/install .ci/headers
 	PYTHON=$(PYTHON) bash .ci/install $(VENV) hdfs,mount
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml setup.py reader/_core.c converter/_files.c .ci/install .ci/headers
+$(VENV)/.dev: pyproject.toml setup.py $(C_SOURCES) .ci/install .ci/headers
 	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow,hdfs,mount,dev
 	@touch $@

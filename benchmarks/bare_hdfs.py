@@ -19,7 +19,7 @@ from examples.hdfs.cluster import Cluster
 from examples.hdfs.configuration import ClusterOptions
 from shardio.format.naming import MANIFEST
 from shardio.storage import FileInfo, storage_for
-from shardio.storage.chooser import join
+from shardio.storage.paths import join
 
 MIB = 1 << 20
 PIECE = 4 * MIB

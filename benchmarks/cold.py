@@ -20,7 +20,7 @@ import made_shards
 from rounds import Way, measure, table, timed
 
 from reader import ShardSet, open_shards
-from reader.memory_size import parse_memory
+from shardio.sizes import parse_bytes
 
 BATCH = 128
 PIECE = 4 << 20
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=131_072)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=Path("data/bench"))
-    parser.add_argument("--limit", type=parse_memory, help="memory for this process and its cache")
+    parser.add_argument("--limit", type=parse_bytes, help="memory for this process and its cache")
     arguments = parser.parse_args()
     manifest = made_shards.make(arguments.folder, arguments.records)
     paths = [str(arguments.folder / shard.file) for shard in manifest.shards]

@@ -59,7 +59,7 @@ def ours(labels: Path, out: Path, workers: int) -> float:
     from converter import convert
 
     # What it imports when it needs it; the others have imported all by now.
-    for name in ("converter.imaging", "converter.engines.processes", *_IMPORTED):
+    for name in ("converter.imaging.transformer", "converter.engines.processes", *_IMPORTED):
         import_module(name)
     start = time.perf_counter()
     convert(str(labels), str(out), workers=workers)

@@ -29,9 +29,9 @@ from bare_hdfs import MIB, PIECE, bare_reads, shards_on_hdfs, timed
 from rounds import Way, measure, table
 
 from reader import ShardSet, open_shards
-from reader.stage import Staging
+from reader.commands.staging import Staging
 from shardio.storage import FileInfo, storage_for
-from shardio.storage.chooser import join
+from shardio.storage.paths import join
 
 ROOT = Path(__file__).resolve().parents[1]
 

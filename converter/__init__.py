@@ -4,8 +4,7 @@
 
     summary = convert("labels.csv", "shards", ConvertOptions(classes=21_000))
 
-`source` reads the table, `plan` deals its rows to shards, `shard` makes one shard, `engines` run
-`shard` in this process or in many, and `run` holds them together.
+docs/design.md shows the rooms and the life of an image.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from converter.options import ConvertOptions
+    from converter.report.summary import Summary
     from converter.run import convert
-    from converter.summary import Summary
 
 __all__ = ["ConvertOptions", "Summary", "convert"]
 
 # Imported when they are asked for: `python -m converter` imports this file first, and Ctrl-C during
 # the imports is to be caught.
-_PLACES = {"ConvertOptions": "options", "Summary": "summary", "convert": "run"}
+_PLACES = {"ConvertOptions": "options", "Summary": "report.summary", "convert": "run"}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ def main() -> int:
 
 
 def _load() -> Callable[[], int]:
-    from converter.cli import main as convert
+    from converter.command.cli import main as convert
 
     return convert
 

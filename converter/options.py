@@ -6,19 +6,13 @@ import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from converter.splits import SplitShares
-from converter.table import PATH, SPLIT
+from converter.table.splits import SplitShares
+from converter.table.table import PATH, SPLIT
 from shardio.errors import OptionError
 from shardio.format.encoding import Encoding
 from shardio.format.layout import MAX_LABEL, RecordLayout
 from shardio.format.naming import MAX_SHARDS
-from shardio.format.transform import Transform
-
-# Pillow's own limit (a quarter of a gigabyte of RGB), held strictly: Pillow only warns up to
-# twice as much.
-MAX_PIXELS = 89_478_485
-
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+from shardio.format.transform import MAX_PIXELS, Transform
 
 
 @dataclass(frozen=True)
@@ -107,14 +101,6 @@ class RejectLimit:
 
     def __str__(self) -> str:
         return f"{float(self.share * 100):g}%" if self.number is None else f"{self.number}"
-
-
-def parse_bytes(text: str) -> int:
-    """Read a size such as `256MB`, `1.5G` or `1000000`; a unit is a power of 1000."""
-    match = re.fullmatch(r"(\d{1,18}(?:\.\d{0,18})?)\s*([KMGT]?)B?", text.strip().upper())
-    if match is None:
-        raise OptionError(f"a size must be like 256MB, not {text!r}")
-    return int(Fraction(match[1]) * _UNITS[match[2]])
 
 
 def parse_box(text: str) -> tuple[int, int, int, int] | None:

@@ -7,22 +7,23 @@ import time
 from contextlib import closing
 from dataclasses import replace
 
-from converter.accounts import accounts_in, accounts_of
-from converter.archives import known_archives
 from converter.engines import Engine, Progress, engine_for
-from converter.image_sample import compare_images
-from converter.jobs import ConversionJobs
-from converter.label_statistics import label_statistics
+from converter.engines.protocol import NoProgress
 from converter.options import ConvertOptions, RejectLimit
-from converter.output import OutputFolder, entry_of
-from converter.output_name import output_name
-from converter.plan import plan_shards
-from converter.rejected_images import RejectedImages
-from converter.repair import reopen
-from converter.source import read_table
-from converter.storage_trial import try_roots
-from converter.summary import Summary
-from converter.too_many_rejects import too_many_rejects
+from converter.report.summary import Summary
+from converter.report.too_many_rejects import too_many_rejects
+from converter.shards.accounts import accounts_in, accounts_of
+from converter.shards.image_sample import compare_images
+from converter.shards.jobs import ConversionJobs
+from converter.shards.output import OutputFolder, entry_of
+from converter.shards.output_name import output_name
+from converter.shards.plan import plan_shards
+from converter.shards.rejected_images import RejectedImages
+from converter.shards.repair import reopen
+from converter.sources.archives import known_archives
+from converter.sources.storage_trial import try_roots
+from converter.table.label_statistics import label_statistics
+from converter.table.read_table import read_table
 from shardio.errors import OptionError
 from shardio.format.done import DoneRecord
 from shardio.format.inputs import ConversionInputs
@@ -30,17 +31,7 @@ from shardio.format.layout import MAX_ROW, RecordLayout
 from shardio.format.manifest import Manifest
 from shardio.format.naming import ShardName
 from shardio.format.plan import ConversionPlan
-from shardio.storage.chooser import is_local
-
-
-class NoProgress:
-    """Progress that nobody looks at."""
-
-    def begin(self, rows: int, done: int, rejected: int) -> None:
-        """Be told the number of rows, and of those that an earlier run has done."""
-
-    def advance(self, images: int, bytes_read: int, rejected: int, bytes_written: int) -> None:
-        """Be told of images that are done."""
+from shardio.storage.paths import is_local
 
 
 def convert(
@@ -75,7 +66,7 @@ def convert(
     Raises TableError, OutputError, RejectsError, WorkerError or StorageError; whatever happens,
     `out` holds dataset.json only once every shard is complete.
     """
-    from converter import imaging
+    from converter.imaging import transformer as imaging
 
     if not table:
         raise OptionError("the name of the table is empty")

@@ -6,9 +6,7 @@
     for x, ys in shards.batches(batch_size=128):
         ...
 
-`find` finds the shards, `opening` checks them, `shardset` is what it gives. `order` and `window`
-say which record comes when, `fetch` and `blocks` read records, `batch_maker` makes one batch and
-`batches` a stream of them. `tensorflow_io`, `keras_io` and `torch_io` are thin adaptors.
+docs/design.md shows the rooms and the life of a batch.
 """
 
 from __future__ import annotations
@@ -17,15 +15,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reader.opening import open_shards
-    from reader.options import BatchOptions
+    from reader.batching.options import BatchOptions
+    from reader.opening.open_shards import open_shards
     from reader.shardset import ShardSet
 
 __all__ = ["BatchOptions", "ShardSet", "open_shards"]
 
 # Imported when they are asked for: `python -m reader` imports this file first, and Ctrl-C during
 # the imports is to be caught.
-_PLACES = {"BatchOptions": "options", "ShardSet": "shardset", "open_shards": "opening"}
+_PLACES = {
+    "BatchOptions": "batching.options",
+    "ShardSet": "shardset",
+    "open_shards": "opening.open_shards",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,7 @@ def main() -> int:
 
 
 def _load() -> Callable[[], int]:
-    from reader.cli import main as read
+    from reader.commands.cli import main as read
 
     return read
 

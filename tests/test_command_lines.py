@@ -84,7 +84,7 @@ def test_a_full_disk_is_a_line(tmp_path: Path) -> None:
     assert errors == "shardio-read: what it has to say cannot be written: No space left on device\n"
 
 
-@pytest.mark.parametrize("module", ["reader.opening", "numpy", "reader.commands.mount"])
+@pytest.mark.parametrize("module", ["reader.opening.open_shards", "numpy", "reader.commands.mount"])
 def test_an_interrupt_while_the_reader_starts_is_a_line(tmp_path: Path, module: str) -> None:
     """Ctrl-C comes when a module is first looked for, wherever that is in the imports."""
     script = (

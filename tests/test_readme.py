@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from reader import open_shards
-from tests.reader.foreign import encode, example, tf
+from tests.reader.foreign_files import encode, example, tf
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -82,7 +82,7 @@ def write_foreign(path: Path) -> None:
 def test_every_option_is_in_the_table() -> None:
     from dataclasses import fields
 
-    from reader.options import BatchOptions
+    from reader.batching.options import BatchOptions
 
     rows = re.findall(r"^\| `(\w+)` \| `?(.*?)`? \|", README, re.MULTILINE)
     defaults = {field.name: field.default for field in fields(BatchOptions)}

@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator
 
 from converter.engines.protocol import Jobs, Progress
-from converter.shard import ShardResult, convert_shard
+from converter.shards.shard import ShardResult, convert_shard
 
 # Telling the progress of each image would take as long as writing it.
 _TELL_SECONDS = 0.1

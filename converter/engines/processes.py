@@ -27,7 +27,7 @@ from converter.engines.workers import (
     may_fork,
     why_none_started,
 )
-from converter.shard import ShardJob, ShardResult, convert_shard
+from converter.shards.shard import ShardJob, ShardResult, convert_shard
 from shardio.errors import WorkerError
 from shardio.heap import use_one_heap
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Protocol
 
-from converter.shard import ShardJob, ShardResult
+from converter.shards.shard import ShardJob, ShardResult
 from shardio.format.naming import ShardName
 
 
@@ -42,3 +42,13 @@ class Engine(Protocol):
         The first job that fails ends the run with its error; closing the iterator stops it. In
         both cases no worker is left over, and no temporary file of a worker that could clean up.
         """
+
+
+class NoProgress:
+    """Progress that nobody looks at."""
+
+    def begin(self, rows: int, done: int, rejected: int) -> None:
+        """Be told the number of rows, and of those that an earlier run has done."""
+
+    def advance(self, images: int, bytes_read: int, rejected: int, bytes_written: int) -> None:
+        """Be told of images that are done."""

@@ -1,7 +1,7 @@
 """What every worker needs: imported once, by the process that the workers are forked from."""
 
-from converter import shard
-from converter.imaging import load_formats
+from converter.imaging.transformer import load_formats
+from converter.shards import shard
 
 __all__ = ["shard"]
 

@@ -7,24 +7,24 @@ import sys
 
 from tqdm import tqdm
 
-from reader.find import ALL_SPLITS, find_shards, folder_of, name_of
-from reader.index_pass import Progress, make_index
-from reader.opening import read_manifest
-from reader.shard_index import (
+from reader.files.in_threads import Progress, in_threads
+from reader.foreign.index_pass import make_index
+from reader.foreign.shard_index import (
     beside,
     cache_folder,
-    in_threads,
     read_cached,
     read_index,
     refuse_cut,
     write_cached,
     write_index,
 )
+from reader.opening.find import ALL_SPLITS, find_shards
+from reader.opening.open_shards import read_manifest
 from shardio.errors import OptionError
 from shardio.format.index import ShardIndex
 from shardio.format.naming import MANIFEST
 from shardio.storage import FileInfo
-from shardio.storage.chooser import join
+from shardio.storage.paths import folder_of, join, name_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from reader.commands.describe import info
 from reader.commands.shard_arguments import add_shard_arguments, open_named
-from reader.inspect import info
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

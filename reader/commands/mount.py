@@ -12,12 +12,12 @@ import time
 from functools import partial
 from pathlib import Path
 
-from reader.mount_point import KIND, file_system, is_served, prepare, unmount
-from reader.mount_signals import serve_until_signal
-from reader.mounted_folder import MountedFolder
+from reader.mount.mount_point import KIND, file_system, is_served, prepare, unmount
+from reader.mount.mounted_folder import MountedFolder
+from reader.mount.signals import serve_until_signal
 from shardio.errors import MountError
 from shardio.heap import keep_freed_memory
-from shardio.storage.chooser import scheme_of
+from shardio.storage.paths import scheme_of
 
 _PAUSE = 0.05
 
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder.check()
     if folder.closed:
         _say(f"others cannot read {url}: a folder above it is closed to them")
-    from reader.fuse_server import serve  # mfusepy, only when it is needed
+    from reader.mount.fuse_server import serve  # mfusepy, only when it is needed
 
     print(f"{url} is mounted on {point}, until Ctrl-C or {_end(point)}", flush=True)
     serve_until_signal(

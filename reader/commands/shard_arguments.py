@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from reader.find import ALL_SPLITS
-from reader.opening import open_shards
+from reader.opening.find import ALL_SPLITS
+from reader.opening.open_shards import open_shards
 from reader.shardset import ShardSet
 
 

@@ -8,8 +8,8 @@ import time
 
 from tqdm import tqdm
 
-from reader.memory_size import parse_memory
-from reader.stage import JOBS, Staging
+from reader.commands.staging import JOBS, Staging
+from shardio.sizes import parse_bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Copy, and say how much."""
-    limit = parse_memory(arguments.limit)
+    limit = None if arguments.limit is None else parse_bytes(arguments.limit, "--limit")
     staging = Staging(arguments.source, arguments.folder, arguments.split)
     start = time.monotonic()
     with tqdm(

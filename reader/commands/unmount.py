@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from reader.mount_point import unmount
+from reader.mount.mount_point import unmount
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

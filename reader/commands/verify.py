@@ -7,9 +7,9 @@ import sys
 
 from tqdm import tqdm
 
-from reader.absent_shards import describe_absent
+from reader.commands.describe import verify
 from reader.commands.shard_arguments import add_shard_arguments, open_named
-from reader.inspect import verify
+from reader.opening.absent_shards import describe_absent
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -150,3 +150,8 @@ class Transform:
         except OptionError as error:
             problems.append(f"transform: {error}")
             return cls()
+
+
+# Pillow's own limit (a quarter of a gigabyte of RGB), held strictly: Pillow only warns up to
+# twice as much.
+MAX_PIXELS = 89_478_485

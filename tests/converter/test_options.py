@@ -12,7 +12,6 @@ from converter.options import (
     ConvertOptions,
     RejectLimit,
     parse_box,
-    parse_bytes,
     parse_names,
     parse_size,
 )
@@ -54,38 +53,6 @@ def test_a_size_is_width_times_height(width: int, height: int, times: str) -> No
 def test_other_sizes_are_refused_with_their_text(text: str) -> None:
     with pytest.raises(OptionError, match="WIDTHxHEIGHT") as caught:
         parse_size(text)
-    assert repr(text) in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "count"),
-    [
-        ("256MB", 256_000_000),
-        ("256mb", 256_000_000),
-        ("256 M", 256_000_000),
-        ("1.5G", 1_500_000_000),
-        ("4.35k", 4350),
-        ("0.001kB", 1),
-        ("1000000", 1_000_000),
-        ("7B", 7),
-        ("2TB", 2 * 10**12),
-    ],
-)
-def test_bytes_have_units_of_1000(text: str, count: int) -> None:
-    assert parse_bytes(text) == count
-
-
-@given(st.integers(0, 10**18 - 1))
-def test_a_bare_number_is_bytes(count: int) -> None:
-    assert parse_bytes(str(count)) == count
-
-
-@pytest.mark.parametrize(
-    "text", ["", "MB", "-1", "1,5MB", "1 2", "256MiB", "1e9", "inf", "9" * 400 + "G"]
-)
-def test_other_bytes_are_refused_with_their_text(text: str) -> None:
-    with pytest.raises(OptionError, match="like 256MB") as caught:
-        parse_bytes(text)
     assert repr(text) in str(caught.value)
 
 

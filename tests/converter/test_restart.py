@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from converter import ConvertOptions, convert
-from converter.output import OutputFolder
+from converter.shards.output import OutputFolder
 from shardio.errors import ManifestError, OutputError
 from shardio.format.naming import ShardName
 from shardio.format.transform import Transform
@@ -249,7 +249,7 @@ def unfinished(table: Path, tmp_path: Path) -> Path:
     class Stop(Exception):
         pass
 
-    from converter.run import NoProgress
+    from converter.engines.protocol import NoProgress
 
     class StopLate(NoProgress):
         def advance(self, images: int, bytes_read: int, rejected: int, bytes_written: int) -> None:

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from converter import ConvertOptions, Summary, convert
-from converter.output import OutputFolder
-from converter.run import NoProgress
+from converter.engines.protocol import NoProgress
+from converter.shards.output import OutputFolder
 from reader import open_shards
 from shardio.errors import ManifestError, OutputError, RejectsError
 from shardio.format.encoding import Encoding

@@ -345,7 +345,9 @@ def test_impossible_arguments_are_refused(
 
 
 def test_importing_the_converter_loads_nothing_heavy() -> None:
-    code = "import converter, converter.cli, sys, json; print(json.dumps(list(sys.modules)))"
+    code = (
+        "import converter, converter.command.cli, sys, json; print(json.dumps(list(sys.modules)))"
+    )
     found = subprocess.run(
         [sys.executable, "-c", code], env=environment(), capture_output=True, check=True
     )
@@ -354,7 +356,7 @@ def test_importing_the_converter_loads_nothing_heavy() -> None:
 
 
 def test_progress_is_told_of_every_row(tmp_path: Path) -> None:
-    from converter.run import NoProgress
+    from converter.engines.protocol import NoProgress
 
     class Count(NoProgress):
         begun: tuple[int, int, int] | None = None

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converter.output import OutputFolder
-from converter.plan import plan_shards
+from converter.shards.output import OutputFolder
+from converter.shards.plan import plan_shards
 from shardio.format import naming
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.framing import frame_footer, frame_header, mask_crc, masked_crc

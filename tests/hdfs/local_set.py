@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from converter import ConvertOptions, Summary, convert
-from converter.run import NoProgress
+from converter.engines.protocol import NoProgress
 from reader import open_shards
-from reader.batches import Batches
+from reader.batching.batches import Batches
 from shardio.format.transform import Transform
 from tests.converter.inputs import write_csv, write_images
 from tests.hdfs.place import HdfsPlace

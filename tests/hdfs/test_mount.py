@@ -13,7 +13,7 @@ import pytest
 
 from examples.hdfs.cluster import Cluster
 from examples.hdfs.configuration import ClusterOptions
-from reader.mount_point import file_system
+from reader.mount.mount_point import file_system
 from tests.hdfs.local_set import LITTLE, LocalSet, digest, read, stream_digest
 from tests.hdfs.place import HdfsPlace
 from tests.reader.mounts import Mount, need_fuse, run, take_away

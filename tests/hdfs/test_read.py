@@ -15,7 +15,7 @@ import pytest
 
 from examples.hdfs.cluster import Cluster
 from reader import open_shards
-from reader.cli import main
+from reader.commands.cli import main
 from shardio.errors import CorruptRecordError, DatasetError, MissingFileError
 from shardio.storage.hdfs_ahead import AHEAD_BYTES, PIECE_BYTES, Ahead
 from tests.hdfs.local_set import LocalSet, read, stream_digest

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reader.stage import Staging
+from reader.commands.staging import Staging
 from tests.hdfs.local_set import LocalSet, digest
 from tests.hdfs.place import HdfsPlace
 from tests.reader.mounts import run

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from reader.mount_point import file_system, is_served
+from reader.mount.mount_point import file_system, is_served
 
 _SECONDS = 120
 ROOT = Path(__file__).resolve().parents[2]

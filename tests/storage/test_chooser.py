@@ -8,8 +8,8 @@ import pytest
 
 from shardio.errors import MissingExtraError, ShardioError, StorageError
 from shardio.storage import storage_for
-from shardio.storage.chooser import join, scheme_of
 from shardio.storage.local import LocalStorage
+from shardio.storage.paths import join, scheme_of
 from shardio.storage.remote import FsspecStorage
 
 

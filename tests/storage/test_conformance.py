@@ -28,7 +28,8 @@ from shardio.errors import (
     UnusableFileError,
 )
 from shardio.storage import Storage, search, storage_for
-from shardio.storage.chooser import confined_to, join
+from shardio.storage.chooser import confined_to
+from shardio.storage.paths import join
 from shardio.storage.temporary import final_name, temporary_name
 from shardio.storage.whole import Room
 from tests.hdfs.place import HdfsPlace

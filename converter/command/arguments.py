@@ -1,0 +1,260 @@
+"""The arguments of the converter's command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from converter.engines import ENGINES
+from converter.options import (
+    parse_box,
+    parse_colour,
+    parse_names,
+    parse_range,
+    parse_size,
+)
+from converter.table.splits import SplitShares
+from shardio import __version__
+from shardio.errors import MissingExtraError, OptionError
+from shardio.format.encoding import Encoding
+from shardio.format.transform import NO_RESAMPLING, RESAMPLINGS
+from shardio.sizes import parse_bytes
+
+_T = TypeVar("_T")
+# No --crop was given; None is that of `none`.
+WITHOUT_BOX = object()
+
+_EXAMPLES = """\
+examples:
+  python -m converter labels.csv shards
+      crop, resize and store every image that labels.csv names
+  python -m converter labels.csv shards --dry-run
+      check the table and say what would be made
+  python -m converter flowers.parquet shards --crop none --size 224x224 --labels species
+      whole images, one label
+
+TABLE is a .csv, .tsv, .jsonl or .parquet file with a column `path`, one column for each label (y0,
+y1, ... unless --labels says otherwise) and, if wanted, a column `split` (train, val, ...). Paths
+are relative to the table's folder. An interrupted run goes on when the same command is given again.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser."""
+    parser = argparse.ArgumentParser(
+        prog="shardio-convert",
+        description="Crop and resize every image of a table, once, into TFRecord shards.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("table", metavar="TABLE", help="the input table, a file or a URL")
+    parser.add_argument("out", metavar="OUT", help="the folder or URL that gets the shards")
+    parser.add_argument("--version", action=_ShowVersions, nargs=0, help="show versions and exit")
+
+    image = parser.add_argument_group("images")
+    image.add_argument(
+        "--crop",
+        type=_kind(parse_box),
+        default=WITHOUT_BOX,
+        metavar="L,T,R,B",
+        help="the box to cut out, in pixels; right and bottom are excluded; `none` keeps the "
+        "whole image; a box that starts with a minus is written --crop=-9,0,... (default: "
+        "186,0,300,30, or none with --shorter-side)",
+    )
+    image.add_argument(
+        "--size",
+        type=_kind(parse_size),
+        default="128x32",
+        metavar="WxH",
+        help="the size of the stored images (default: %(default)s)",
+    )
+    image.add_argument(
+        "--resample",
+        choices=(*RESAMPLINGS, NO_RESAMPLING),
+        default="bicubic",
+        metavar="NAME",
+        help=f"how to resize: {', '.join(RESAMPLINGS)} (default: %(default)s); `none` resizes "
+        "nothing and rejects what has not --size",
+    )
+    image.add_argument(
+        "--shorter-side",
+        type=int,
+        metavar="N",
+        help="resize whole images so that the shorter side has N pixels, then cut --size from the "
+        "centre, as is usual for ImageNet",
+    )
+    image.add_argument(
+        "--pad",
+        action="store_true",
+        help="fill with black where the box reaches outside an image, instead of rejecting it",
+    )
+    image.add_argument(
+        "--background",
+        type=_kind(parse_colour),
+        metavar="R,G,B",
+        help="lay transparent images on this colour, before they are cut and resized; 255,255,255 "
+        "is white (default: alpha is dropped)",
+    )
+    image.add_argument(
+        "--range",
+        type=_kind(parse_range),
+        metavar="LOW,HIGH",
+        help="the values of images of 32 bits a sample, integers or floats, that become black and "
+        "white; such images are rejected without it; write --range=-1,1 for a negative one",
+    )
+    image.add_argument(
+        "--encode",
+        type=_kind(Encoding),
+        default="raw",
+        metavar="KIND",
+        help="store pixels (raw, quickest to read), or files: png, jpeg:95, webp:90, webp:lossless "
+        "(default: %(default)s)",
+    )
+    image.add_argument(
+        "--strict-decode",
+        action="store_true",
+        help="decode every image whole, so that damage below the box is seen; the pixels of whole "
+        "files are the same",
+    )
+
+    table = parser.add_argument_group("table")
+    table.add_argument(
+        "--labels",
+        type=_kind(parse_names),
+        metavar="y0,y1,..",
+        help="the label columns in order; '' for none (default: all columns called y and a number)",
+    )
+    table.add_argument(
+        "--classes",
+        type=int,
+        metavar="N",
+        help="number of classes of every label; labels are 0 to N-1 (default: the largest label "
+        "of each column + 1)",
+    )
+    table.add_argument(
+        "--text-labels",
+        action="store_true",
+        help="the labels are texts, and their classes numbered in the order of code points",
+    )
+    table.add_argument(
+        "--vocabulary",
+        metavar="FILE",
+        help="a text on each line: the classes of text labels, in this order",
+    )
+    table.add_argument(
+        "--split",
+        type=_kind(SplitShares.parse),
+        metavar="train=0.98,val=0.02",
+        help="deal the images to splits, each path to one, or without paths each image of "
+        "--image-column; for a table without a column split",
+    )
+    table.add_argument(
+        "--image-column",
+        metavar="NAME",
+        help="the column of a Parquet table that holds the image files themselves (binary, or as "
+        "Hugging Face datasets write it); a column `path` is not needed then; they are copied to "
+        "OUT's disk for the time of the run",
+    )
+    table.add_argument(
+        "--root", metavar="FOLDER", help="what paths are relative to (default: TABLE's folder)"
+    )
+    table.add_argument(
+        "--unique",
+        action="store_true",
+        help="refuse a table in which a path has different labels in different rows",
+    )
+
+    shards = parser.add_argument_group("shards")
+    amount = shards.add_mutually_exclusive_group()
+    amount.add_argument(
+        "--shards",
+        type=int,
+        metavar="N",
+        help="how many shards to make in all; a split gets at least one",
+    )
+    amount.add_argument(
+        "--shard-size",
+        type=_kind(parse_bytes),
+        metavar="256MB",
+        help="how large to make them (default: some 256MB, smaller where the table is small)",
+    )
+    shards.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed of the shuffle that deals rows to shards (default: %(default)s)",
+    )
+
+    run = parser.add_argument_group("run")
+    run.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="processes",
+        metavar="NAME",
+        help=f"what does the work: {', '.join(ENGINES)} (default: %(default)s); the bytes of the "
+        "shards do not depend on it",
+    )
+    run.add_argument(
+        "--workers", type=int, metavar="N", help="number of worker processes (default: one a core)"
+    )
+    run.add_argument(
+        "--max-rejects",
+        default="1%",
+        metavar="1%|N",
+        help="fail if more images than this cannot be used (default: 1%%)",
+    )
+    run.add_argument(
+        "--overwrite", action="store_true", help="remove the shards that are in OUT and start anew"
+    )
+    run.add_argument(
+        "--repair",
+        action="store_true",
+        help="of a finished set, make again the shards that are missing or damaged, and those "
+        "whose rejected images have been mended",
+    )
+    run.add_argument(
+        "--moved",
+        action="store_true",
+        help="go on although the images lie in another folder than those of the shards that are "
+        "finished: they are the same",
+    )
+    run.add_argument(
+        "--dry-run", action="store_true", help="check the table and the options, write nothing"
+    )
+    run.add_argument(
+        "--json", action="store_true", help="print the summary as JSON, for other programs"
+    )
+    return parser
+
+
+class _ShowVersions(argparse.Action):
+    """Prints versions and exits; they are looked up only then, since that needs PIL."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        sys.stdout.write(f"{_versions()}\n")
+        parser.exit()
+
+
+def _versions() -> str:
+    try:
+        from converter.imaging import transformer as imaging
+    except MissingExtraError as error:
+        return f"shardio {__version__} ({error})"
+    found = imaging.versions()
+    kind = "" if imaging.is_simd() else " (not pillow-simd: slower)"
+    return f"shardio {__version__}, Pillow {found.pillow}{kind}, {found.libjpeg}"
+
+
+def _kind(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+    """Turn a parser of ours into one for argparse, which shows the message of this error only."""
+
+    def wrapped(text: str) -> _T:
+        try:
+            return parse(text)
+        except OptionError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return wrapped

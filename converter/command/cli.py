@@ -1,0 +1,122 @@
+"""The command line of the converter: arguments in, progress and a summary out."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import current_thread, main_thread
+
+from converter.command.arguments import WITHOUT_BOX, build_parser
+from converter.options import ConvertOptions, RejectLimit
+from converter.report.progress import progress_on
+from converter.run import convert
+from converter.table.vocabulary import read_vocabulary
+from shardio.errors import OptionError, ShardioError, StorageError
+from shardio.format.transform import Transform
+from shardio.heap import use_one_heap
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    shorter = arguments.shorter_side
+    crop = arguments.crop
+    if crop is WITHOUT_BOX:
+        crop = Transform().crop if shorter is None else None
+    if arguments.pad and crop is None:
+        parser.error("--pad needs a box: it does nothing with --crop none")
+    try:
+        words = read_vocabulary(arguments.vocabulary) if arguments.vocabulary else None
+        options = ConvertOptions(
+            Transform(
+                crop,
+                arguments.size,
+                arguments.resample,
+                arguments.pad,
+                shorter,
+                arguments.background,
+                arguments.range,
+            ),
+            arguments.labels,
+            arguments.classes,
+            arguments.shards,
+            arguments.shard_size,
+            arguments.seed,
+            arguments.strict_decode,
+            arguments.encode,
+            arguments.text_labels or words is not None,
+            words,
+            arguments.split,
+            arguments.image_column,
+        )
+        RejectLimit.parse(arguments.max_rejects)
+    except OptionError as error:
+        parser.error(str(error))
+    except StorageError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    use_one_heap()
+    try:
+        with _termination(), progress_on(sys.stderr) as progress:
+            summary = convert(
+                arguments.table,
+                arguments.out,
+                options,
+                root=arguments.root,
+                engine=arguments.engine,
+                workers=arguments.workers,
+                max_rejects=arguments.max_rejects,
+                overwrite=arguments.overwrite,
+                repair=arguments.repair,
+                moved=arguments.moved,
+                dry_run=arguments.dry_run,
+                unique=arguments.unique,
+                progress=progress,
+            )
+    except OptionError as error:
+        parser.error(str(error))
+    except ShardioError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as stop:
+        but = ", without --overwrite," if arguments.overwrite else ""
+        print(
+            f"{parser.prog}: stopped. Finished shards are kept: give the same command again{but} "
+            "to go on",
+            file=sys.stderr,
+        )
+        return 128 + (signal.SIGTERM if isinstance(stop, _Terminated) else signal.SIGINT)
+    # A name that the terminal's encoding lacks must not fail what has succeeded.
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # it may be closed
+    text = "\n".join(summary.lines())
+    if arguments.json:
+        text = json.dumps(summary.to_json(), indent=1)
+    if summary.images or summary.dry_run:
+        for warning in summary.warnings():
+            print(f"{parser.prog}: warning: {warning}", file=sys.stderr)
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
+    return 0
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which a cluster sends before it kills: it stops a run as Ctrl-C does."""
+
+
+@contextmanager
+def _termination() -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise _Terminated
+
+    # Who ignores it, or is no main thread, is left alone.
+    ours = current_thread() is main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,1 @@
+"""Shards: planned, made, accounted for, repaired."""

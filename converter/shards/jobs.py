@@ -1,0 +1,65 @@
+"""The jobs of a conversion, each made when an engine asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from converter.options import ConvertOptions
+from converter.shards.plan import ShardPlan
+from converter.shards.shard import ShardJob
+from converter.table.image_column import ImageCopy
+from converter.table.table import Table
+from shardio.format.naming import ShardName
+from shardio.storage.paths import is_local
+
+ALL = slice(None)
+
+
+@dataclass(frozen=True)
+class ConversionJobs:
+    """The jobs of the shards called `names`."""
+
+    folder: str
+    table: Table
+    options: ConvertOptions
+    plan: ShardPlan
+    names: Sequence[ShardName]
+    images: ImageCopy | None = None
+
+    @contextmanager
+    def ready(self) -> Iterator[ConversionJobs]:
+        """Copy the images that are a column of the table; they are gone when the block ends."""
+        if self.table.images is None or not self.names:
+            yield self
+            return
+        wanted = np.zeros(len(self.table), dtype=np.bool_)
+        for name in self.names:
+            wanted[self.plan.rows_of(name)] = True
+        folder = self.folder if is_local(self.folder) else None
+        with ImageCopy(self.table.images, wanted, folder) as images:
+            yield replace(self, images=images)
+
+    def job(self, name: ShardName, part: slice = ALL) -> ShardJob:
+        """Make the job of a shard, or of a part of its rows."""
+        rows = self.plan.rows_of(name)[part]
+        paths = self.table.paths(rows)
+        return ShardJob(
+            folder=self.folder,
+            name=name,
+            transform=self.options.transform,
+            heads=self.table.heads,
+            rows=rows,
+            labels=self.table.labels[rows],
+            paths=paths,
+            locations=(
+                [self.table.location(path) for path in paths]
+                if self.images is None
+                else self.images.locations(rows)
+            ),
+            strict_decode=self.options.strict_decode,
+            encoding=self.options.encoding,
+        )

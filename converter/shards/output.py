@@ -1,0 +1,277 @@
+"""The output folder: what is in it, what is finished, and what becomes of it at the end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+from converter.shards.half_written import is_half_written
+from converter.shards.other_plan import begun_elsewhere, begun_otherwise, finished_otherwise
+from converter.shards.work_folder import WorkFolder
+from converter.sources.patience import writing
+from shardio.errors import ManifestError, MissingFileError, OutputError, ShardioError
+from shardio.format.done import DoneRecord, Reject
+from shardio.format.encoding import RAW
+from shardio.format.inputs import ConversionInputs
+from shardio.format.manifest import Manifest, ShardEntry
+from shardio.format.naming import (
+    DONE_FOLDER,
+    INDEX_SUFFIX,
+    INPUTS,
+    MANIFEST,
+    PLAN,
+    REJECTS,
+    ShardName,
+)
+from shardio.format.plan import ConversionPlan
+from shardio.storage import FileInfo, storage_for
+from shardio.storage.paths import is_local, join
+
+_LISTED = 5
+
+
+class OutputFolder:
+    """The folder that a conversion writes to, on any storage."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._storage = storage_for(folder)
+        self.work = WorkFolder(folder)
+
+    def _path(self, name: str) -> str:
+        return join(self.folder, name)
+
+    def _names(self) -> dict[str, FileInfo]:
+        infos = self._storage.list(self.folder)
+        return {info.path.rsplit("/", 1)[-1]: info for info in infos}
+
+    def read(self, name: str) -> bytes | None:
+        """Return the bytes of a file of the folder, None where it is not there."""
+        try:
+            with self._storage.open_stream(self._path(name)) as stream:
+                return stream.read()
+        except MissingFileError:
+            return None
+
+    def write(self, name: str, data: bytes, *, overwrite: bool = True) -> None:
+        """Publish a small file."""
+
+        def publish() -> None:
+            attempt = secrets.token_hex(6)
+            path = self._path(name)
+            with self._storage.publish(path, attempt=attempt, overwrite=overwrite) as file:
+                file.write(data)
+
+        writing(publish)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second conversion out while this one runs; see WorkFolder."""
+        with self.work.locked():
+            try:
+                yield
+            finally:
+                # Of workers that were killed, since they did not stop in time.
+                with suppress(ShardioError):
+                    if is_local(self.folder) and self.read(PLAN) is not None:
+                        self.remove_half_written()
+
+    def complete(self, plan: ConversionPlan) -> Manifest | None:
+        """Return the manifest if this very conversion is complete; None if there is none.
+
+        Raises OutputError if the folder holds another dataset, or one that has lost a shard.
+        """
+        manifest = self.manifest(plan)
+        if manifest is None:
+            return None
+        if lost := self._lost(manifest):
+            are_indexes = lost[0].endswith(INDEX_SUFFIX)
+            what = "indexes are missing" if are_indexes else "shards are missing or of another size"
+            raise OutputError(
+                f"{self.folder} holds this dataset, but {len(lost)} of its {what} "
+                f"({_listed(lost)}); --repair makes them again"
+            )
+        return manifest
+
+    def _lost(self, manifest: Manifest) -> list[str]:
+        """Return the shards that are missing or of another size; with none, the missing indexes."""
+        sizes = {name: info.size for name, info in self._names().items() if not info.is_folder}
+        lost = [shard.file for shard in manifest.shards if sizes.get(shard.file) != shard.bytes]
+        if lost or manifest.encoding == RAW:
+            return lost
+        indexes = [shard.file + INDEX_SUFFIX for shard in manifest.shards]
+        return [name for name in indexes if name not in sizes]
+
+    def manifest(self, plan: ConversionPlan) -> Manifest | None:
+        """Return the manifest of this very conversion, whatever has become of its shards."""
+        text = self.read(MANIFEST)
+        if text is None:
+            return None
+        manifest = Manifest.from_json(text, self._path(MANIFEST))
+        if manifest.plan_sha256 != plan.sha256:
+            raise finished_otherwise(self.folder, plan, manifest)
+        return manifest
+
+    def reopen(
+        self,
+        plan: ConversionPlan,
+        inputs: ConversionInputs,
+        done: list[DoneRecord],
+        bad: list[str],
+    ) -> None:
+        """Make a finished set an unfinished one, of which the shards in `bad` are to be made.
+
+        The manifest goes when all else is written: until then the set is as it was.
+        """
+        self.work.refuse_links()
+        here = self._names()
+        gone = {n: here[n] for name in bad for n in (name, name + INDEX_SUFFIX) if n in here}
+        self._refuse_folders(gone)
+        # A run that was killed at its end may have left the records of all.
+        self._storage.delete(self._path(DONE_FOLDER))
+        self.write(PLAN, plan.to_json())
+        self.write(INPUTS, inputs.to_json())
+        for record in done:
+            self.write(f"{DONE_FOLDER}/{record.file}.json", record.to_json())
+        self._storage.delete(self._path(MANIFEST))
+        for name in gone:
+            self._storage.delete(self._path(name))
+
+    def begin(self, plan: ConversionPlan) -> None:
+        """Leave the plan, or make sure that the plan that is there is the same."""
+        there = self.read(PLAN)
+        if there is None:
+            shards = [name for name in self._names() if ShardName.parse(name)]
+            if shards:
+                raise OutputError(
+                    f"{self.folder} holds {len(shards)} shards ({_listed(shards)}) that no "
+                    "conversion here has made; choose another folder, or --overwrite them"
+                )
+            self.write(PLAN, plan.to_json(), overwrite=False)
+            return
+        if plan.differences(there, self._path(PLAN)):
+            raise begun_otherwise(self.folder, plan, there)
+
+    def keep_inputs(
+        self, inputs: ConversionInputs, finished: Iterable[DoneRecord], *, moved: bool
+    ) -> None:
+        """Record where the images are, or make sure that finished records come from there too.
+
+        With `moved` they are the same images, wherever they were before.
+        """
+        text = None if moved else self.read(INPUTS)
+        there = None if text is None else ConversionInputs.from_json(text, self._path(INPUTS))
+        if there == inputs:
+            return
+        # Of rejects there is nothing that could be mixed.
+        if not moved and any(done.records for done in finished):
+            raise begun_elsewhere(self.folder, inputs, there)
+        self.write(INPUTS, inputs.to_json())
+
+    def finished(
+        self, names: list[ShardName], *, indexed: bool = False
+    ) -> dict[ShardName, DoneRecord]:
+        """Return the done-records of the shards that need not be made again.
+
+        Files that a killed run left half-written are removed. With `indexed` each shard has an
+        index beside it.
+        """
+        self.remove_half_written()
+        sizes = {name: info.size for name, info in self._names().items() if not info.is_folder}
+        records = self.work.files(DONE_FOLDER)
+        found = {}
+        for shard in names:
+            record = shard.done_path.rsplit("/", 1)[-1]
+            if str(shard) not in sizes or record not in records:
+                continue
+            if indexed and f"{shard}{INDEX_SUFFIX}" not in sizes:
+                continue
+            text = self.read(shard.done_path)
+            try:
+                done = DoneRecord.from_json(text or b"", record)
+            except ManifestError:
+                continue  # damaged: the shard is made again
+            if done.file == str(shard) and done.bytes == sizes[str(shard)]:
+                found[shard] = done
+        return found
+
+    def unfinish(self, file: str) -> None:
+        """Take back that a shard is done; it stays until it is made again."""
+        self._storage.delete(self._path(f"{DONE_FOLDER}/{file}.json"))
+
+    def remove_half_written(self) -> None:
+        """Remove what would have become files of ours."""
+        work = self.work
+        for files in (self._names(), work.files(), work.files(DONE_FOLDER)):
+            for info in files.values():
+                if is_half_written(info):
+                    self._storage.delete(info.path)
+
+    def write_rejects(self, rejects: list[Reject]) -> None:
+        """Publish rejects.csv, in the order of the rows."""
+        text = io.StringIO()
+        text.write("row,path,reason\n")
+        # By itself, the writer would leave a carriage return in a path without quotes.
+        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        writer.writerows((reject.row, reject.path, reject.reason) for reject in rejects)
+        self.write(REJECTS, text.getvalue().encode())
+
+    def finish(self, manifest: Manifest) -> None:
+        """Publish the manifest and remove what only a running conversion needs.
+
+        Raises OutputError where a file that the manifest lists has vanished since it was finished.
+        """
+        if lost := self._lost(manifest):
+            raise OutputError(
+                f"{len(lost)} finished files of {self.folder} are gone, or of another size "
+                f"({_listed(lost)}): something else deletes or writes there. Give the same command "
+                "again to make them again"
+            )
+        self.write(MANIFEST, manifest.to_json())
+        self.work.remove()
+
+    def clear(self) -> None:
+        """Remove a dataset, or what an unfinished conversion left; other files stay.
+
+        The manifest goes first: what is left of a dataset must not look like one.
+        """
+        self.work.refuse_links()
+        ours = {
+            name: info
+            for name, info in self._names().items()
+            if name in (MANIFEST, REJECTS)
+            or ShardName.parse(name.removesuffix(INDEX_SUFFIX))
+            or is_half_written(info)
+        }
+        self._refuse_folders(ours)
+        for name in (MANIFEST, PLAN, INPUTS, DONE_FOLDER, *ours):
+            self._storage.delete(self._path(name))
+
+    def _refuse_folders(self, found: dict[str, FileInfo]) -> None:
+        """Raise OutputError where a folder has the name of one of our files."""
+        folders = [name for name, info in found.items() if info.is_folder]
+        if folders:
+            raise OutputError(
+                f"{self.folder} holds folders with names of our files ({_listed(folders)}), which "
+                "no conversion has made; move them away"
+            )
+
+
+def entry_of(name: ShardName, done: DoneRecord) -> ShardEntry:
+    """Return what the manifest says of a finished shard."""
+    return ShardEntry(
+        done.file,
+        name.split,
+        done.records,
+        done.bytes,
+        done.sha256,
+        done.first_crc,
+        done.last_crc,
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")

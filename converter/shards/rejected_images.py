@@ -1,0 +1,80 @@
+"""The images that an earlier run has rejected: which they are, and which can be used by now."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+
+from converter.imaging.bad_image import BadImageError
+from converter.shards.output import OutputFolder
+from converter.shards.plan import ShardPlan
+from converter.sources.image_files import ImageFiles
+from converter.table.table import Table
+from shardio.errors import MissingFileError, OutputError, UnusableFileError
+from shardio.format.done import Reject
+from shardio.format.manifest import Manifest
+from shardio.format.naming import REJECTS
+from shardio.format.plan import ConversionPlan
+
+
+def rejects_of(
+    folder: OutputFolder, manifest: Manifest, shards: ShardPlan
+) -> dict[str, list[Reject]]:
+    """Return the rejects of each shard of a finished set, in the order of its rows.
+
+    Raises OutputError where rejects.csv does not list what the manifest counts.
+    """
+    try:
+        text = (folder.read(REJECTS) or b"").decode()
+        rows = list(csv.reader(io.StringIO(text, newline="")))[1:]
+        rejects = {int(row): Reject(int(row), path, reason) for row, path, reason in rows}
+    except (ValueError, csv.Error):
+        rejects = {}
+    if len(rejects) != manifest.rows_rejected:
+        raise OutputError(
+            f"{folder.folder}/{REJECTS} does not list the {manifest.rows_rejected} rows that "
+            "dataset.json counts; --overwrite makes the set again"
+        )
+    if not rejects:
+        return {}
+    return {
+        str(name): [rejects[row] for row in shards.rows_of(name).tolist() if row in rejects]
+        for name in shards.names()
+    }
+
+
+class RejectedImages:
+    """Opens rejected images again; `looked_at` counts them, `usable` those that can be used now."""
+
+    def __init__(self, plan: ConversionPlan, table: Table) -> None:
+        self.looked_at = 0
+        self.usable = 0
+        self._plan = plan
+        self._table = table
+
+    def shards_to_make(self, rejects: Mapping[str, Sequence[Reject]]) -> set[str]:
+        """Return the shards, by the name of which `rejects` are given, that lack a usable image.
+
+        Of each shard, images are opened up to the first one that can be used.
+        """
+        if self._table.images is not None:
+            return set()  # they are of the table, which is the same
+        return {name for name, found in rejects.items() if self._is_one_usable(found)}
+
+    def _is_one_usable(self, rejects: Sequence[Reject]) -> bool:
+        from converter.imaging.transformer import ImageTransformer
+
+        if not rejects:
+            return False
+        transformer = ImageTransformer(self._plan.transform, strict=self._plan.strict_decode)
+        with ImageFiles([self._table.location(reject.path) for reject in rejects]) as files:
+            for read in files:
+                self.looked_at += 1
+                try:
+                    transformer.pixels(read())
+                except (MissingFileError, UnusableFileError, BadImageError):
+                    continue
+                self.usable += 1
+                return True
+        return False

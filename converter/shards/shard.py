@@ -1,0 +1,209 @@
+"""One shard: read its images, transform them, write the records. The unit that engines run."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import crc32c
+import numpy as np
+from numpy.typing import NDArray
+
+from converter.imaging.bad_image import BadImageError
+from converter.sources.image_files import ImageFiles
+from converter.sources.patience import writing
+from shardio.errors import MissingFileError, UnusableFileError, WorkerError
+from shardio.format.done import DoneRecord, Reject
+from shardio.format.encoding import Encoding
+from shardio.format.framing import mask_crc
+from shardio.format.index import ShardIndex
+from shardio.format.layout import RecordLayout
+from shardio.format.naming import INDEX_SUFFIX, ShardName
+from shardio.format.transform import Transform
+from shardio.storage import storage_for
+from shardio.storage.paths import join
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """All that is needed to make one shard, anywhere.
+
+    `locations` say where the images are, `paths` how the table names them.
+    """
+
+    folder: str
+    name: ShardName
+    transform: Transform
+    heads: tuple[str, ...]
+    rows: NDArray[np.int64]
+    labels: NDArray[np.integer]
+    paths: list[str]
+    locations: list[str]
+    strict_decode: bool = False
+    encoding: Encoding = field(default_factory=Encoding)
+
+    @property
+    def layout(self) -> RecordLayout:
+        """The layout of the records."""
+        height, width, channels = self.transform.shape
+        return RecordLayout(height * width * channels, self.heads)
+
+
+@dataclass
+class Times:
+    """Seconds of work, summed over workers."""
+
+    reading: float = 0.0
+    decoding: float = 0.0
+    resizing: float = 0.0
+    encoding: float = 0.0
+    writing: float = 0.0
+
+    def add(self, other: Times) -> None:
+        """Add what another worker or shard took."""
+        self.reading += other.reading
+        self.decoding += other.decoding
+        self.resizing += other.resizing
+        self.encoding += other.encoding
+        self.writing += other.writing
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """A finished shard and what it took."""
+
+    done: DoneRecord
+    times: Times = field(default_factory=Times)
+
+
+# Called after each image with the bytes read, whether it was rejected, and the bytes written. It
+# may raise to stop.
+ImageDone = Callable[[int, bool, int], None]
+
+
+def convert_shard(
+    job: ShardJob, image_done: ImageDone, pause: Callable[[float], None] = time.sleep
+) -> ShardResult:
+    """Make one shard and its done-record, and publish both.
+
+    Images that are missing, broken or too small are rejects. A shard is begun anew while the
+    storage that it goes to is unavailable, after a `pause` of some seconds, which may raise to
+    stop as well. Other storage errors are tried again a few times, then raised.
+    """
+    counted = 0
+
+    def attempt() -> ShardResult:
+        images = 0
+
+        def once(size: int, rejected: bool, written: int) -> None:
+            nonlocal images, counted
+            images += 1
+            if images > counted:
+                counted = images
+                image_done(size, rejected, written)
+            else:
+                pause(0)
+
+        return _make_shard(job, once, pause)
+
+    return writing(attempt, pause)
+
+
+def _make_shard(
+    job: ShardJob, image_done: ImageDone, pause: Callable[[float], None]
+) -> ShardResult:
+    # A name that no other attempt at this shard has: engines may run the same job twice.
+    attempt = secrets.token_hex(6)
+    times = Times()
+    storage = storage_for(job.folder)
+    with storage.publish(join(job.folder, str(job.name)), attempt=attempt) as file:
+        done, sizes = write_records(job, file, image_done, pause, times)
+        if not job.encoding.is_raw:
+            index = ShardIndex.of_offsets(np.cumsum([0, *sizes], dtype=np.int64))
+            path = join(job.folder, str(job.name)) + INDEX_SUFFIX
+            with storage.publish(path, attempt=attempt) as beside:
+                beside.write(index.to_text())
+        # The done-record comes first: a shard without one would have to be made again.
+        with storage.publish(join(job.folder, job.name.done_path), attempt=attempt) as record:
+            record.write(done.to_json())
+        start = time.perf_counter()
+    times.writing += time.perf_counter() - start
+    return ShardResult(done, times)
+
+
+def write_records(
+    job: ShardJob,
+    file: BinaryIO,
+    image_done: ImageDone,
+    pause: Callable[[float], None],
+    times: Times,
+) -> tuple[DoneRecord, list[int]]:
+    """Write the records of a job to a file; returns what they are, and their sizes."""
+    from converter.imaging.transformer import ImageTransformer  # PIL, only when it is needed
+
+    layout = job.layout
+    transformer = ImageTransformer(job.transform, strict=job.strict_decode)
+    tails = layout.tails(job.labels, job.rows)
+    digest = hashlib.sha256()
+    head = layout.head
+    prefix_crc = crc32c.crc32c(layout.prefix)
+    crcs: list[int] = []
+    rejects: list[Reject] = []
+    sizes: list[int] = []
+    raw = job.encoding.is_raw
+    with ImageFiles(job.locations, pause) as files:
+        for index, read in enumerate(files):
+            data = b""
+            try:
+                data = read()
+                image = transformer.pixels(data)
+            except (MissingFileError, UnusableFileError, BadImageError) as error:
+                reason = _reason(error, job.locations[index])
+                rejects.append(Reject(int(job.rows[index]), job.paths[index], reason))
+                image_done(len(data), True, 0)
+                continue
+            except MemoryError as error:
+                raise WorkerError(
+                    f"{job.locations[index]}: not enough memory to decode it"
+                ) from error
+            start = time.perf_counter()
+            if not raw:
+                image = transformer.encode(image, job.encoding)
+                start = time.perf_counter()
+                layout = RecordLayout(len(image), job.heads)
+                head, prefix_crc = layout.head, crc32c.crc32c(layout.prefix)
+            tail = tails[index].tobytes()
+            crcs.append(mask_crc(crc32c.crc32c(tail, crc32c.crc32c(image, prefix_crc))))
+            record = b"".join((head, image, tail, crcs[-1].to_bytes(4, "little")))
+            sizes.append(len(record))
+            digest.update(record)
+            file.write(record)
+            times.writing += time.perf_counter() - start
+            image_done(len(data), False, len(record))
+    times.reading += files.seconds
+    times.decoding += transformer.times.decoding
+    times.resizing += transformer.times.resizing
+    times.encoding += transformer.times.encoding
+    done = DoneRecord(
+        file=str(job.name),
+        records=len(crcs),
+        bytes=sum(sizes),
+        sha256=digest.hexdigest(),
+        first_crc=crcs[0] if crcs else None,
+        last_crc=crcs[-1] if crcs else None,
+        rejects=tuple(rejects),
+        one_colour=transformer.counts.one_colour,
+        transparent=transformer.counts.transparent,
+    )
+    return done, sizes
+
+
+def _reason(error: Exception, location: str) -> str:
+    """Return why an image was rejected, without the path, which stands beside it."""
+    if isinstance(error, MissingFileError):
+        return "no such file"
+    return str(error).removeprefix(f"{location}: ")

@@ -1,0 +1,1 @@
+"""Rows: read, checked, numbered, dealt to splits; on disk, in slices."""

@@ -1,0 +1,150 @@
+"""A table that is put together on disk, batch by batch, while its rows are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter.table.bad_rows import Bad, BadRows
+from converter.table.columns import LabelColumn, bad_paths, empty_paths, numbered, texts
+from converter.table.duplicates import (
+    DifferingPaths,
+    add_paths_in_two_splits,
+    codes_of_labels,
+    hashes_of,
+)
+from converter.table.numbering import Numbering
+from converter.table.roots import Roots
+from converter.table.scratch import Scratch, Texts
+from converter.table.spelling import Spelling
+from converter.table.splits import SplitColumn, SplitShares
+from converter.table.table import PATH, SPLIT
+from shardio.errors import TableError
+
+_TEXT_HINT = " (labels that are texts need --text-labels)"
+
+
+class TableBuilder:
+    """Takes the batches of the table called `name`.
+
+    `reading` says what is being looked at, for errors of Arrow. With a `numbering` the labels are
+    texts that it numbers. With the `spelling` it is told which paths are the same. `with_images`
+    says that the images are a column; then a path is but a name. With `unique` a path that has
+    different labels is an error, else one of the `notes` that `finish` makes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        scratch: Scratch,
+        heads: tuple[str, ...],
+        columns: list[str],
+        classes: int | None,
+        numbering: Numbering | None,
+        spelling: Spelling,
+        *,
+        with_images: bool = False,
+        unique: bool = False,
+    ) -> None:
+        self.reading = name
+        self.rows = 0
+        self._name = name
+        self.notes: list[str] = []
+        self.roots = Roots()
+        self._with_images = with_images
+        self._unique = unique
+        self._scratch = scratch
+        self._spelling = spelling
+        self._heads = {head: LabelColumn(classes) for head in heads}
+        self._numbering = numbering
+        self._bad = BadRows()
+        self._labels = scratch.column(np.int32, len(heads))
+        self._paths = scratch.texts() if PATH in columns else None
+        self._compares_labels = PATH in columns and bool(heads) and not with_images
+        hashed = self._compares_labels or {PATH, SPLIT} <= {*columns}
+        self._hashes = scratch.column(np.uint64) if hashed else None
+        self._splits = SplitColumn(scratch)
+        self._has_splits = SPLIT in columns
+
+    def append(self, batch: Any, shares: SplitShares | None, seed: int) -> None:
+        """Add an Arrow batch; its paths are dealt by `shares`, where they are given."""
+        if self._paths is not None:
+            paths = self._text_of(batch, PATH)
+            self._add(empty_paths(paths) if self._with_images else bad_paths(paths))
+            self._paths.append(paths)
+            self.roots.add(paths, self.rows)
+            if shares is not None or self._hashes is not None:
+                paths = self._spelling.of_all(paths)
+            if shares is not None:
+                self._splits.append(*shares.deal(paths, seed))
+            if self._hashes is not None:
+                self._hashes.append(hashes_of(paths))
+        values = np.empty((batch.num_rows, len(self._heads)), dtype=np.int32)
+        for index, (head, checked) in enumerate(self._heads.items()):
+            self.reading = f"column {head} of {self._name}"
+            if self._numbering is None:
+                values[:, index], bad = checked.labels(batch.column(head))
+            else:
+                values[:, index], bad = numbered(self._text_of(batch, head), self._numbering)
+            self._add(bad, head)
+        self._labels.append(values)
+        if self._has_splits:
+            self._add(self._splits.append_column(self._text_of(batch, SPLIT)))
+        self.rows += batch.num_rows
+        self.reading = self._name
+
+    def deal(self, images: Iterator[Any], shares: SplitShares, seed: int) -> None:
+        """Deal the rows to splits by the images themselves, Arrow arrays of them."""
+        self.reading = f"the images of {self._name}"
+        for batch in images:
+            self._splits.append(*shares.deal(batch, seed))
+
+    def finish(
+        self,
+    ) -> tuple[Texts | None, NDArray[np.int32], tuple[str, ...], NDArray[np.int32]]:
+        """Return paths, labels, splits and the split of each row; TableError for bad rows."""
+        if not self.rows:
+            raise TableError(f"{self._name} has no rows")
+        paths = None if self._paths is None else self._paths.finish()
+        splits, split = self._splits.finish(self.rows)
+        labels = self._labels.finish()
+        if paths is not None and self._hashes is not None:
+            hashes = self._hashes.finish()
+            add_paths_in_two_splits(self._bad, paths, hashes, splits, split, self._spelling.of)
+            if self._compares_labels and not self._bad:
+                self._compare_labels(paths, hashes, labels)
+        # One that is wrong is a slip; a column of them are texts.
+        self._bad.hints = {
+            head: _TEXT_HINT for head, column in self._heads.items() if not column.any_number
+        }
+        self._bad.refuse(self._name)
+        return paths, labels, splits, split
+
+    def _compare_labels(
+        self, paths: Texts, hashes: NDArray[np.uint64], labels: NDArray[np.int32]
+    ) -> None:
+        """Find paths that have different labels in different rows."""
+        found = DifferingPaths(paths, hashes, codes_of_labels(labels), self._spelling.of)
+        if self._unique:
+            found.add_to(
+                self._bad,
+                lambda path, _, earlier: f"path {path!r} has other labels than in row {earlier}",
+            )
+        elif (example := found.example()) is not None:
+            path, first, second = example
+            what = "path has" if len(found) == 1 else "paths have"
+            self.notes.append(
+                f"{len(found):,} {what} different labels in different rows, such as {path!r} in "
+                f"rows {first} and {second}; --unique makes that an error"
+            )
+
+    def _text_of(self, batch: Any, column: str) -> Any:
+        self.reading = f"column {column} of {self._name}"
+        return texts(batch.column(column))
+
+    def _add(self, found: list[Bad], column: str = "") -> None:
+        for bad in found:
+            self._bad.add(bad, self.rows, column)

@@ -1,0 +1,169 @@
+"""What the labels of a table are: counted before anything is converted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter.table.number_texts import is_numeric, whole_number
+from converter.table.scratch import SLICE, slices
+from shardio.format.manifest import Label
+
+_TRAIN = "train"
+_CLASS_BITS = 32
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class HeadStatistics:
+    """The labels of one head: how many classes there are and are seen, and how often."""
+
+    name: str
+    classes: int
+    seen: int
+    lowest: int
+    highest: int
+    # How many classes are never seen, and the first of them.
+    unseen: int
+    first_unseen: tuple[str, ...]
+    most: tuple[str, int]
+    least: tuple[str, int]
+    warnings: tuple[str, ...]
+
+    def line(self) -> str:
+        """Return the statistics for people."""
+        examples = ", ".join(self.first_unseen) + (", ..." if self.unseen > _SHOWN else "")
+        never = f" ({self.unseen:,} never: {examples})" if self.unseen else ""
+        return (
+            f"{self.name}: {self.seen:,} of {self.classes:,} classes seen{never}, {self.lowest:,} "
+            f"to {self.highest:,}; most often {self.most[0]} ({self.most[1]:,} x), least often "
+            f"{self.least[0]} ({self.least[1]:,} x)"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the statistics for programs."""
+        return {
+            "name": self.name,
+            "classes": self.classes,
+            "seen": self.seen,
+            "lowest": self.lowest,
+            "highest": self.highest,
+            "unseen": self.unseen,
+            "first_unseen": list(self.first_unseen),
+            "most": list(self.most),
+            "least": list(self.least),
+            "warnings": list(self.warnings),
+        }
+
+
+def label_statistics(
+    heads: Sequence[Label],
+    labels: NDArray[np.integer],
+    splits: tuple[str, ...],
+    split: NDArray[np.int32],
+) -> list[HeadStatistics]:
+    """Count the labels (rows, heads) of a table with at least one row."""
+    return [
+        _of_head(head, splits, *_count(labels[:, index], split)) for index, head in enumerate(heads)
+    ]
+
+
+def _count(
+    values: NDArray[np.integer], split: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count the rows of each pair of a split and a class; only pairs that are there take memory.
+
+    Returns the pairs, sorted, as `split << 32 | class`, and their counts.
+    """
+    parts: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+    waiting = 0
+    for rows in slices(len(values)):
+        pairs = (split[rows].astype(np.int64) << _CLASS_BITS) | values[rows]
+        parts.append(np.unique(pairs, return_counts=True))
+        waiting += len(parts[-1][0])
+        if waiting > max(SLICE, 2 * len(parts[0][0])):
+            parts = [_sum(parts)]
+            waiting = len(parts[0][0])
+    return _sum(parts)
+
+
+def _sum(
+    parts: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    pairs, place = np.unique(np.concatenate([pairs for pairs, _ in parts]), return_inverse=True)
+    counts = np.zeros(len(pairs), dtype=np.int64)
+    np.add.at(counts, place, np.concatenate([counts for _, counts in parts]))
+    return pairs, counts
+
+
+def _of_head(
+    head: Label, splits: tuple[str, ...], pairs: NDArray[np.int64], of_pair: NDArray[np.int64]
+) -> HeadStatistics:
+    split, values = pairs >> _CLASS_BITS, pairs & ((1 << _CLASS_BITS) - 1)
+    # Classes may be numbered with large gaps: only those that are there are counted.
+    classes, place = np.unique(values, return_inverse=True)
+    counts = np.zeros(len(classes), dtype=np.int64)
+    np.add.at(counts, place, of_pair)
+
+    def word(number: int) -> str:
+        return str(number) if head.vocabulary is None else head.vocabulary[number]
+
+    def named(place: int) -> tuple[str, int]:
+        return word(int(classes[place])), int(counts[place])
+
+    # Classes are sorted and unique, and so are those of each split.
+    few = np.arange(min(head.classes, len(classes) + _SHOWN))
+    unseen = np.setdiff1d(few, classes, assume_unique=True)[:_SHOWN]
+
+    warnings = []
+    if len(classes) == 1:
+        warnings.append(f"label {head.name} has one class only, {named(0)[0]}")
+    if head.vocabulary is not None:
+        warnings += _numbers_as_texts(head.name, head.vocabulary, classes)
+    if _TRAIN in splits:
+        trained = values[split == splits.index(_TRAIN)]
+        for code, name in enumerate(splits):
+            fresh = np.setdiff1d(values[split == code], trained, assume_unique=True)
+            if len(fresh):
+                shown = word(int(fresh[0]))
+                warnings.append(
+                    f"label {head.name} has {len(fresh):,} classes in split {name} that are never "
+                    f"seen in {_TRAIN}, such as {shown}"
+                )
+    return HeadStatistics(
+        name=head.name,
+        classes=head.classes,
+        seen=len(classes),
+        lowest=int(classes[0]),
+        highest=int(classes[-1]),
+        unseen=head.classes - len(classes),
+        first_unseen=tuple(word(int(number)) for number in unseen),
+        most=named(int(counts.argmax())),
+        least=named(int(counts.argmin())),
+        warnings=tuple(warnings),
+    )
+
+
+def _numbers_as_texts(
+    name: str, vocabulary: Sequence[str], classes: NDArray[np.int64]
+) -> list[str]:
+    """Warn where most texts of a head are numbers, and not those of their classes.
+
+    A vocabulary that is in another order than a built one has been written on purpose.
+    """
+    if any(first > second for first, second in pairwise(vocabulary)):
+        return []
+    numbers = [number for number in classes.tolist() if is_numeric(vocabulary[number])]
+    other = [number for number in numbers if whole_number(vocabulary[number]) != number]
+    if not other or 2 * len(numbers) < len(classes):
+        return []
+    return [
+        f"label {name} has texts that are numbers, which are numbered in the order of code points: "
+        f"{vocabulary[other[0]]!r} is class {other[0]}; without --text-labels whole numbers are "
+        "their own classes"
+    ]

@@ -1,0 +1,1 @@
+"""From options to batches: ranks, steps, the memory plan, and streams that can be resumed."""

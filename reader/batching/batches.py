@@ -1,0 +1,266 @@
+"""A stream of batches: in order, made ahead by a thread, and resumable to the sample."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from threading import Lock
+from typing import Any
+
+from reader.batching.batch_form import Batch, BatchForm, BatchParts
+from reader.batching.batch_maker import BatchMaker, BegunBatch
+from reader.batching.memory import MemoryPlan, Pipeline
+from reader.batching.options import BatchOptions
+from reader.batching.place import Place
+from reader.batching.rank import current_worker
+from reader.batching.stream_state import check_state, stream_state
+from reader.dataset import Dataset
+from reader.fetch.skipped import Skipped
+from shardio.errors import OptionError
+
+# Batches made ahead of the one that the caller works on. Many would only hide a storage that is
+# too slow for a moment; on average they cannot help. What compiled code begins needs no thread of
+# ours. Else one makes them: a second one gets no further, as each read gives up the interpreter's
+# lock and has to win it back. The caller holds the batch that it works on, and the one before it,
+# which its variable still holds while the next is asked for.
+PIPELINE = Pipeline(threads=1, held=2, prefetch=(1, 2, 8))
+# Handing a batch from thread to thread takes some 150 microseconds. A caller that takes less to
+# come back has nothing that could be done beside it, and makes its batches itself.
+_HURRY = 100e-6
+
+
+class Batches(Iterator[Batch]):
+    """The batches of a stream, in order, made ahead by a thread.
+
+    A pass is `epochs` epochs. `iter` goes on in the midst of a pass, and after its end begins the
+    next one: until then `next` raises StopIteration. Where `next` raises anything else, also
+    KeyboardInterrupt, the same batch comes next.
+
+    `len` is the number of batches of one epoch. `close` ends the stream and its thread, as does
+    forgetting the iterator; `with` may be used. `state_dict` says where the stream is, in a few
+    numbers that any serializer takes; a stream that gets them by `load_state_dict` goes on with
+    the next sample, at the end of a pass with the next pass.
+    """
+
+    def __init__(
+        self,
+        shards: Dataset,
+        options: BatchOptions,
+        *,
+        every: tuple[int, int] = (0, 1),
+        convert: Callable[[BatchParts], BatchParts] | None = None,
+    ) -> None:
+        """Begin; of the steps from `start_epoch` on only each that `every` names is made.
+
+        `every` is (number, count): the steps number, number + count, ... Each batch is put
+        together of what `convert` makes of its arrays.
+        """
+        self._every = every
+        self._convert = convert
+        self._form = BatchForm.of(shards.labels, as_dict=options.as_dict)
+        self._turn = Lock()
+        self._ahead: deque[tuple[int, int, Begun]] = deque()
+        self._shards = shards
+        self._start(options, Place.of(options, options.start_epoch, 0))
+
+    def _start(self, options: BatchOptions, place: Place) -> None:
+        """Go on at `place`, with these options."""
+        self._given = options
+        self._begun = self._closed = False
+        # At once: another thread may ask for the state.
+        self._place = place
+        self._open(options, None)
+
+    def _open(self, options: BatchOptions, skipped: Skipped | None) -> None:
+        """Begin to make the batches from the place on; `skipped` counts on."""
+        self._stopped = True
+        self._process = os.getpid()
+        self._pool = ThreadPoolExecutor(PIPELINE.threads, thread_name_prefix="shardio-batches")
+        self._maker = BatchMaker(
+            self._shards, options, PIPELINE, parts=self._every[1], skipped=skipped
+        )
+        options, place = self._maker.options, self._place
+        self._given_at = 0.0
+        self._away = 1.0
+        number, count = self._every
+        begun = (place.epoch - place.first) * self._maker.steps
+        begun += -(-place.samples // options.step_size)
+        steps = place.steps(options, len(self._shards))
+        self._waiting = itertools.islice(steps, (number - begun) % count, None, count)
+        self._ahead.clear()
+        self._stopped = False
+
+    def _stop(self) -> None:
+        """Drop what was made ahead, and end the thread; `_open` goes on."""
+        self._stopped = True
+        self._ahead.clear()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._maker.close()
+
+    def __len__(self) -> int:
+        return self._located().steps
+
+    def __iter__(self) -> Batches:
+        with self._turn:
+            place = self._place
+            if place.begun and self._is_end(place):
+                self._stop()
+                place = place.next_pass(self._maker.options)
+            self._place = place._replace(begun=True)
+        return self
+
+    def __next__(self) -> Batch:
+        before = after = self._place
+        try:
+            with self._turn:
+                before = self._place
+                batch, after = self._take()
+                self._place = after
+                return batch
+        except BaseException:
+            with self._turn:
+                # An interrupt may come after the batch was taken, and the caller has not got it.
+                if self._place is after:
+                    self._place = before
+                self._stop()
+            raise
+
+    def _take(self) -> tuple[Batch, Place]:
+        """Return the next batch, and the place behind it."""
+        if self._closed or not self._place.begun:
+            raise StopIteration
+        if self._stopped or self._process != os.getpid():  # a fork copies no thread
+            options = self._maker.options if self._begun else self._given
+            self._open(options, self._maker.skipped)
+        self._located()
+        self._begun = True
+        # Smoothed, so that neither a pause now and then nor a quick step decides.
+        self._away += 0.25 * (time.perf_counter() - self._given_at - self._away)
+        hurry = self._away < _HURRY and not self._maker.begins
+        if not (hurry and self._ahead):
+            depth = 1 if hurry else self._maker.memory.prefetch + 1 - len(self._ahead)
+            for epoch, start in itertools.islice(self._waiting, depth):
+                self._ahead.append((epoch, start, self._begin(epoch, start, here=hurry)))
+        if not self._ahead:
+            self._place = self._place.next_pass(self._maker.options)._replace(begun=False)
+            raise StopIteration
+        epoch, start, future = self._ahead.popleft()
+        parts = future.result()
+        batch = self._form.for_arrays(self._convert(parts) if self._convert else parts)
+        samples = min(start + self._maker.options.step_size, len(self._shards))
+        self._given_at = time.perf_counter()
+        return batch, self._place._replace(epoch=epoch, samples=samples)
+
+    def _is_end(self, place: Place) -> bool:
+        # Of a stream that makes each so many-th step, others may have some left.
+        options = self._maker.options
+        return self._every[1] == 1 and place.ends_pass(options, len(self._shards))
+
+    @property
+    def place(self) -> Place:
+        """Where the stream is."""
+        return self._place
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the stream is in the midst of a pass, or has not begun it."""
+        return self._place.begun and not (self._closed or self._is_end(self._place))
+
+    def _located(self) -> BatchMaker:
+        """Return the maker; until the first batch, that of the worker that this process is now."""
+        asks = not (self._begun or self._closed) and self._given.worker is None
+        if asks and current_worker() != self._maker.options.worker:
+            self._pool.shutdown(wait=False)
+            self._start(self._given, self._place)
+        return self._maker
+
+    def _begin(self, epoch: int, start: int, *, here: bool) -> Begun:
+        """Begin to make a batch, or make it here and now, or let the thread make it."""
+        try:
+            if self._maker.begins:
+                return self._maker.begin(epoch, start)
+            if here:
+                return _Made(self._maker.make(epoch, start))
+        except Exception as error:  # an interrupt comes now, and not when its batch is due
+            return _Made(error)
+        return self._pool.submit(self._maker.make, epoch, start)
+
+    @property
+    def options(self) -> BatchOptions:
+        """The options, with what was chosen for those that were not given."""
+        return self._located().options
+
+    @property
+    def skipped(self) -> int:
+        """How many damaged records were skipped (`on_error="skip"`), prefetched ones included."""
+        return self._maker.skipped.count
+
+    @property
+    def memory(self) -> MemoryPlan:
+        """What this stream owns in memory."""
+        return self._located().memory
+
+    def state_dict(self) -> dict[str, int | str]:
+        """Return where the stream is: what all workers together have been given so far."""
+        options = self._located().options
+        return stream_state(options, self._place, self._shards.fingerprint)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where the stream of `state` was.
+
+        Order (with its block, window and lanes) and seed are the state's; batch size, number of
+        workers and all else are this stream's own. Raises DatasetError for a state of another set
+        of shards.
+        """
+        known, options = self.state_dict(), self._maker.options
+        check_state(state, known, options, len(self._shards))
+        inner = state["samples"] % options.step_size
+        if self._every[1] > 1 and inner and state["samples"] < len(self._shards):
+            raise OptionError(
+                "the state is of another batch size or number of workers; the processes of a "
+                "DataLoader go on with their own only"
+            )
+        given = replace(
+            options,
+            shuffle=state["shuffle"],
+            seed=state["seed"],
+            block=state["block"] or None,
+            window=state["window"] or None,
+            lanes=state["lanes"] or None,
+            worker=self._given.worker,
+        )
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        place = Place.of(options, state["epoch"], state["samples"])
+        self._start(given, place.next_pass(options) if self._is_end(place) else place)
+
+    def close(self) -> None:
+        """Stop making batches; the iterator is at its end for good."""
+        self._closed = True
+        self._stop()
+
+    def __enter__(self) -> Batches:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class _Made:
+    """A batch that is made, or the error that came instead: a Future takes longer to be one."""
+
+    def __init__(self, made: BatchParts | Exception) -> None:
+        self._made = made
+
+    def result(self) -> BatchParts:
+        """Return the parts of the batch or raise the error."""
+        if isinstance(self._made, Exception):
+            raise self._made
+        return self._made
+
+
+Begun = BegunBatch | Future[BatchParts] | _Made

@@ -1,0 +1,95 @@
+"""The label arrays of a batch: integers, or one-hot in pooled memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reader.core import compiled
+from reader.fetch.pool import Pool, Room
+from shardio.errors import DatasetError
+from shardio.format.layout import MAX_LABEL
+from shardio.format.manifest import Label
+
+Array = NDArray[Any]
+
+
+class LabelArrays:
+    """Makes the label arrays of batches of at most `size` records, `alive` of them at once.
+
+    `place` names a record by its number in the set.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[Label],
+        size: int,
+        alive: int,
+        place: Callable[[int], str],
+        *,
+        one_hot: bool,
+    ) -> None:
+        self._labels = labels
+        self._place = place
+        # The largest label of each head.
+        self._most = np.array(
+            [label.classes - 1 if label.classes else MAX_LABEL for label in labels], dtype=np.int64
+        )
+        self._pools: list[Pool[Room]] = []
+        if one_hot:
+            self._pools = [self._pool(size, label.classes, alive) for label in labels]
+
+    @staticmethod
+    def _pool(size: int, classes: int, alive: int) -> Pool[Room]:
+        return Pool(lambda: Room(size, classes, "float32"), alive)
+
+    def make(
+        self, integers: NDArray[np.int64], ids: NDArray[np.int64] | None = None
+    ) -> list[Array]:
+        """Make them from (n, heads + 1) integers, the last one the row.
+
+        Raises DatasetError for a label that is none of its head's classes. It names the record if
+        `ids` has the numbers of all, which is not so where others took the place of some.
+        """
+        if compiled.core is not None and not self._pools:
+            labels = np.empty((len(self._labels), len(integers)), dtype=np.int32)
+            if not compiled.core.labels(np.ascontiguousarray(integers), self._most, labels):
+                self._refuse(integers, ids)
+            return list(labels)
+        values = integers[:, :-1]
+        if len(values) and (values.max(axis=0) > self._most).any():
+            self._refuse(integers, ids)
+        if not self._pools:
+            # One conversion for all heads; each is a row of the result, so no view is strided.
+            return list(values.T.astype(np.int32, order="C"))
+        return [self._one_hot(integers[:, i], pool) for i, pool in enumerate(self._pools)]
+
+    def _refuse(self, integers: NDArray[np.int64], ids: NDArray[np.int64] | None) -> None:
+        wrong = wrong_label(integers, self._labels)
+        if wrong is not None:
+            at, what = wrong
+            place = "a record" if ids is None else self._place(int(ids[at]))
+            raise DatasetError(f"{place}, row {integers[at, -1]}: {what}")
+
+    def _one_hot(self, values: NDArray[np.int64], pool: Pool[Room]) -> Array:
+        memory = pool.take()
+        array = memory.array[: len(values)]
+        array.fill(0)
+        array[np.arange(len(values)), values] = 1
+        return pool.lease(memory)[: len(values)]
+
+
+def wrong_label(integers: NDArray[np.int64], labels: Sequence[Label]) -> tuple[int, str] | None:
+    """Find a label that is none of its head's classes: at which of the records, and what it is."""
+    for index, label in enumerate(labels):
+        wrong = np.flatnonzero(integers[:, index] >= (label.classes or MAX_LABEL + 1))
+        if len(wrong):
+            at = int(wrong[0])
+            known = (
+                f"it has {label.classes} classes" if label.classes else f"{MAX_LABEL} is the most"
+            )
+            return at, f"label {label.name} is {integers[at, index]}, but {known}"
+    return None

@@ -1,0 +1,173 @@
+"""The options of a stream of batches."""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reader.batching.rank import current_worker, scoped_worker
+from shardio.errors import OptionError
+from shardio.sizes import parse_bytes
+
+SHUFFLES = ("exact", "window", "none")
+DTYPES = ("float32", "uint8")
+ON_ERROR = ("raise", "skip")
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """What batches look like and in which order they come.
+
+    `shuffle` is `exact`, a new permutation of all records in every epoch, `window`, which reads
+    whole blocks in random order and shuffles within a window of them (the default of a set that
+    is opened from a URL), or `none`, as stored.
+    `epochs` is the number of epochs, None for no end; the first one is `start_epoch`. `dtype` is
+    that of the images: `float32` in [0, 1] or `uint8`. `one_hot` gives labels as float32 (batch,
+    classes) in place of integers. `drop_remainder` leaves out a last batch that is not full; `pad`
+    fills it up instead, and adds weights as a third element: 0 for what was filled up, and
+    positions/records of an epoch for a record, so that the mean of weighted losses over all
+    positions is that of the records. `rows` adds the row ids of the input table as the last
+    element. `as_dict` names the parts of a batch. `verify` checks every CRC. With
+    `on_error="skip"` a damaged record is counted, reported and replaced by another one;
+    `max_skipped` bounds how many, for each process and epoch: a number, or a share of what it
+    reads.
+    `worker` is (rank, world): each of `world` workers gets `batch_size` records of every step; None
+    asks torch.distributed, TF_CONFIG or JAX, where one of them is initialised, as late as the face
+    can. `memory`, in bytes or like "512MB", bounds what the reader owns.
+    For `window`: `block` is in records (by default some 4 MB), `window` in blocks (by default what
+    `memory` allows, or 16), and blocks are dealt to `lanes` lanes (by default one for each
+    worker), of which each worker has as many.
+    """
+
+    batch_size: int = 128
+    shuffle: str = "exact"
+    seed: int = 1
+    epochs: int | None = 1
+    start_epoch: int = 0
+    dtype: str = "float32"
+    one_hot: bool = False
+    drop_remainder: bool = True
+    pad: bool = False
+    rows: bool = False
+    as_dict: bool = False
+    verify: bool = True
+    on_error: str = "raise"
+    max_skipped: float = 0.01
+    worker: tuple[int, int] | None = None
+    memory: int | str | None = None
+    block: int | None = None
+    window: int | None = None
+    lanes: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "seed", "epochs", "start_epoch", "block", "window", "lanes"):
+            object.__setattr__(self, name, _whole(name, getattr(self, name)))
+        if self.memory is not None:
+            object.__setattr__(self, "memory", parse_bytes(self.memory, "memory"))
+        # What cannot be right for the worker of now is seen when options are made, but the worker
+        # that nobody gave may be another one when the first batch is made. A scope may have ended.
+        worker = current_worker() if self.worker is None else self.worker
+        if self.worker is None and scoped_worker() is not None:
+            object.__setattr__(self, "worker", worker)
+        try:
+            rank, world = worker
+        except (TypeError, ValueError) as error:
+            raise OptionError(f"worker must be (rank, world), not {self.worker!r}") from error
+        rank, world = _whole("rank", rank), _whole("world", world)
+        if self.worker is not None:
+            object.__setattr__(self, "worker", (rank, world))
+        if not 0 <= self.seed < 2**63:
+            raise OptionError(f"seed must be 0 to 2^63 - 1, not {self.seed}")
+        if self.batch_size < 1:
+            raise OptionError(f"batch_size must be at least 1, not {self.batch_size}")
+        if self.shuffle not in SHUFFLES:
+            raise OptionError(
+                f"shuffle must be one of {', '.join(map(repr, SHUFFLES))}, not {self.shuffle!r}"
+            )
+        if self.epochs is not None and self.epochs < 1:
+            raise OptionError(f"epochs must be at least 1, or None, not {self.epochs}")
+        if self.start_epoch < 0:
+            raise OptionError(f"start_epoch must be at least 0, not {self.start_epoch}")
+        if self.dtype not in DTYPES:
+            raise OptionError(
+                f"dtype must be one of {', '.join(map(repr, DTYPES))}, not {self.dtype!r}"
+            )
+        if self.on_error not in ON_ERROR:
+            raise OptionError(
+                f"on_error must be one of {', '.join(map(repr, ON_ERROR))}, not {self.on_error!r}"
+            )
+        if self.on_error == "skip" and not self.verify:
+            raise OptionError('on_error="skip" needs verify=True: the CRCs tell what is damaged')
+        if not self._limits_skips():
+            raise OptionError(
+                "max_skipped must be a number of records, such as 5, or a share of them from 0.0 "
+                f"to 1.0, not {self.max_skipped!r}"
+            )
+        if not 0 <= rank < world:
+            raise OptionError(f"worker must be (rank, world) with rank below world: {worker}")
+        if world > 1 and not self.drop_remainder and not self.pad:
+            raise OptionError(
+                "several workers need drop_remainder=True or pad=True: the last records may not "
+                "suffice for a batch each"
+            )
+        lanes = self.lanes or world
+        for name, value in (("block", self.block), ("window", self.window), ("lanes", self.lanes)):
+            if value is not None and value < 1:
+                raise OptionError(f"{name} must be at least 1, not {value}")
+        if self.shuffle == "window" and (lanes % world or self.batch_size * world % lanes):
+            raise OptionError(
+                f"lanes must be a multiple of the {world} workers, and a divisor of the "
+                f"{self.batch_size * world} records of a step: {lanes}. A state brings its own "
+                "lanes; give a stream that more workers may go on with as many from its start"
+            )
+
+    def located(self) -> BatchOptions:
+        """Return these options with the worker that this process is now, if none was given."""
+        return self if self.worker is not None else replace(self, worker=self.share)
+
+    @property
+    def step_size(self) -> int:
+        """Records that all workers together take in one step."""
+        return self.batch_size * self.share[1]
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """Rank and number of workers: those given, or those of this process now."""
+        return self.worker or current_worker()
+
+    @property
+    def full(self) -> bool:
+        """Whether every batch has `batch_size` records."""
+        return self.drop_remainder or self.pad
+
+    def most_skipped(self, records: int) -> int:
+        """Return how many of the `records` that a process reads in an epoch may be skipped."""
+        most = self.max_skipped
+        # Rounded: 0.29 * 100 is a little less than 29.
+        return most if isinstance(most, int) else math.floor(round(most * records, 6))
+
+    def _limits_skips(self) -> bool:
+        most = self.max_skipped
+        if isinstance(most, float):
+            return 0 <= most <= 1
+        return isinstance(most, int) and not isinstance(most, bool) and most >= 0
+
+    def steps(self, records: int) -> int:
+        """Return the number of batches of one epoch over `records` records."""
+        full, rest = divmod(records, self.step_size)
+        return full + (rest > 0 and (self.pad or not self.drop_remainder))
+
+
+def _whole(name: str, value: Any) -> Any:
+    """Return a whole number as Python's own, so that a state can be stored; None stays None."""
+    may_be_none = name in ("epochs", "block", "window", "lanes")
+    if value is None and may_be_none:
+        return None
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise OptionError(f"{name} must be a whole number, not {value!r}") from None

@@ -1,0 +1,47 @@
+"""Other records of the set in place of damaged ones that were skipped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reader.blocks.block_fetch import BlockFetcher
+from reader.fetch.skipped import SKIPPED
+from reader.fetch.source import RecordSource
+from shardio.errors import CorruptRecordError
+
+# Records that are tried where all of a batch are damaged.
+_TRIES = 1000
+
+
+def replace_skipped(
+    source: RecordSource | BlockFetcher,
+    ids: NDArray[np.int64],
+    room: Any,
+    integers: NDArray[np.int64],
+    records: int,
+) -> NDArray[np.int64]:
+    """Fill the rows of a batch that were skipped with whole records, each as often as the others.
+
+    They are those of the same batch; where it has none, the next ones behind its first record.
+    `records` is the size of the set. Returns the integers of all rows. Raises CorruptRecordError
+    where no record can be used.
+    """
+    first, size = int(ids[0]), len(ids)
+    good = integers[:, -1] != SKIPPED
+    for ahead in range(1, min(_TRIES, records), size):
+        if good.any():
+            break
+        integers = source.fetch((first + ahead + np.arange(size)) % records, room)
+        good = integers[:, -1] != SKIPPED
+    if not good.any():
+        raise CorruptRecordError(
+            f"of {min(_TRIES, records)} records, from record {first} of the set on, none can be "
+            "used: all are damaged"
+        )
+    bad = np.flatnonzero(~good)
+    from_ = np.resize(np.flatnonzero(good), len(bad))
+    room.array[bad], integers[bad] = room.array[from_], integers[from_]
+    return integers

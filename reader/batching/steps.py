@@ -1,0 +1,77 @@
+"""The steps of a stream: which records each takes, and those of steps that come later."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from contextlib import suppress
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reader.batching.options import BatchOptions
+from reader.order.exact import Order
+from reader.order.window import WindowOrder
+
+# More steps than this are computed again: each takes some 300 bytes, and its records.
+_MOST_KNOWN = 2048
+
+
+class Steps:
+    """Tells the records of any step, and remembers those that were asked for ahead.
+
+    `count` is the number of steps of an epoch of `records`. With the order `window`, `options` say
+    all of it: block, window and lanes.
+    """
+
+    def __init__(self, options: BatchOptions, records: int) -> None:
+        self.count = options.steps(records)
+        self._options = options
+        self._records = records
+        self._order: Order | WindowOrder
+        # Distance of the same place in the next window.
+        self.window = 0
+        if options.shuffle == "window":
+            block, window, lanes = options.block or 1, options.window or 1, options.lanes or 1
+            owned = lanes // options.share[1]
+            self._order = WindowOrder(records, options.seed, block, window, lanes, owned)
+            self.window = window * block * lanes
+        else:
+            self._order = Order(records, options.shuffle, options.seed)
+        # What was computed to look ahead, and how many steps that may be: a window.
+        self._known: OrderedDict[tuple[int, int], NDArray[np.int64]] = OrderedDict()
+        steps = self.window // options.step_size + 8
+        self._most = steps if steps <= _MOST_KNOWN else 0
+
+    def ids(self, epoch: int, start: int) -> NDArray[np.int64]:
+        """Return the records of this rank's part of the step at position `start` of an epoch."""
+        known = self._known.pop((epoch, start), None) if self._known else None
+        if known is not None:
+            return known
+        stop = start + self._options.step_size
+        if not self._options.pad:
+            stop = min(stop, self._records)
+        return self._order.share(epoch, start, stop, *self._options.share)
+
+    def later(self, epoch: int, start: int, distance: int) -> NDArray[np.int64]:
+        """Return the records of the step that is about `distance` ahead, maybe in the next epoch.
+
+        None at all where it is not of the same pass.
+        """
+        options = self._options
+        length = self.count * options.step_size
+        step = start + distance - distance % options.step_size
+        later = epoch + step // length
+        # A stream that was resumed is not where steps begin that are counted from 0.
+        step = step if later == epoch else step % length // options.step_size * options.step_size
+        if options.epochs is not None:
+            this_pass = (epoch - options.start_epoch) // options.epochs
+            if later >= options.start_epoch + (this_pass + 1) * options.epochs:
+                return np.empty(0, dtype=np.int64)
+        ids = self.ids(later, step)
+        if self._most:
+            # They need not be computed again when their turn comes.
+            self._known[later, step] = ids
+            if len(self._known) > self._most:
+                with suppress(KeyError):  # another thread may have taken the last one
+                    self._known.popitem(last=False)
+        return ids

@@ -1,0 +1,66 @@
+"""Orders in blocks from a disk: the kernel is told of each block some time ahead."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reader.fetch.source import RecordSource
+
+# Where all blocks of a while were in memory, only each of so many steps is looked at.
+_SELDOM = 8
+
+
+class BlockAdvice:
+    """Lets storage begin to read whole blocks of `block` records, each once.
+
+    The last `remembered` blocks are known as advised.
+    """
+
+    def __init__(self, source: RecordSource, records: int, block: int, remembered: int) -> None:
+        self._source = source
+        self._records = records
+        self._block = block
+        self._remembered = remembered
+        self._advised: OrderedDict[int, None] = OrderedDict()
+        # Records that have to be told of as wanted later until all that come were: a window.
+        self._left = remembered // 2 * block
+        # Blocks one after the other that storage had already, and steps since one was looked at.
+        self._known = 0
+        self._steps = 0
+
+    def is_due(self) -> bool:
+        """Be told of a step; returns whether `later` wants to hear of it."""
+        self._steps += 1
+        return self._known < self._remembered or self._steps >= _SELDOM
+
+    def now(self, ids: NDArray[np.int64]) -> None:
+        """Be told of records that are wanted at once."""
+        if self._left <= 0:
+            return
+        for block in self._fresh(ids):
+            self._advise(block)
+
+    def later(self, ids: NDArray[np.int64]) -> None:
+        """Be told of a step's records that are wanted later: as many blocks as they fill, and one.
+
+        All blocks of a window are wanted by its first step; so they come one by one.
+        """
+        steps, self._steps = max(1, self._steps), 0
+        self._left -= len(ids)
+        for block in self._fresh(ids)[: steps * len(ids) // self._block + 1]:
+            self._advise(block)
+
+    def _fresh(self, ids: NDArray[np.int64]) -> list[int]:
+        blocks = set((ids // self._block).tolist())
+        return sorted(block for block in blocks if block not in self._advised)
+
+    def _advise(self, block: int) -> None:
+        self._advised[block] = None
+        if len(self._advised) > self._remembered:
+            self._advised.popitem(last=False)
+        first = block * self._block
+        last = min(first + self._block, self._records)
+        self._known = 0 if self._source.advise(np.arange(first, last)) else self._known + 1

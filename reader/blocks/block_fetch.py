@@ -1,0 +1,207 @@
+"""Records by number, read in whole blocks: the `window` order needs few blocks at once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reader.blocks.block_memory import block_memory
+from reader.fetch.source import Fetch, LaterFetch, RecordSource
+from reader.foreign.layout import Layout
+
+# Blocks that are read at once. Those of a network come no faster with more.
+THREADS = 4
+
+
+class BlockFetcher:
+    """Keeps the last `held` blocks that were read in one piece of memory.
+
+    A block is `block` neighbouring records, read with few calls by one of `threads` threads. A
+    batch is gathered from them with one copy.
+    """
+
+    begins = False
+
+    def __init__(
+        self,
+        source: RecordSource,
+        layout: Layout,
+        records: int,
+        block: int,
+        held: int,
+        threads: int = THREADS,
+    ) -> None:
+        self._source = source
+        self._records = records
+        self._block = min(block, records)
+        self._size = block
+        self._held = min(held, -(-records // block))
+        self._heads = len(layout.labels)
+        self._memory = block_memory(source, layout, self._held * self._block)
+        # Of each block its place in the memory and the future that fills it, the one that was used
+        # last at the end.
+        self._blocks: OrderedDict[int, tuple[int, Future[None]]] = OrderedDict()
+        # Those whose future was asked already.
+        self._whole: set[int] = set()
+        self._free = list(range(self._held))
+        # Those that stay: of the records that are gathered now, and of those that will be next.
+        self._pinned: set[int] = set()
+        self._wanted: set[int] = set()
+        self._lock = Lock()
+        # One call gathers at a time, or two could push out each other's blocks for ever.
+        self._turn = Lock()
+        # So many of later records: no thread idles while the last of those that are wanted is read.
+        self._depth = 2 * threads
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="shardio-blocks")
+
+    def room(self, records: int, dtype: str = "uint8") -> Any:
+        """Make room for `records` records."""
+        return self._source.room(records, dtype)
+
+    def new_epoch(self) -> None:
+        """Look again whether the shards are still those that were opened."""
+        self._source.new_epoch()
+
+    def close(self) -> None:
+        """Begin to read nothing more, and close the files."""
+        # What was begun is ended: who waits for a block that is cancelled would wait for ever.
+        self._threads.shutdown(wait=False)
+        self._source.close()
+
+    def fetch(self, ids: NDArray[np.int64], room: Any) -> NDArray[np.int64]:
+        """Read the records `ids` into the first rows of `room`; returns their integers."""
+        out = np.empty((len(ids), self._heads + 1), dtype=np.int64)
+        blocks = ids // self._size
+        start = 0
+        with self._turn:
+            while start < len(ids):
+                stop, wanted = self._span(blocks, start)
+                part = slice(start, stop)
+                places = self._load(wanted)
+                rows = ids[part] - blocks[part] * self._size
+                # Not with searchsorted or the like: NumPy would let those who read have the
+                # interpreter, and get it back late.
+                rows += np.array([places[block] for block in blocks[part].tolist()]) * self._block
+                out[part] = self._memory.gather(rows, ids[part], room.array[part])
+                start = stop
+        return out
+
+    def begin(self, ids: NDArray[np.int64], room: Any) -> Fetch:
+        """Fetch when the result is asked for."""
+        return LaterFetch(self.fetch, ids, room)
+
+    def want(self, ids: NDArray[np.int64]) -> bool:
+        """Begin to read the blocks of records that are fetched next, before others are prepared.
+
+        Returns whether others were wanted until now, so that it is time to prepare some.
+        """
+        wanted = set(self._span(ids // self._size, 0)[1])
+        with self._lock:
+            if self._wanted.issuperset(wanted):
+                return False
+            self._wanted = wanted
+            for block in wanted:
+                if block in self._blocks or self._has_room(wanted):
+                    self._begin(block)
+        return True
+
+    def prepare(self, ids: NDArray[np.int64]) -> None:
+        """Begin to read blocks of records that are wanted later, as far as there is room."""
+        blocks = set((ids // self._size).tolist())
+        with self._lock:
+            for block in blocks & self._blocks.keys():
+                self._blocks.move_to_end(block)  # the others make room
+            missing = sorted(blocks - self._blocks.keys())
+            if not missing:
+                return
+            loading = sum(
+                not future.done()
+                for block, (_, future) in self._blocks.items()
+                if block not in self._wanted
+            )
+            for block in missing:
+                if loading >= self._depth or not self._has_room(blocks):
+                    break
+                self._begin(block)
+                loading += 1
+
+    def _has_room(self, blocks: set[int]) -> bool:
+        """Whether there is room for one more, which pushes out none of `blocks`."""
+        return bool(self._free) or any(
+            block not in blocks and self._may_go(block) for block in self._blocks
+        )
+
+    def _may_go(self, block: int) -> bool:
+        stays = block in self._pinned or block in self._wanted
+        return not stays and self._blocks[block][1].done()
+
+    def _span(self, blocks: NDArray[np.int64], start: int) -> tuple[int, list[int]]:
+        """Return the end of the longest part from `start` on whose blocks can be held at once."""
+        wanted = dict.fromkeys(blocks[start:].tolist())
+        if len(wanted) <= self._held:
+            return len(blocks), list(wanted)
+        wanted, stop = {}, start
+        for block in blocks[start:].tolist():
+            if block not in wanted and len(wanted) == self._held:
+                break
+            wanted[block] = None
+            stop += 1
+        return stop, list(wanted)
+
+    def _load(self, wanted: list[int]) -> dict[int, int]:
+        """Make sure that the blocks are held; returns the place of each.
+
+        They stay in their places until the next call.
+        """
+        with self._lock:
+            if self._pinned.issuperset(wanted) and self._whole.issuperset(wanted):
+                return {block: self._blocks[block][0] for block in wanted}  # as nearly always
+            self._pinned = set(wanted)
+            loading = [(block, *self._begin(block)) for block in wanted]
+        for block, _, future in loading:
+            if block not in self._whole:
+                self._finish(block, future)
+                self._whole.add(block)
+        return {block: place for block, place, _ in loading}
+
+    def _begin(self, block: int) -> tuple[int, Future[None]]:
+        """Let a block be read if it is not there; the lock is held."""
+        if block in self._blocks:
+            self._blocks.move_to_end(block)
+            return self._blocks[block]
+        if not self._free:
+            others = [other for other in self._blocks if other not in self._pinned]
+            other = next(filter(self._may_go, others), others[0])
+            place, future = self._blocks.pop(other)
+            wait([future])
+            self._whole.discard(other)
+            self._free.append(place)
+        place = self._free.pop()
+        self._blocks[block] = place, self._threads.submit(self._read, block, place)
+        return self._blocks[block]
+
+    def _finish(self, block: int, future: Future[None]) -> None:
+        """Wait for a block; one that could not be read is forgotten, so that it is tried again."""
+        try:
+            future.result()
+        except BaseException:
+            with self._lock:
+                if self._blocks.get(block, (0, None))[1] is future:
+                    place, _ = self._blocks.pop(block)
+                    wait([future])
+                    self._free.append(place)
+            raise
+
+    def _read(self, block: int, place: int) -> None:
+        ids = self._ids(block)
+        self._memory.fill(place * self._block, int(ids[0]), len(ids))
+
+    def _ids(self, block: int) -> NDArray[np.int64]:
+        """Return the records of a block."""
+        first = block * self._size
+        return np.arange(first, min(first + self._size, self._records))

@@ -1,0 +1,1 @@
+"""Shards copied to a local disk while training."""

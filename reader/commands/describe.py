@@ -1,0 +1,212 @@
+"""What a set of shards is, and whether it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reader.batching.batches import PIPELINE
+from reader.batching.label_arrays import wrong_label
+from reader.batching.memory import plan_memory
+from reader.batching.options import BatchOptions
+from reader.files.shard import IndexedShard, ShardFile
+from reader.foreign.index_pass import make_index
+from reader.foreign.layout import ForeignLayout
+from reader.foreign.shard_index import beside
+from reader.opening.absent_shards import describe_absent
+from reader.order.shuffle_quality import window_quality
+from reader.shardset import ShardSet
+from shardio.errors import ShardioError, UnsupportedRecordError
+from shardio.storage import storage_for
+
+_READ_BYTES = 1 << 23
+# Memory for records that are read at once, and at most so many.
+_BATCH_BYTES = 1 << 25
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class ShardFault:
+    """A shard that cannot be used, and why: it is `damaged`, or whole."""
+
+    path: str
+    reason: str
+    damaged: bool = True
+
+
+def info(shards: ShardSet, memory: int | str | None = None) -> list[str]:
+    """Describe a set of shards in lines for people.
+
+    The memory and the quality of the window order are those of the options' defaults, within
+    `memory` if it is given.
+    """
+    height, width, _ = shards.shape
+    layout = shards.layout
+    foreign = isinstance(layout, ForeignLayout)
+    stored = layout.record_bytes if isinstance(layout, ForeignLayout) else layout.stride
+    size = len(shards) * stored
+    total = len(shards.shards) + len(shards.left_out)
+    lines = [
+        f"records   {len(shards):,} in {len(shards.shards)} shards, {size / 1e6:,.1f} MB",
+        f"images    {width}x{height} RGB, uint8; {'some ' * foreign}{stored:,} bytes a record",
+    ]
+    if isinstance(layout, ForeignLayout):
+        kind = "encoded" if layout.encoded else "raw"
+        lines.append(f"features  {kind} images from {layout.image!r}, each record found by index")
+    for label in shards.labels:
+        classes = f"{label.classes:,} classes" if label.classes else "number of classes not known"
+        lines.append(f"label     {label.name}: {classes}")
+    if not shards.labels:
+        lines.append("label     none")
+    if len(shards.splits) > 1:
+        counts = (f"{split} {count:,}" for split, count in shards.splits.items())
+        lines.append(f"splits    {', '.join(counts)}")
+    if shards.left_out:
+        lines.append(
+            f"partial   {len(shards.shards)} of {total} shards are taken; left out are "
+            f"{', '.join(shards.left_out[:5])}{', ...' if len(shards.left_out) > 5 else ''}"
+        )
+    paths = [shard.path for shard in shards.shards]
+    lines += [f"{word:<10}{what}" for word, what in describe_absent(shards.manifest, paths)]
+    lines += _streams(shards, memory)
+    manifest = shards.manifest
+    if manifest is None:
+        return [*lines, "manifest  none: sizes and digests cannot be compared"]
+    kind = "" if manifest.encoding == "raw" else f"{manifest.encoding}, "
+    return [
+        *lines,
+        f"made by   {kind}{manifest.transform.line()}, Pillow {manifest.versions.pillow}, "
+        f"{manifest.versions.libjpeg}",
+        f"dataset   {manifest.rows_read:,} rows = {manifest.rows_written:,} written + "
+        f"{manifest.rows_rejected:,} rejected, seed {manifest.seed}",
+        f"id        {manifest.fingerprint[:16]}",
+    ]
+
+
+def _streams(shards: ShardSet, memory: int | str | None) -> list[str]:
+    """Say what streams of batches own, and how well the window order shuffles."""
+    lines = []
+    source = shards.source(verify=True)
+    if not shards.is_local:
+        lines.append(
+            "order     window, unless you choose: with exact each record is a request of its own, "
+            "some 1 to 10 ms"
+        )
+    for shuffle in ("exact", "window"):
+        options = BatchOptions(shuffle=shuffle, memory=memory, worker=(0, 1))
+        plan = plan_memory(
+            shards.layout,
+            shards.labels,
+            len(shards),
+            options,
+            PIPELINE,
+            scales=source.scales,
+            in_blocks=source.in_blocks,
+        )
+        lines.append(
+            f"memory    {shuffle}, batches of {options.batch_size} {options.dtype}: {plan}"
+        )
+    quality = window_quality(len(shards), options.batch_size, plan.block, plan.window, 1)
+    lines.append(
+        f"window    {plan.window} blocks of {plan.block:,} records: a batch mixes "
+        f"{quality.mixed:.1f} blocks, an exact shuffle {quality.exact:.1f}; "
+        f"shuffle quality {quality.ratio:.2f}"
+    )
+    return lines
+
+
+def verify(shards: ShardSet, progress: Callable[[int], object]) -> list[ShardFault]:
+    """Read every byte: compare all CRCs and, with a manifest, the SHA-256 of every shard.
+
+    `progress` is told the number of records read. Returns the shards that cannot be used, with the
+    first fault of each: damage, or else a record that is whole and cannot be used.
+    """
+    faults = []
+    for shard in shards.shards:
+        try:
+            unsupported = _verify_records(shards, shard, progress)
+            _verify_digest(shard)
+            _verify_index(shard)
+        except ShardioError as error:
+            wrong = _is_wrongly_indexed(shard)
+            faults.append(ShardFault(shard.path, wrong or str(error)))
+        else:
+            if unsupported:
+                faults.append(ShardFault(shard.path, unsupported, damaged=False))
+    return faults
+
+
+def _verify_records(shards: ShardSet, shard: ShardFile, progress: Callable[[int], object]) -> str:
+    """Read all records; returns what is said of the first one that is whole and cannot be used."""
+    source = replace(shards, shards=(shard,)).source(verify=True)
+    most = max(1, min(_BATCH, _BATCH_BYTES // shards.layout.stride, shard.records))
+    room = source.room(most)
+
+    def read(ids: NDArray[np.int64]) -> None:
+        wrong = wrong_label(source.fetch(ids, room), shards.labels)
+        if wrong is not None:
+            at, what = wrong
+            raise UnsupportedRecordError(f"{shard.path}: record {ids[at]}: {what}")
+
+    unsupported = ""
+    for start in range(0, shard.records, most):
+        ids = np.arange(start, min(start + most, shard.records))
+        try:
+            read(ids)
+        except UnsupportedRecordError:
+            # Behind it there may be damage.
+            for at in range(len(ids)):
+                try:
+                    read(ids[at : at + 1])
+                except UnsupportedRecordError as error:
+                    unsupported = unsupported or str(error)
+        progress(len(ids))
+    return unsupported
+
+
+def _verify_index(shard: ShardFile) -> None:
+    """Raise where a shard of ours had no index of its own beside it.
+
+    What one says is checked with the records: each is whole where it says.
+    """
+    if shard.entry is not None and isinstance(shard, IndexedShard) and shard.lacked:
+        raise ShardioError(
+            f"{beside(shard.path)}: was missing, or not the index of its shard; the converter's "
+            "--repair makes it again, if it is not there by now"
+        )
+
+
+def _is_wrongly_indexed(shard: ShardFile) -> str:
+    """Say so if it is not the shard that is damaged, but its index."""
+    if shard.entry is None or not isinstance(shard, IndexedShard):
+        return ""
+    try:
+        _verify_digest(shard)
+        info = storage_for(shard.path).stat(shard.path)
+        index = make_index(info, lambda size: None)
+    except ShardioError:
+        return ""
+    if np.array_equal(index.offsets, shard.index.offsets):
+        return ""
+    return (
+        f"{beside(shard.path)}: is not the index of its shard, which is whole; the converter's "
+        "--repair makes it again"
+    )
+
+
+def _verify_digest(shard: ShardFile) -> None:
+    if shard.entry is None:
+        return
+    digest = hashlib.sha256()
+    with storage_for(shard.path).open_stream(shard.path) as stream:
+        while block := stream.read(_READ_BYTES):
+            digest.update(block)
+    if digest.hexdigest() != shard.entry.sha256:
+        raise ShardioError(
+            f"{shard.path}: its SHA-256 is {digest.hexdigest()}, dataset.json says "
+            f"{shard.entry.sha256}"
+        )

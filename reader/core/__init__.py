@@ -1,0 +1,1 @@
+"""The compiled part: records in C, and what needs nothing but it."""

@@ -1,0 +1,154 @@
+"""What a set of shards is, and how its records are read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from reader.blocks.raw_fetch import RawFetcher
+from reader.cache.cached_fetch import CachedFetcher
+from reader.cache.copies import ShardCopies
+from reader.cache.copy_files import CachedShardFiles
+from reader.cache.folder import ShardCache
+from reader.core.compiled import has_core
+from reader.core.maps import Maps, new_maps
+from reader.fetch.core_fetch import CoreFetcher
+from reader.fetch.numpy_fetch import Fetcher
+from reader.fetch.skipped import Skipped
+from reader.fetch.source import RecordSource
+from reader.files.record_check import RecordCheck
+from reader.files.shard import ShardFile
+from reader.files.shard_files import ShardFiles
+from reader.foreign.indexed_fetch import IndexedFetcher
+from reader.foreign.indexed_fetch import touch as touch_indexed
+from reader.foreign.layout import ForeignLayout, Layout
+from shardio.cached_property import cached_property
+from shardio.format.manifest import Label, Manifest
+from shardio.format.naming import ShardName
+from shardio.storage import RangeReader
+from shardio.storage.paths import is_local
+
+
+@dataclass(frozen=True, repr=False)
+class Dataset:
+    """Shards that were found and checked, and the sources that read them.
+
+    `shape` is (height, width, 3) of every image. `labels` are the heads; without a manifest their
+    number of classes is 0, which stands for not known. `left_out` are the shards of the same splits
+    that the glob did not take. With a `cache` shards are read from there once they are copied.
+    """
+
+    shards: tuple[ShardFile, ...]
+    layout: Layout
+    shape: tuple[int, int, int]
+    labels: tuple[Label, ...]
+    manifest: Manifest | None
+    left_out: tuple[str, ...]
+    cache: ShardCache | None = None
+
+    def __len__(self) -> int:
+        return self._records
+
+    @cached_property
+    def splits(self) -> dict[str, int]:
+        """The number of records of each split; empty where files are not named as shards are."""
+        found: dict[str, int] = {}
+        for shard in self.shards:
+            name = ShardName.parse(shard.path.rpartition("/")[2])
+            if name is not None:
+                found[name.split] = found.get(name.split, 0) + shard.records
+        return found
+
+    @cached_property
+    def _records(self) -> int:
+        return sum(shard.records for shard in self.shards)
+
+    @cached_property
+    def is_local(self) -> bool:
+        """Whether all shards are files of this machine, or of a mount."""
+        return all(is_local(shard.path) for shard in self.shards)
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """The number of classes of every head."""
+        return tuple(label.classes for label in self.labels)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Which records these are, and in which numbering: a SHA-256."""
+        manifest = None if self.manifest is None else self.manifest.fingerprint
+        names = [(shard.path.rpartition("/")[2], shard.records) for shard in self.shards]
+        choice = (self.layout.choice,) if isinstance(self.layout, ForeignLayout) else ()
+        return hashlib.sha256(repr((manifest, names, *choice)).encode()).hexdigest()
+
+    def files(self, *, skips: bool = False) -> ShardFiles[Any]:
+        """Return the shards as open files, each one checked when it is touched first.
+
+        With `skips` a damaged record at an end of a shard is no error yet.
+        """
+        touch: Callable[[Any, RangeReader], None] = touch_indexed
+        if not isinstance(self.layout, ForeignLayout):
+            touch = partial(RecordCheck(self.layout).touch, skips=skips)
+        if self._copies is None:
+            return ShardFiles(self.shards, touch)
+        return CachedShardFiles(self.shards, touch, self._copies, skips=skips)
+
+    def source(self, *, verify: bool, skipped: Skipped | None = None) -> RecordSource:
+        """Open the records for reading by number."""
+        files = self.files(skips=skipped is not None)
+        if isinstance(self.layout, ForeignLayout):
+            return IndexedFetcher(files, self.layout, verify=verify, skipped=skipped)
+        fetcher = Fetcher(files, self.layout, verify=verify, skipped=skipped)
+        if not has_core():
+            return fetcher
+        if self._copies is not None:
+            return CachedFetcher(
+                fetcher, self.layout, self._copies, verify=verify, is_local=self.is_local
+            )
+        if self.is_local:
+            return CoreFetcher(fetcher, self.layout, self._maps, verify=verify)
+        return RawFetcher(fetcher, self.layout, verify=verify)
+
+    def place(self, number: int) -> str:
+        """Name the shard of a record, and its number there."""
+        for shard in self.shards:
+            if number < shard.records:
+                return f"{shard.path}: record {number}"
+            number -= shard.records
+        raise IndexError(f"{number} records too many")
+
+    @property
+    def cached(self) -> int:
+        """How many of the shards are in the cache now."""
+        if self._copies is None:
+            return 0
+        self._copies.look()
+        return len(self._copies.here)
+
+    @property
+    def _copies(self) -> ShardCopies | None:
+        if self.cache is None:
+            return None
+        known: ShardCopies | None = self.__dict__.get("_copies_here")
+        # The thread that fills the cache is not there after a fork.
+        if known is None or known.pid != os.getpid():
+            version = "" if self.manifest is None else self.manifest.fingerprint
+            known = self.__dict__["_copies_here"] = ShardCopies(self.cache, self.shards, version)
+        return known
+
+    @cached_property
+    def _maps(self) -> Maps:
+        return new_maps()
+
+    @cached_property
+    def _records_source(self) -> RecordSource:
+        return self.source(verify=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs: not the files that are open here."""
+        open_here = ("_records_source", "_maps", "_copies_here")
+        return {name: value for name, value in vars(self).items() if name not in open_here}

@@ -1,0 +1,1 @@
+"""Shards as open files: checked at first touch, bounded in number, mapped."""

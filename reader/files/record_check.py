@@ -1,0 +1,71 @@
+"""Whether a record of fixed size is whole, and if not, where and why."""
+
+from __future__ import annotations
+
+import crc32c
+
+from reader.files.shard import ShardFile
+from shardio.errors import CorruptRecordError, DatasetError, UnsupportedRecordError
+from shardio.format.framing import FOOTER_BYTES, frame_header, mask_crc
+from shardio.format.layout import RecordLayout
+from shardio.storage import RangeReader
+
+_OTHER_LAYOUT = "it is a record of another layout; open shards of one kind at a time"
+
+
+class RecordCheck:
+    """Says what is wrong with a record. It is slow, and only asked when something is."""
+
+    def __init__(self, layout: RecordLayout) -> None:
+        self._layout = layout
+
+    def fault(self, data: bytes) -> tuple[int, str] | None:
+        """Return the byte within a whole record and what is wrong with it, None if nothing is."""
+        layout = self._layout
+        header = frame_header(layout.data_bytes)
+        if data[: len(header)] != header:
+            return 0, "its length or the CRC of its length is damaged"
+        stored = int.from_bytes(data[-FOOTER_BYTES:], "little")
+        found = mask_crc(crc32c.crc32c(data[len(header) : -FOOTER_BYTES]))
+        if stored != found:
+            return len(header), f"the CRC of its data is {found:08x}, but {stored:08x} is stored"
+        if not data.startswith(layout.head):
+            return len(header), _OTHER_LAYOUT
+        return None
+
+    def damage(
+        self, path: str, record: int, data: bytes
+    ) -> CorruptRecordError | UnsupportedRecordError:
+        """Make the error for a bad record; one whose CRC agrees is not damaged."""
+        at, what = self.fault(data) or (0, "it is damaged")
+        offset = record * self._layout.stride + at
+        kind = UnsupportedRecordError if what == _OTHER_LAYOUT else CorruptRecordError
+        return kind(f"{path}: record {record} at byte {offset}: {what}")
+
+    def touch(self, shard: ShardFile, reader: RangeReader, *, skips: bool) -> None:
+        """Hold the first and the last record of a shard against the manifest.
+
+        With `skips` a damaged one is no error yet: it is counted when it is read.
+        """
+        stride, entry = self._layout.stride, shard.entry
+        expected = (
+            {0: None, shard.records - 1: None}
+            if entry is None
+            else {0: entry.first_crc, shard.records - 1: entry.last_crc}
+        )
+        for record, crc in expected.items():
+            data = bytearray(stride)
+            if reader.read_into(record * stride, [memoryview(data)], stride) != stride:
+                raise DatasetError(f"{shard.path} is shorter than when it was opened")
+            if self.fault(bytes(data)) is not None:
+                damage = self.damage(shard.path, record, bytes(data))
+                if skips and isinstance(damage, CorruptRecordError):
+                    continue
+                raise damage
+            stored = int.from_bytes(data[-FOOTER_BYTES:], "little")
+            if crc is not None and stored != crc:
+                raise DatasetError(
+                    f"{shard.path} is not the shard that dataset.json describes: record {record} "
+                    f"at byte {record * stride} has CRC {stored:08x}, not {crc:08x}. It was "
+                    "replaced, or belongs to another conversion"
+                )

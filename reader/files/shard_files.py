@@ -1,0 +1,116 @@
+"""The shards of a set as open files: each one checked when it is touched first in an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reader.files.open_files import OpenFile, OpenFiles
+from reader.files.shard import ShardFile
+from shardio.errors import DatasetError
+from shardio.storage import RangeReader, storage_for
+
+Shard = TypeVar("Shard", bound=ShardFile)
+
+
+class ShardFiles(Generic[Shard]):
+    """The open files of a list of shards, and which record is in which of them.
+
+    `touch` is called with a shard and its open file when it is opened for the first time, and
+    raises if it is not what it should be. It must not refer to who holds this object: files that
+    wait for the garbage collector stay open.
+    """
+
+    def __init__(
+        self, shards: Sequence[Shard], touch: Callable[[Shard, RangeReader], None]
+    ) -> None:
+        self.shards = tuple(shards)
+        self._touch = touch
+        # The number, in the set, of the record behind the last one of each shard.
+        self.ends = np.cumsum([shard.records for shard in shards], dtype=np.int64)
+        self._starts = np.concatenate([[0], self.ends[:-1]])
+        self._files = OpenFiles()
+        self._touched: set[int] = set()
+        self._same: set[int] = set()
+
+    def get(self, number: int) -> OpenFile:
+        """Return a file; it stays open as long as the caller holds it.
+
+        Raises DatasetError for a shard that was replaced since the set was opened.
+        """
+        if number not in self._same:
+            self._compare(number)
+            self._same.add(number)
+        return self._files.get(number, self._open)
+
+    def close(self) -> None:
+        """Close the files that nobody reads from; they are opened again when they are needed."""
+        self._files.forget()
+
+    def new_epoch(self) -> None:
+        """Compare the identity of every shard again when it is touched next."""
+        self._same = set()
+
+    def distrust(self, number: int, describe: Callable[[str], object]) -> bool:
+        """Report a damaged record of a shard; returns whether to read it again.
+
+        Not where the shard itself was read. `describe` says of a path what is wrong with it.
+        """
+        return False
+
+    @property
+    def most(self) -> int:
+        """How many files are open at once."""
+        return self._files.most
+
+    def locate(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return for each record its shard and its number within the shard."""
+        numbers = np.searchsorted(self.ends, ids, side="right")
+        return numbers, ids - self._starts[numbers]
+
+    def runs(self, ids: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
+        """Cut records into neighbours, and these at the ends of shards: yield as `parts` does."""
+        edges = [0, *(np.flatnonzero(np.diff(ids) != 1) + 1).tolist(), len(ids)]
+        for first, last in pairwise(edges):
+            if first < last:
+                yield from self.parts(int(ids[first]), last - first)
+
+    def parts(self, first: int, count: int) -> Iterator[tuple[int, int, int]]:
+        """Cut neighbours at the ends of shards: yield shard, first record in it, how many."""
+        while count:
+            (number,), (place,) = self.locate(np.array([first]))
+            here = min(count, self.shards[number].records - int(place))
+            yield int(number), int(place), here
+            first, count = first + here, count - here
+
+    def _compare(self, number: int) -> None:
+        """Look whether the file is still the one that was found when the set was opened."""
+        shard = self.shards[number]
+        if not shard.identity:
+            return
+        if storage_for(shard.path).stat(shard.path).identity != shard.identity:
+            raise DatasetError(
+                f"{shard.path} was replaced or written to since the set was opened; open it anew"
+            )
+
+    def _open(self, number: int) -> RangeReader:
+        return self._touch_first(number, number, self._open_source(number))
+
+    def _open_source(self, number: int) -> RangeReader:
+        path = self.shards[number].path
+        return storage_for(path).open_ranges(path)
+
+    def _touch_first(self, key: int, number: int, reader: RangeReader) -> RangeReader:
+        """Check a file if it is opened for the first time."""
+        if key not in self._touched:
+            try:
+                self._touch(self.shards[number], reader)
+            except BaseException:
+                reader.close()
+                raise
+            self._touched.add(key)
+        return reader

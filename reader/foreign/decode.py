@@ -1,0 +1,119 @@
+"""Encoded images: PNG, JPEG or WebP to pixels. The only file of the reader that imports PIL.
+
+The pixels are those of `np.asarray(Image.open(file).convert("RGB"))`, but for 16-bit grey, of which
+the high byte is kept. EXIF orientation is not applied.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reader.foreign.image_claim import check_claim
+from shardio.errors import FormatError, MissingExtraError, UnsupportedRecordError
+
+_FORMATS = ("PNG", "JPEG", "WEBP")
+# How files of other kinds begin, or what stands at byte 4.
+_OTHERS = {
+    b"GIF8": "a GIF",
+    b"BM": "a BMP",
+    b"II*\0": "a TIFF",
+    b"MM\0*": "a TIFF",
+    b"\0\0\0\x0cjP  ": "a JPEG 2000",
+    b"\0\0\0\x0cJXL ": "a JPEG XL",
+    b"\xff\x0a": "a JPEG XL",
+}
+_BRANDS = {b"ftypavif": "an AVIF", b"ftyphei": "a HEIF", b"ftypmif": "a HEIF"}
+
+
+def is_encoded(data: bytes | memoryview) -> bool:
+    """Whether data begin as a PNG, JPEG or WebP file does."""
+    start = bytes(data[:12])
+    return (
+        start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"))
+        or start[:4] + start[8:] == b"RIFFWEBP"
+    )
+
+
+def other_kind(data: bytes | memoryview) -> str:
+    """Return what kind of image file data begin as, if it is one that is not read, or nothing."""
+    start = bytes(data[:12])
+    for offset, kinds in ((0, _OTHERS), (4, _BRANDS)):
+        for signature, kind in kinds.items():
+            if start.startswith(signature, offset):
+                return f"{kind} file"
+    return ""
+
+
+def image_shape(data: bytes | memoryview) -> tuple[int, int, int]:
+    """Return (height, width, 3) of an encoded image, as its header claims.
+
+    Raises as `decode`.
+    """
+    width, height = _open(data).size
+    return height, width, 3
+
+
+def decode(data: bytes | memoryview, out: NDArray[np.uint8]) -> None:
+    """Decode an image into `out`, (height, width, 3).
+
+    Raises FormatError where it cannot be decoded, and UnsupportedRecordError where it is of another
+    size or kind.
+    """
+    image = _open(data)
+    width, height = image.size
+    if (height, width) != out.shape[:2]:
+        raise UnsupportedRecordError(
+            f"its image is {height}x{width}, but those of the set are "
+            f"{out.shape[0]}x{out.shape[1]} (height x width), and images of several sizes are not "
+            "read together; write the set again with images of one size"
+        )
+    try:
+        if image.mode.startswith("I;16") or image.mode == "I":
+            out[:] = (np.asarray(image) >> 8).astype(np.uint8)[:, :, None]
+        else:
+            out[:] = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    except MemoryError:
+        raise
+    # Pillow's plugins raise nearly anything on damaged bytes, and these are in memory.
+    except Exception as error:
+        raise FormatError(f"its image cannot be decoded: {error}") from error
+
+
+def _open(data: bytes | memoryview) -> Any:
+    image, formats = _pillow()
+    try:
+        opened = image.open(BytesIO(data), formats=formats)
+    except image.UnidentifiedImageError as error:
+        kind, words = other_kind(data), f"its image is none of {', '.join(formats)}"
+        if kind:
+            raise UnsupportedRecordError(f"{words}, but {kind}") from error
+        raise FormatError(words) from error
+    except image.DecompressionBombError as error:
+        raise UnsupportedRecordError(f"its image is too large to be decoded: {error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise FormatError(f"its image cannot be decoded: {error}") from error
+    width, height = opened.size
+    check_claim(opened.format, width, height, len(data))
+    return opened
+
+
+@cache
+def _pillow() -> tuple[Any, list[str]]:
+    """Return Pillow's module for images and the formats that this build of it has."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingExtraError(
+            "these shards hold encoded images, which Pillow decodes: pip install pillow, or "
+            "shardio's extra [convert]"
+        ) from error
+    # Pillow looks a format up without asking whether this build of it has that one.
+    Image.init()
+    return Image, [name for name in _FORMATS if name in Image.OPEN]

@@ -1,0 +1,240 @@
+"""Records as others write them: which feature is the image, which ones are labels."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reader.foreign.decode_threads import DECODERS
+from shardio.cached_property import cached_property
+from shardio.errors import OptionError, UnsupportedRecordError
+from shardio.format.example import BYTES, INT64, Feature
+from shardio.format.layout import MAX_LABEL, MAX_ROW, RecordLayout
+
+# The names that TensorFlow's own scripts, TFDS and tutorials give.
+_IMAGES = (
+    *("image", "image/encoded", "image_raw", "image_bytes", "encoded", "img"),
+    *("jpg", "jpeg", "png", "webp"),
+)
+_LABELS = ("label", "image/class/label", "image/label", "class", "target", "y")
+_HEAD = re.compile(r"y(0|[1-9][0-9]*)")
+# Heads that a record may hold although the first one does not; no set has as many.
+_HEADS = 256
+# What an integer with such a name counts is no class, and is not proposed as a label.
+_MEASURES = re.compile(
+    r"(.*[/_])?(height|width|depth|channels?|rows?|cols?|columns?|size|shape|length|index|id|x|y"
+    r"|[xy]?(min|max))",
+    re.IGNORECASE,
+)
+_SHOWN = 40
+# What a thread reads at once, and copies of an image: Pillow's, of four bytes a pixel, and two that
+# are on the way to the batch.
+_DECODER = 1 << 20
+_DECODED = 4
+
+
+@dataclass(frozen=True)
+class ForeignLayout:
+    """Records that are a `tf.train.Example` of any kind, found by an index.
+
+    `image` is the feature with the image, of `shape` (height, width, 3): `encoded` as PNG, JPEG or
+    WebP, or raw pixels. `labels` are the int64 features with the labels, `row` the one with the
+    row; without it the row of a record is its number in the set. `strange` are features that no
+    record may hold, because the first one does not, and the labels would be others. `record_bytes`
+    is the mean size of a record, `index_bytes` what the index takes.
+    """
+
+    image: str
+    labels: tuple[str, ...]
+    shape: tuple[int, int, int]
+    encoded: bool
+    row: str | None = None
+    strange: frozenset[str] = frozenset()
+    record_bytes: int = 0
+    index_bytes: int = 0
+
+    @property
+    def image_bytes(self) -> int:
+        """Size of the pixels."""
+        height, width, channels = self.shape
+        return height * width * channels
+
+    @property
+    def stride(self) -> int:
+        """What a record takes while it is read: its bytes, and its pixels where they are others."""
+        return self.record_bytes + (self.image_bytes if self.encoded else 0)
+
+    @property
+    def decoder_bytes(self) -> int:
+        """What all threads that decode own while they do."""
+        return DECODERS * (_DECODER + _DECODED * self.image_bytes) if self.encoded else 0
+
+    @property
+    def choice(self) -> tuple[object, ...]:
+        """Which of all that the records hold is read, and as what."""
+        return self.image, self.labels, self.shape, self.encoded, self.row
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The features that are looked at."""
+        return self.strange.union([self.image, *self.labels, *([self.row] if self.row else [])])
+
+    def image_of(self, features: Mapping[str, Feature]) -> memoryview:
+        """Return the image of a record, encoded or raw.
+
+        Raises UnsupportedRecordError where there is none.
+        """
+        return image_of(features, self.image)
+
+    def integers_of(self, features: Mapping[str, Feature], number: int) -> list[int]:
+        """Return the labels of a record and its row, which is `number` if it holds none.
+
+        Raises UnsupportedRecordError for a label that is missing or out of range, or one more.
+        """
+        others = self.strange.intersection(features)
+        if others:
+            raise UnsupportedRecordError(
+                f"it holds the feature {min(others)!r}, which the first record of the set does "
+                "not; say which features are the labels, with labels=[...] or --labels"
+            )
+        found = [_integer(features, name, MAX_LABEL) for name in self.labels]
+        found.append(number if self.row is None else _integer(features, self.row, MAX_ROW))
+        return found
+
+
+# What the makers of batches look at is the same in both: image_bytes, stride and labels.
+Layout = RecordLayout | ForeignLayout
+
+
+def image_of(features: Mapping[str, Feature], name: str) -> memoryview:
+    """Return the bytes of a feature with one value."""
+    feature = features.get(name)
+    if feature is None or feature.kind != BYTES or len(feature.values) != 1:
+        raise UnsupportedRecordError(f"feature {name!r} must be one image, not {describe(feature)}")
+    value = feature.values[0]
+    assert isinstance(value, memoryview)
+    return value
+
+
+def _integer(features: Mapping[str, Feature], name: str, most: int) -> int:
+    feature = features.get(name)
+    if feature is None or feature.kind != INT64 or len(feature.values) != 1:
+        raise UnsupportedRecordError(
+            f"feature {name!r} must be one integer, not {describe(feature)}; labels=[] reads the "
+            "images alone"
+        )
+    value = operator.index(feature.values[0])  # type: ignore[arg-type]
+    if not 0 <= value <= most:
+        why = "; -1 mostly stands for no label" if value == -1 else ""
+        raise UnsupportedRecordError(
+            f"feature {name!r} must be 0 to {most}, not {value}{why}; labels=[] reads the images "
+            "alone"
+        )
+    return value
+
+
+def choose_image(features: Mapping[str, Feature], name: str | None) -> str:
+    """Return the feature that holds the image: `name`, or the one that is called like one."""
+    candidates = sorted(key for key, feature in features.items() if _is_one(feature, BYTES))
+    if name is not None:
+        if name not in candidates:
+            raise OptionError(
+                f"image={name!r} must name a bytes feature with one value; "
+                f"{list_features(features)}"
+            )
+        return name
+    known = [key for key in candidates if key.lower() in _IMAGES]
+    if len(known) != 1:
+        raise OptionError(
+            f"say which feature holds the image, {_example('image', known or candidates)}; "
+            f"{list_features(features)}"
+        )
+    return known[0]
+
+
+def choose_labels(features: Mapping[str, Feature], names: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the features that hold the labels: `names`, or those that are called like labels."""
+    candidates = sorted(key for key, feature in features.items() if _is_one(feature, INT64))
+    if names is not None:
+        wrong = [name for name in names if name not in candidates]
+        if wrong or len(set(names)) != len(names):
+            raise OptionError(
+                "labels must name int64 features with one value, each once: "
+                f"{', '.join(map(str, wrong or names))}; {list_features(features)}"
+                f"{_unsupported(features, wrong)}"
+            )
+        return tuple(names)
+    known = [key for key in candidates if key.lower() in _LABELS]
+    heads = sorted(filter(_HEAD.fullmatch, features), key=lambda name: int(name[1:]))
+    if not known and heads and set(heads) <= set(candidates):
+        return tuple(heads)
+    if len(known) == 1 and not heads:
+        return tuple(known)
+    others = [] if heads else [key for key in candidates if not _MEASURES.fullmatch(key)]
+    like_labels = [*filter(_is_like_label, sorted(features))]
+    raise OptionError(
+        f"say which features are the labels, {_example('labels', known or others)}, or "
+        f"labels=[] for none; {list_features(features)}{_unsupported(features, like_labels)}"
+    )
+
+
+def strange_labels(features: Mapping[str, Feature]) -> frozenset[str]:
+    """Return the usual names of labels that the first record does not hold.
+
+    A later one that holds them would be read with fewer labels than it has.
+    """
+    usual = [*_LABELS, *map(str.capitalize, _LABELS), *map(str.upper, _LABELS)]
+    return frozenset([*usual, *(f"y{number}" for number in range(_HEADS))]) - features.keys()
+
+
+def _is_like_label(name: str) -> bool:
+    return name.lower() in _LABELS or _HEAD.fullmatch(name) is not None
+
+
+def _unsupported(features: Mapping[str, Feature], names: Sequence[str]) -> str:
+    """Say why features that were meant as labels cannot be."""
+    reasons = []
+    for name in names:
+        feature = features.get(name)
+        if feature is None:
+            reasons.append(f"the first record has no {name!r}, and each one has to have it")
+        elif _is_one(feature, INT64):
+            continue
+        elif feature.kind == BYTES:
+            reasons.append(f"{name!r} holds text, and labels have to be numbers")
+        elif feature.kind == INT64:
+            reasons.append(f"{name!r} holds {len(feature.values)} numbers; a label has to be one")
+        else:
+            reasons.append(f"{name!r} holds no integers")
+    return "".join(f". {reason}" for reason in reasons[:_SHOWN])
+
+
+def _is_one(feature: Feature, kind: str) -> bool:
+    return feature.kind == kind and len(feature.values) == 1
+
+
+def _example(option: str, candidates: Sequence[str]) -> str:
+    name = candidates[0] if candidates else "NAME"
+    return f"e.g. {option}={name!r}" if option == "image" else f"e.g. {option}={[name]!r}"
+
+
+def list_features(features: Mapping[str, Feature]) -> str:
+    """List features with their kinds, for an error."""
+    listed = [f"{name!r} ({describe(features[name])})" for name in sorted(features)[:_SHOWN]]
+    if len(features) > _SHOWN:
+        listed.append(f"and {len(features) - _SHOWN} more")
+    return f"its features are {', '.join(listed) or 'none'}"
+
+
+def describe(feature: Feature | None) -> str:
+    """Say what a feature holds."""
+    if feature is None:
+        return "missing"
+    if not feature.kind:
+        return "no values"
+    count = len(feature.values)
+    if feature.kind == BYTES and count == 1:
+        return f"{len(feature.values[0]):,} bytes"  # type: ignore[arg-type]
+    return f"{count} x {feature.kind}" if count != 1 else feature.kind

@@ -1,0 +1,186 @@
+"""Batches as a `tf.data.Dataset`. With keras_io, the only file that imports tensorflow."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from reader.batching.batch_form import Batch, BatchForm, BatchParts
+from reader.batching.batch_maker import BatchMaker
+from reader.batching.memory import Pipeline
+from reader.batching.options import BatchOptions
+from reader.batching.rank import WorkerOfThen
+from reader.dataset import Dataset
+from shardio.errors import MissingExtraError, ShardioError
+
+try:
+    import tensorflow as tf
+except ImportError as error:
+    raise MissingExtraError(
+        "to_tf_dataset needs TensorFlow: it comes with shardio's extra [tensorflow]"
+    ) from error
+
+# Two threads, so that one batch is read while another is checked. Alive are those being made, those
+# in TensorFlow's own queue, and those of this step and the one before.
+_PIPELINE = Pipeline(threads=2, held=4, prefetch=(1, 2, 8))
+
+
+class _Calls:
+    """Counts the calls from TensorFlow's threads that are in Python now."""
+
+    def __init__(self) -> None:
+        self._running = 0
+        self._lock = Lock()
+        self._ending = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._ending:
+                raise ShardioError("the interpreter is ending")
+            self._running += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._running -= 1
+
+    def wait(self) -> None:
+        """Wait until the threads are quiet.
+
+        A thread that wants the interpreter's lock when Python is ending never gets it, and
+        TensorFlow waits for that thread for ever. Its queues are bounded, so that it falls quiet.
+        """
+        self._ending = True
+        quiet = 0
+        for _ in range(200):
+            quiet = 0 if self._running else quiet + 1
+            if quiet == 5:
+                return
+            time.sleep(0.01)
+
+
+@contextmanager
+def _in_tensorflow() -> Iterator[None]:
+    """Turn an error into one that TensorFlow shows: it keeps only a built-in's type."""
+    try:
+        yield
+    except ShardioError as error:
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+
+_CALLS = _Calls()
+atexit.register(_CALLS.wait)
+
+
+def to_tf_dataset(shards: Dataset, options: BatchOptions) -> tf.data.Dataset:
+    """Make the dataset.
+
+    A range over the steps is mapped to batches by several calls into Python; this is three times
+    as fast as `from_generator`, which makes one call after the other and copies each array. A
+    pooled array is aligned as TensorFlow wants it, so that it becomes a tensor without a copy.
+    """
+    then = WorkerOfThen(options.worker)
+    maker = BatchMaker(shards, options, _PIPELINE)
+    options, steps, specs = maker.options, maker.steps, _specs(maker)
+    form = BatchForm.of(shards.labels, as_dict=options.as_dict)
+    # TensorFlow never forgets a Python function, so it must not hold the memory, the files and the
+    # maps: a copy of the set has not opened any.
+    known, shards = weakref.ref(maker), replace(shards)
+    again: list[BatchMaker] = []
+
+    passes = itertools.count()
+    lock = Lock()
+    last_known = -1
+
+    def next_pass() -> np.int64:
+        nonlocal last_known
+        with _in_tensorflow():
+            then.compare()
+        with lock:
+            number = next(passes)
+            if known() is not None:
+                last_known = number
+            return np.int64(number)
+
+    def alive(number: int) -> BatchMaker:
+        found = known()
+        if found is not None:
+            return found
+        if number <= last_known:
+            # The dataset was forgotten in the midst of a pass, and TensorFlow's threads go on for a
+            # moment. This function must not keep for ever what they use.
+            return BatchMaker(replace(shards), options, _PIPELINE)
+        with lock:  # a dataset within a graph has no Python object that keeps the maker
+            if not again:
+                again.append(BatchMaker(shards, options, _PIPELINE))
+            return again[0]
+
+    def make(number: np.int64, index: np.int64) -> list[Any]:
+        with _in_tensorflow(), _CALLS:
+            parts = alive(int(number)).make_item(int(number), int(index))
+        return _flat(parts, options)
+
+    def batch(number: tf.Tensor, index: tf.Tensor) -> Batch:
+        tensors = tf.numpy_function(make, [number, index], [spec.dtype for spec in specs])
+        for tensor, spec in zip(tensors, specs, strict=True):
+            tensor.set_shape(spec.shape)
+        heads = len(shards.labels)
+        return form.for_keras(BatchParts(tensors[0], tensors[1 : 1 + heads], *tensors[1 + heads :]))
+
+    total = tf.data.INFINITE_CARDINALITY if options.epochs is None else steps * options.epochs
+    indices = 2**62 if options.epochs is None else total
+
+    def one_pass(_: tf.Tensor) -> tf.data.Dataset:
+        number = tf.numpy_function(next_pass, [], tf.int64)
+        number.set_shape(())
+        return tf.data.Dataset.range(indices).map(lambda index: (number, index))
+
+    dataset = tf.data.Dataset.range(1).flat_map(one_pass)
+    dataset = dataset.map(batch, num_parallel_calls=_PIPELINE.threads, deterministic=True)
+    dataset = dataset.prefetch(maker.memory.prefetch)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(total))
+    settings = tf.data.Options()
+    # The files are no files to TensorFlow, and each replica would start a pass of its own.
+    settings.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    # There is nothing to tune, and at the end of each pass TensorFlow would wait for the thread
+    # that does, up to a second and more.
+    settings.autotune.enabled = False
+    dataset = dataset.with_options(settings)
+    dataset._shardio_maker = maker
+    return dataset
+
+
+def _flat(parts: BatchParts, options: BatchOptions) -> list[Any]:
+    """Return the arrays of a batch, as `_specs` describes them.
+
+    Rows bring weights, so that they are a fourth element, which Keras refuses: it would train with
+    a third one as the weights.
+    """
+    images, labels, weights, rows = parts
+    if weights is None and options.rows:
+        weights = np.ones(len(images), dtype=np.float32)
+    return [images, *labels, *(part for part in (weights, rows) if part is not None)]
+
+
+def _specs(maker: BatchMaker) -> list[tf.TensorSpec]:
+    """Return dtype and shape of everything in a batch."""
+    options, shards = maker.options, maker.shards
+    size = options.batch_size if options.full else None
+    label = tf.float32 if options.one_hot else tf.int32
+    return [
+        tf.TensorSpec((size, *shards.shape), tf.as_dtype(options.dtype)),
+        *(
+            tf.TensorSpec((size, head.classes) if options.one_hot else (size,), label)
+            for head in shards.labels
+        ),
+        *([tf.TensorSpec((size,), tf.float32)] if options.pad or options.rows else []),
+        *([tf.TensorSpec((size,), tf.int64)] if options.rows else []),
+    ]

@@ -1,0 +1,1 @@
+"""A folder of any storage as a read-only file system."""

@@ -1,0 +1,147 @@
+"""Opening shards that others wrote: features from the first record, places from the indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from reader.files.shard import IndexedShard, ShardFile
+from reader.foreign.decode import image_shape, is_encoded, other_kind
+from reader.foreign.image_claim import can_hold
+from reader.foreign.layout import (
+    ForeignLayout,
+    choose_image,
+    choose_labels,
+    image_of,
+    strange_labels,
+)
+from reader.foreign.shard_index import index_shards
+from reader.opening.described import SetOptions
+from reader.shardset import ShardSet
+from shardio.errors import DatasetError, FormatError, OptionError, UnsupportedRecordError
+from shardio.format.encoding import Encoding
+from shardio.format.example import Feature, parse_example
+from shardio.format.layout import IMAGE, ROW
+from shardio.format.manifest import Label, Manifest
+from shardio.format.naming import INDEX_SUFFIX, MANIFEST
+from shardio.storage import FileInfo
+from shardio.storage.paths import folder_of
+
+
+def open_foreign(files: list[FileInfo], first: bytes, options: SetOptions) -> ShardSet:
+    """Open shards by index; `first` is the first record of the first one, and none is empty.
+
+    What the first record holds is looked at before the shards are read for their indexes.
+    """
+    path = files[0].path
+    try:
+        features = parse_example(first)
+    except FormatError as error:
+        raise DatasetError(f"{path}: record 0 cannot be read: {error}") from error
+    try:
+        image = choose_image(features, options.image)
+        labels = choose_labels(features, options.labels)
+        counts = options.class_counts(len(labels))
+        shape, encoded = _shape(features, image, options.shape)
+    except OptionError as error:
+        raise OptionError(f"{path}: {error}") from error
+    except FormatError as error:
+        raise DatasetError(f"{path}: record 0: {error}") from error
+    except UnsupportedRecordError as error:
+        raise UnsupportedRecordError(f"{path}: record 0: {error}") from error
+    strange = strange_labels(features) if options.labels is None else frozenset()
+    shards = index_shards(files)
+    layout = measured(ForeignLayout(image, labels, shape, encoded, strange=strange), shards)
+    return ShardSet(shards, layout, shape, tuple(map(Label, labels, counts)), None, ())
+
+
+def open_encoded(
+    files: Sequence[FileInfo],
+    found: Sequence[ShardFile],
+    manifest: Manifest,
+    left_out: tuple[str, ...],
+) -> ShardSet:
+    """Open a set of this converter that holds encoded images; its indexes lie beside its shards."""
+    shards = tuple(
+        replace(indexed, entry=shard.entry)
+        for indexed, shard in zip(index_shards(files, ours=True), found, strict=True)
+    )
+    wrong = [shard for shard in shards if shard.entry and shard.records != shard.entry.records]
+    if wrong:
+        raise DatasetError(
+            f"{wrong[0].path}{INDEX_SUFFIX} lists {wrong[0].records} records, {MANIFEST} says "
+            f"{wrong[0].entry.records if wrong[0].entry else 0}; remove it, and it is made anew"
+        )
+    height, width, _ = manifest.shape
+    kind = Encoding(manifest.encoding).kind
+    longest = max((int(np.diff(shard.index.offsets).max(initial=0)) for shard in shards), default=0)
+    if longest and not can_hold(kind, width, height, longest):
+        raise DatasetError(
+            f"{folder_of(shards[0].path)}/{MANIFEST} says that images have {width}x{height} pixels,"
+            f" more than {longest:,} bytes of {kind} can hold, and no record has more"
+        )
+    heads = tuple(label.name for label in manifest.labels)
+    layout = ForeignLayout(IMAGE, heads, manifest.shape, encoded=True, row=ROW)
+    return ShardSet(
+        shards, measured(layout, shards), manifest.shape, manifest.labels, manifest, left_out
+    )
+
+
+def measured(layout: ForeignLayout, shards: Sequence[IndexedShard]) -> ForeignLayout:
+    """Return the layout with the sizes that the indexes of its shards tell."""
+    records = sum(shard.records for shard in shards)
+    size = sum(shard.index.end for shard in shards)
+    index_bytes = sum(shard.index.offsets.nbytes for shard in shards)
+    return replace(layout, record_bytes=-(-size // max(1, records)), index_bytes=index_bytes)
+
+
+def _shape(
+    features: Mapping[str, Feature], image: str, shape: tuple[int, int, int] | None
+) -> tuple[tuple[int, int, int], bool]:
+    """Return the shape of the images, and whether they are encoded."""
+    data = image_of(features, image)
+    if shape is not None and (shape[2] != 3 or min(shape) < 1):
+        grey = shape[2] in (1, 2, 4) and min(shape) >= 1
+        why = "; raw pixels are RGB, of no other channels" if grey else ""
+        raise OptionError(f"shape must be (height, width, 3), not {shape}{why}")
+    size = None if shape is None else shape[0] * shape[1] * shape[2]
+    # Pixels may begin as a file does; then their number is that of the shape.
+    if is_encoded(data) and (len(data) != size or _is_of(data, shape)):
+        found = image_shape(data)
+        if shape not in (None, found):
+            raise OptionError(
+                f"the images are {found[0]}x{found[1]} (height x width), not {shape}; without "
+                "shape= that of the first one is taken"
+            )
+        return found, True
+    kind = other_kind(data)
+    begins = f" (it begins as {kind})" if kind else ""
+    if shape is None:
+        raise OptionError(
+            f"feature {image!r} has {len(data)} bytes and is no PNG, JPEG or WebP{begins}; if "
+            "these are raw pixels, give their shape: shape=(height, width, 3), or --shape HxWx3"
+        )
+    if len(data) != size:
+        raise OptionError(
+            f"images of shape {shape} have {size} bytes, feature {image!r} has {len(data)}, and is "
+            f"no PNG, JPEG or WebP{begins}{_other_pixels(len(data), shape)}"
+        )
+    return shape, False
+
+
+def _other_pixels(size: int, shape: tuple[int, int, int]) -> str:
+    """Say of what kind raw pixels are by their number, where they are none that are read."""
+    pixels = shape[0] * shape[1]
+    kinds = {1: "grey", 4: "RGBA", 6: "16-bit RGB", 12: "32-bit RGB, such as floats"}
+    kind = kinds.get(size // pixels) if size % pixels == 0 else None
+    return f"; so many could be {kind}, and raw pixels are read as 8-bit RGB only" if kind else ""
+
+
+def _is_of(data: memoryview, shape: tuple[int, int, int] | None) -> bool:
+    """Whether data are an encoded image of `shape`."""
+    try:
+        return image_shape(data) == shape
+    except (FormatError, UnsupportedRecordError):
+        return False

@@ -1,0 +1,162 @@
+"""The `window` order: random blocks, shuffled within a window; for storage that seeks slowly.
+
+The records are numbered through all shards and cut into blocks of equal size, the last one short.
+In each epoch
+
+- the blocks come in random order and are dealt to lanes in turn;
+- each lane cuts its blocks into windows, and the records of a window come in random order;
+- the lanes take turns, a record each; when the shortest lane is at its end, what is left of the
+  others follows, lane by lane.
+
+So a lane reads whole blocks, one window of them at a time, and no block is read by two lanes but in
+the last moments of an epoch. The order is a pure function of seed, epoch and position.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reader.core.permute import permuted
+from shardio.permutation import Permutation
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Lane:
+    """The blocks of a lane in an epoch: how many, how many records, and where the short one is."""
+
+    blocks: int
+    records: int
+    short: int | None
+
+
+class WindowOrder:
+    """The window order of `records` records.
+
+    `block` is in records, `window` in blocks. Nothing here grows with the number of records.
+    """
+
+    def __init__(
+        self, records: int, seed: int, block: int, window: int, lanes: int, owned: int | None = None
+    ) -> None:
+        """Be the order of `records`, for one who owns `owned` of the lanes; by default all."""
+        self.records = records
+        self._seed = seed
+        self._block = block
+        self._window = window
+        self._lanes = lanes
+        self._owned = owned or lanes
+        self._blocks = -(-records // block)
+        self._missing = self._blocks * block - records
+        self._cache: OrderedDict[tuple[int, int, int], Ids] = OrderedDict()
+        self._known: tuple[int, list[_Lane]] = -1, []
+        self._lock = Lock()
+
+    def share(self, epoch: int, start: int, stop: int, rank: int, world: int) -> Ids:
+        """Return what `rank` of `world` gets of the positions `start` to `stop` of an epoch.
+
+        A rank owns `lanes / world` neighbouring lanes. `start` and, before the tail, `stop` must
+        be multiples of `lanes`. The share is shorter where `stop` is beyond the end of the epoch.
+        """
+        lanes = self._lanes_of(epoch)
+        even = min(lane.records for lane in lanes) * self._lanes
+        owned = range(rank * self._lanes // world, (rank + 1) * self._lanes // world)
+        first, last = min(start, even) // self._lanes, min(stop, even) // self._lanes
+        turns = [self._records_of(epoch, lane, lanes[lane], first, last) for lane in owned]
+        inner = turns[0] if len(turns) == 1 else np.stack(turns, axis=1).ravel()
+        if stop <= even:
+            return inner
+        left = max(start, even), stop
+        each = (left[1] - left[0]) // world
+        tail = self._tail(epoch, lanes, left[0] - even + rank * each, each)
+        return np.concatenate([inner, tail])
+
+    def _lanes_of(self, epoch: int) -> list[_Lane]:
+        # Finding the short block takes as long as a batch, and an epoch has but one.
+        known, lanes = self._known
+        if known != epoch:
+            lanes = [self._lane(epoch, lane) for lane in range(self._lanes)]
+            self._known = epoch, lanes
+        return lanes
+
+    def _lane(self, epoch: int, lane: int) -> _Lane:
+        blocks = max(0, -(-(self._blocks - lane) // self._lanes))
+        if not self._missing:
+            return _Lane(blocks, blocks * self._block, None)
+        place = int(self._shuffle(epoch).inverse(np.array([self._blocks - 1]))[0])
+        if place % self._lanes != lane:
+            return _Lane(blocks, blocks * self._block, None)
+        return _Lane(blocks, blocks * self._block - self._missing, place // self._lanes)
+
+    def _shuffle(self, epoch: int) -> Permutation:
+        return Permutation(self._blocks, self._seed, f"{epoch} blocks")
+
+    def _tail(self, epoch: int, lanes: list[_Lane], start: int, count: int) -> Ids:
+        """Return `count` of the records that are left when the shortest lane is at its end."""
+        even = min(lane.records for lane in lanes)
+        pieces = []
+        for number, lane in enumerate(lanes):
+            left = lane.records - even
+            first, last = max(0, min(start, left)), max(0, min(start + count, left))
+            if first < last:
+                pieces.append(self._records_of(epoch, number, lane, even + first, even + last))
+            start -= left
+        return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
+
+    def _records_of(self, epoch: int, number: int, lane: _Lane, start: int, stop: int) -> Ids:
+        """Return the records at positions `start` to `stop` of a lane."""
+        pieces = []
+        while start < stop:
+            group, first = self._group_at(lane, start)
+            ids = self._group(epoch, number, lane, group)
+            # A copy: a part of a window would keep all of it in memory.
+            piece = ids[start - first : stop - first].copy()
+            pieces.append(piece)
+            start += len(piece)
+        if len(pieces) == 1:
+            return pieces[0]
+        return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
+
+    def _group_at(self, lane: _Lane, position: int) -> tuple[int, int]:
+        """Return the window of a lane in which a position is, and the window's first position."""
+        size = self._window * self._block
+        group = position // size
+        if lane.short is None:
+            return group, group * size
+        shortened = lane.short // self._window
+        after = (position + self._missing) // size
+        if after > shortened:
+            return after, after * size - self._missing
+        return group, group * size
+
+    def _group(self, epoch: int, number: int, lane: _Lane, group: int) -> Ids:
+        """Return all records of a window in their order."""
+        key = epoch, number, group
+        with self._lock:
+            found = self._cache.get(key)
+            if found is not None:
+                self._cache.move_to_end(key)
+                return found
+        first = group * self._window
+        turns = np.arange(first, min(first + self._window, lane.blocks))
+        blocks = self._shuffle(epoch)(turns * self._lanes + number)
+        starts = blocks * self._block
+        sizes = np.minimum(self._block, self.records - starts)
+        ends = np.cumsum(sizes)
+        shuffle = Permutation(int(ends[-1]), self._seed, f"{epoch} window {number} {group}")
+        places = permuted(shuffle, 0, int(ends[-1]))
+        which = np.searchsorted(ends, places, side="right")
+        found = np.asarray(starts[which] + places - (ends - sizes)[which], dtype=np.int64)
+        with self._lock:
+            self._cache[key] = found
+            # Each lane works in one window, and the next one is looked at ahead. In the tail, which
+            # all share, those of others come and go.
+            while len(self._cache) > 2 * self._owned + 2:
+                self._cache.popitem(last=False)
+        return found
