@@ -52,7 +52,8 @@ def test_threads_that_compute_it_at_the_same_time_get_one_result() -> None:
 # got that thread, needs the same.
 _FORK = """
 import os, sys, threading
-from reader import open_files, open_shards
+from reader import open_shards
+from reader.files import open_files
 from shardio.cached_property import cached_property
 
 class Slow:

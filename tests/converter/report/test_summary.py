@@ -44,7 +44,7 @@ def test_a_real_run_says_what_would_help(tmp_path: Path) -> None:
     names = write_images(tmp_path, 4, (200, 100))
     table = write_csv(tmp_path / "t.csv", ["path", "y0"], [[names[n % 4], 1] for n in range(300)])
     code = (
-        "import sys\nfrom converter import summary\nsummary._LONG_SECONDS = 0.01\n"
+        "import sys\nfrom converter.report import summary\nsummary._LONG_SECONDS = 0.01\n"
         "from converter.command.cli import main\nsys.exit(main(sys.argv[1:]))"
     )
     arguments = [str(table), "out", "--crop", "none", "--size", "8x8", "--engine", "inline"]

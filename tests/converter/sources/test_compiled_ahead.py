@@ -195,8 +195,8 @@ def test_what_is_no_path_or_number_is_refused() -> None:
 
 _HANGING = """
 import sys
-from converter import image_files
-from converter.image_files import ImageFiles
+from converter.sources import image_files
+from converter.sources.image_files import ImageFiles
 image_files._SLOW_SECONDS = 0.0
 names = [f"{sys.argv[1]}/{number}" for number in range(1000)]
 with ImageFiles(names) as files:

@@ -175,8 +175,8 @@ def test_what_is_ahead_is_bounded_in_bytes(
 _READ_SKEWED = """
 import sys, time
 import fsspec
-from converter import image_files
-from converter.image_files import ImageFiles
+from converter.sources import image_files
+from converter.sources.image_files import ImageFiles
 from shardio.heap import use_one_heap
 
 class SlowDisk(fsspec.get_filesystem_class("file")):

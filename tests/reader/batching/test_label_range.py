@@ -51,7 +51,7 @@ def test_the_record_the_row_and_the_head_are_named(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         if not core:
-            patch.setattr("reader.fetch.core_fetch.core", None)
+            patch.setattr("reader.core.compiled.core", None)
         patch.setattr("warnings.warn", lambda *args, **options: None)
         shards = open_shards(bare.glob, shape=(2, 3, 3), classes=(7, classes))
         wrong = set(np.flatnonzero(bare.labels[:, 1] >= classes).tolist())

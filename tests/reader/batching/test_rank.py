@@ -22,8 +22,8 @@ jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is
 
 _ALONE = """
 import json, sys
-from reader.options import BatchOptions
-from reader.rank import current_worker
+from reader.batching.options import BatchOptions
+from reader.batching.rank import current_worker
 print(json.dumps([current_worker(), [name in sys.modules for name in sys.argv[1:]]]))
 """
 
@@ -96,8 +96,8 @@ _TORCH = """
 import json, os, sys
 import torch.distributed as dist
 from reader import open_shards
-from reader.options import BatchOptions
-from reader.rank import current_worker
+from reader.batching.options import BatchOptions
+from reader.batching.rank import current_worker
 from shardio.errors import OptionError
 
 meeting, rank, shards = sys.argv[1], int(sys.argv[2]), open_shards(sys.argv[3])
@@ -139,8 +139,8 @@ def test_a_process_group_of_torch_says_who_is_who(made: Made, tmp_path: Path) ->
 _JAX = """
 import json, sys
 import jax
-from reader.options import BatchOptions
-from reader.rank import current_worker
+from reader.batching.options import BatchOptions
+from reader.batching.rank import current_worker
 
 before = current_worker()
 jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
@@ -159,8 +159,8 @@ def test_the_processes_of_jax_say_who_is_who() -> None:
 _STRATEGY = """
 import json, sys
 import tensorflow as tf
-from reader.options import BatchOptions
-from reader.rank import current_worker
+from reader.batching.options import BatchOptions
+from reader.batching.rank import current_worker
 from shardio.errors import OptionError
 
 spec = tf.train.ClusterSpec({"worker": sys.argv[2:]})

@@ -156,7 +156,8 @@ def test_a_process_that_can_open_no_more_files_waits_for_some(large: Path) -> No
     """Nothing is imported then either: that would be another file. No error keeps the stream."""
     script = """
     import gc, os, resource, sys, threading, weakref
-    from reader import open_files, open_shards
+    from reader import open_shards
+    from reader.files import open_files
     open_files._PAUSES = (0.01,) * 10_000  # on a busy machine the timer comes late
     resource.setrlimit(resource.RLIMIT_NOFILE, (96, 96))
     batches = open_shards(sys.argv[1], shape=(32, 128, 3)).batches(128)
