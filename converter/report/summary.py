@@ -173,9 +173,9 @@ class Summary:
         if self.transparent:
             found.append(
                 f"{self.transparent:,} of {self.counted:,} records "
-                f"({self.transparent / self.counted:.1%}) are of images with transparent parts, "
-                "whose alpha was dropped: they show the colours below it, or black where they were "
-                "resized; --background 255,255,255 lays them on white"
+                f"({self.transparent / self.counted:.1%}) come from images with transparent parts, "
+                "whose alpha was dropped: such parts show the colour stored in them, or black once "
+                "resized; --background 255,255,255 lays the images on white"
             )
         return found
 

@@ -26,8 +26,8 @@ _LF, _CR = b"\n\r"
 _LONGEST_ROW = 1 << 24
 _NO_CELLS = QuotedCells(np.zeros(0, np.int64), np.zeros(0, np.int64))
 _MARKS = (
-    "in CSV a quotation mark at the start of a cell quotes it; one that is text is written "
-    '"""" there (in .tsv tables it is always text)'
+    "in CSV a quotation mark at the start of a cell quotes the cell; for a cell that begins with "
+    'the character itself write """..." (in .tsv tables it is always text)'
 )
 
 

@@ -1,12 +1,12 @@
 """What a stream owns in memory: the sum, and how deep it may prefetch within a bound.
 
-    rooms       a batch of pixels with the framing and labels of its records, as it is read
+    buffers     a batch of pixels with the framing and labels of its records, as it is read
     images      a float32 batch, where it is not read in its final form
     labels      the labels and weights of a batch; one-hot ones are most of it
     blocks      from storage that is slow to begin a read: `window` holds two windows of blocks for
                 each lane, this one and the next, and `none` a few blocks
     order       positions that were computed at once
-    files       buffers for runs of records, open files, what allocators keep
+    files       memory for runs of records, open files, what allocators keep
     index       shards of others only: where each record begins, for the whole set
     decoders    encoded images only: what each thread reads and decodes
     cache       with a cache only: what the thread that fills it copies at once
@@ -30,7 +30,7 @@ from shardio.sizes import in_words
 # A block of the window order: long enough that a disk, or a network, spends its time reading.
 _BLOCK_BYTES = 4_000_000
 _DEFAULT_WINDOW = 16
-# Views of the three parts of a record, made once for each of a room.
+# Views of the three parts of a record, made once for each of a buffer.
 _VIEWS = 1_600
 # Four pieces of 8,192 positions, and what computing one takes.
 _EXACT_ORDER = 1_500_000
@@ -164,9 +164,9 @@ def _plan(
     label = sum(4 * label.classes if options.one_hot else 4 for label in labels)
     rows = held * min(block, records)
     # Compiled code fills the batch itself, and needs no views of its records.
-    room = pixels * (4 if floats else 1) if scales else pixels + size * record
+    buffer = pixels * (4 if floats else 1) if scales else pixels + size * record
     parts = {
-        "rooms": (alive if scales or not floats else pipeline.threads) * room,
+        "buffers": (alive if scales or not floats else pipeline.threads) * buffer,
         "images": alive * 4 * pixels if floats and not scales else 0,
         "labels": alive * size * (label + 12),
         "blocks": rows * (layout.stride + numbers)

@@ -28,7 +28,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in _COMMANDS.items():
         text = (module.__doc__ or "").strip()
-        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        sentence = f"{text[:1].upper()}{text[1:]}."
+        command = commands.add_parser(name, help=text, description=sentence)
         module.add_arguments(command)
     return parser
 

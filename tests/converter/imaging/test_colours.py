@@ -180,7 +180,7 @@ def test_what_is_done_and_what_came_of_it_stands_in_the_summary(tmp_path: Path) 
     assert line in made.stdout.splitlines()
     assert "colours   4 of 20 records have one colour" in made.stdout.splitlines()
     assert "4 of 20 records (20.0%) have one colour" in made.stderr
-    assert "3 of 20 records (15.0%) are of images with transparent parts" in made.stderr
+    assert "3 of 20 records (15.0%) come from images with transparent parts" in made.stderr
     assert "--background" in made.stderr
 
     laid = run(table, tmp_path / "laid", *options, "--background", "255,255,255")
