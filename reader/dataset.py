@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from reader.blocks.raw_fetch import RawFetcher
-from reader.cache.cached_fetch import CachedFetcher
+from reader.cache.cached_choice import CachedChoice
 from reader.cache.copies import ShardCopies
 from reader.cache.copy_files import CachedShardFiles
 from reader.cache.folder import ShardCache
@@ -20,6 +20,7 @@ from reader.fetch.core_fetch import CoreFetcher
 from reader.fetch.numpy_fetch import Fetcher
 from reader.fetch.skipped import Skipped
 from reader.fetch.source import RecordSource
+from reader.fetch.sources import Sources
 from reader.files.record_check import RecordCheck
 from reader.files.shard import ShardFile
 from reader.files.shard_files import ShardFiles
@@ -99,19 +100,25 @@ class Dataset:
 
     def source(self, *, verify: bool, skipped: Skipped | None = None) -> RecordSource:
         """Open the records for reading by number."""
+        return self.sources(verify=verify, skipped=skipped).first
+
+    def sources(self, *, verify: bool, skipped: Skipped | None = None) -> Sources:
+        """Open the records for reading epoch by epoch, each with the source that suits it."""
         files = self.files(skips=skipped is not None)
         if isinstance(self.layout, ForeignLayout):
-            return IndexedFetcher(files, self.layout, verify=verify, skipped=skipped)
+            indexed = IndexedFetcher(files, self.layout, verify=verify, skipped=skipped)
+            return Sources(files, indexed)
         fetcher = Fetcher(files, self.layout, verify=verify, skipped=skipped)
         if not has_core():
-            return fetcher
+            return Sources(files, fetcher)
         if self._copies is not None:
-            return CachedFetcher(
+            choice = CachedChoice(
                 fetcher, self.layout, self._copies, verify=verify, is_local=self.is_local
             )
+            return Sources(files, choice.first, choice.choose)
         if self.is_local:
-            return CoreFetcher(fetcher, self.layout, self._maps, verify=verify)
-        return RawFetcher(fetcher, self.layout, verify=verify)
+            return Sources(files, CoreFetcher(fetcher, self.layout, self._maps, verify=verify))
+        return Sources(files, RawFetcher(fetcher, self.layout, verify=verify))
 
     def place(self, number: int) -> str:
         """Name the shard of a record, and its number there."""

@@ -22,7 +22,6 @@ from reader.dataset import Dataset
 from reader.fetch.pool import Pool, Room
 from reader.fetch.skipped import SKIPPED, Skipped
 from reader.fetch.source import Fetch, RecordSource
-from reader.fetch.waiting import Taken
 from shardio.errors import OptionError
 
 Array = NDArray[Any]
@@ -34,7 +33,7 @@ _PREPARED = 4
 class _Reading:
     """How records are read in an epoch: from blocks that are held, or each, with advice or not."""
 
-    in_blocks: bool
+    records: RecordSource
     source: RecordSource | BlockFetcher
     block_advice: BlockAdvice | None
 
@@ -49,6 +48,7 @@ class BegunBatch:
     ids: NDArray[np.int64]
     room: Any
     fetch: Fetch
+    reading: _Reading
 
     def result(self) -> BatchParts:
         """Wait for the batch and return its parts."""
@@ -91,9 +91,10 @@ class BatchMaker:
         layout = shards.layout
         read_here = len(shards) // (options.share[1] * parts)
         self.skipped = skipped or Skipped(options.most_skipped(read_here), read_here)
-        source = shards.source(
+        self._sources = shards.sources(
             verify=options.verify, skipped=self.skipped if options.on_error == "skip" else None
         )
+        source = self._sources.first
         floats = options.dtype == "float32"
         # Whether the source makes float images itself.
         self._scales = source.scales and floats
@@ -115,8 +116,7 @@ class BatchMaker:
         self.steps = self._steps.count
         # The mean over all positions, filled ones too, of weighted losses is that of the records.
         self._weight = self.steps * options.step_size / len(shards)
-        self._source = source
-        self._reading = self._choose_reading()
+        self._reading = self._reading_from(source)
         self._read_ahead = ReadAhead()
         self._epoch = -1
         alive, size = self.memory.alive, options.batch_size
@@ -160,17 +160,18 @@ class BatchMaker:
         """Begin to make the batch of a step."""
         if epoch > self._epoch:
             self._epoch = epoch
-            self._source.new_epoch()
-            if self._source.in_blocks != self._reading.in_blocks:
-                self._reading = self._choose_reading()
+            source = self._sources.new_epoch()
+            if source is not self._reading.records:
+                self._reading = self._reading_from(source)
         ids = self._steps.ids(epoch, start)
-        room = self._rooms.take()
-        return BegunBatch(self, epoch, start, ids, room, self._reading.source.begin(ids, room))
+        room, reading = self._rooms.take(), self._reading
+        fetch = reading.source.begin(ids, room)
+        return BegunBatch(self, epoch, start, ids, room, fetch, reading)
 
     def end(self, begun: BegunBatch) -> BatchParts:
         """Make the batch of what was begun."""
         options, room, count = self.options, begun.room, len(begun.ids)
-        source = self._reading.source
+        source = begun.reading.source
         if isinstance(source, BlockFetcher):
             # First: what comes later is read while this waits for its last block.
             if source.want(begun.ids) or begun.start // options.step_size % _PREPARED == 0:
@@ -178,7 +179,7 @@ class BatchMaker:
             integers = self._integers(begun)
         else:
             integers = self._integers(begun)
-            self._advise(source, begun.epoch, begun.start, begun.ids, begun.fetch.taken)
+            self._advise(begun)
         if options.pad and count < options.batch_size:
             room.array[count:] = 0
             integers = np.concatenate(
@@ -201,22 +202,22 @@ class BatchMaker:
         if not skipped:
             return integers
         self.skipped.replace(begun.epoch, begun.start, skipped)
-        source, records = self._reading.source, len(self.shards)
+        source, records = begun.reading.source, len(self.shards)
         return replace_skipped(source, begun.ids, begun.room, integers, records)
 
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""
         self._reading.source.close()
 
-    def _choose_reading(self) -> _Reading:
+    def _reading_from(self, source: RecordSource) -> _Reading:
         """Hold whole blocks where a read is slow to begin, unless records are in exact order."""
-        source, shuffle = self._source, self.options.shuffle
+        shuffle = self.options.shuffle
         records, block, held = len(self.shards), self.memory.block, self.memory.blocks_held
         if source.in_blocks and shuffle != "exact":
             blocks = BlockFetcher(source, self.shards.layout, records, block, held)
-            return _Reading(source.in_blocks, blocks, None)
+            return _Reading(source, blocks, None)
         advice = BlockAdvice(source, records, block, held) if shuffle != "exact" else None
-        return _Reading(source.in_blocks, source, advice)
+        return _Reading(source, source, advice)
 
     def _prepare(self, source: BlockFetcher, epoch: int, start: int) -> None:
         """Let blocks be read that come later than the step at `start`."""
@@ -228,21 +229,15 @@ class BatchMaker:
         if later:
             source.prepare(np.concatenate(later))
 
-    def _advise(
-        self,
-        source: RecordSource,
-        epoch: int,
-        start: int,
-        ids: NDArray[np.int64],
-        taken: Taken,
-    ) -> None:
-        """Tell storage what comes later, after a step whose records `ids` took so long."""
-        block_advice, steps = self._reading.block_advice, self._steps
+    def _advise(self, begun: BegunBatch) -> None:
+        """Tell storage what comes later than a step that was read."""
+        source, block_advice, steps = begun.reading.records, begun.reading.block_advice, self._steps
+        epoch, start = begun.epoch, begun.start
         if block_advice is not None:
             block = self.memory.block
             if not steps.window and start % block >= self.options.step_size:
                 return  # this step begins no block
-            block_advice.now(ids)
+            block_advice.now(begun.ids)
             if steps.window and not block_advice.is_due():
                 return
             # The same place in the next window: the steps of this one bring in its blocks.
@@ -256,7 +251,7 @@ class BatchMaker:
                 source.advise(later)
 
         if not source.begins:
-            self._read_ahead.after(taken, self.options.batch_size, advise)
+            self._read_ahead.after(begun.fetch.taken, self.options.batch_size, advise)
 
     def _images(self, room: Any, count: int) -> Array:
         """Turn the pixels of a room into images; the room is not used by the caller any more."""

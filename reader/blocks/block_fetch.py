@@ -63,10 +63,6 @@ class BlockFetcher:
         """Make room for `records` records."""
         return self._source.room(records, dtype)
 
-    def new_epoch(self) -> None:
-        """Look again whether the shards are still those that were opened."""
-        self._source.new_epoch()
-
     def close(self) -> None:
         """Begin to read nothing more, and close the files."""
         # What was begun is ended: who waits for a block that is cancelled would wait for ever.

@@ -44,10 +44,6 @@ class RawFetcher:
         """Make room for `records` records, as pixels or, float32, as pixels / 255."""
         return Room(records, self._layout.image_bytes, dtype)
 
-    def new_epoch(self) -> None:
-        """Look again whether the shards are still those that were opened."""
-        self._fetcher.new_epoch()
-
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""
         self._fetcher.close()

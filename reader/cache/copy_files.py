@@ -52,8 +52,8 @@ class CachedShardFiles(ShardFiles[Shard]):
 
     def new_epoch(self) -> None:
         """Compare identities again, and look which copies are there."""
-        super().new_epoch()
         self._copies.look()
+        super().new_epoch()
 
     def distrust(self, number: int, describe: Callable[[str], object]) -> bool:
         """Drop the copy that a damaged record was read from; returns whether there was one."""

@@ -92,10 +92,6 @@ class Fetcher:
         """Make room for the pixels of `records` records."""
         return Slot(self._layout, records)
 
-    def new_epoch(self) -> None:
-        """Look again whether the shards are still those that were opened."""
-        self.files.new_epoch()
-
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""
         self.files.close()

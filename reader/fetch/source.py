@@ -28,9 +28,8 @@ class RecordSource(Protocol):
     The integers of a record are its labels and its row, heads + 1 of them.
 
     `scales` tells whether a room may be of float32: the source then divides by 255. `in_blocks`
-    tells whether a read is slow to begin, so that the `window` order should hold whole blocks; it
-    may change when an epoch begins, to what needs no more memory. `begins` tells whether `begin`
-    reads while the caller goes on, and may change with it.
+    tells whether a read is slow to begin, so that the `window` order should hold whole blocks.
+    `begins` tells whether `begin` reads while the caller goes on.
     """
 
     scales: bool
@@ -66,9 +65,6 @@ class RecordSource(Protocol):
 
     def close(self) -> None:
         """Close the files; who still reads is not disturbed, and later reads open them again."""
-
-    def new_epoch(self) -> None:
-        """Be told that an epoch begins: look whether the shards are still those of the set."""
 
 
 class LaterFetch:

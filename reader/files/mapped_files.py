@@ -61,6 +61,7 @@ class MappedFiles:
         self.all_at_once = len(shards.shards) <= shards.most
         self._files = Files(len(shards.shards), maps)
         self._checked = np.zeros(len(shards.shards), dtype=bool)
+        self._epochs = shards.epochs
         self._lock = Lock()
 
     def forget(self) -> None:
@@ -68,12 +69,12 @@ class MappedFiles:
         # Without the lock: who opens files, and has it, may be the one who asks all to forget.
         self._files = Files(len(self._shards.shards), self._maps)
 
-    def new_epoch(self) -> None:
-        """Let every shard be looked at again when it is touched next."""
-        self._checked = np.zeros(len(self._checked), dtype=bool)
-
     def locate(self, ids: NDArray[np.int64]) -> Places:
         """Find the places of at most `most` records."""
+        if self._epochs != self._shards.epochs:
+            # Every shard is compared again when it is touched next.
+            self._epochs = self._shards.epochs
+            self._checked = np.zeros(len(self._checked), dtype=bool)
         count, files = len(ids), self._files
         descriptors = np.empty(count, dtype=np.int32)
         offsets, addresses = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)

@@ -36,6 +36,8 @@ class ShardFiles(Generic[Shard]):
         self._files = OpenFiles()
         self._touched: set[int] = set()
         self._same: set[int] = set()
+        # How many epochs have begun: who remembers that a shard was compared looks at it.
+        self.epochs = 0
 
     def get(self, number: int) -> OpenFile:
         """Return a file; it stays open as long as the caller holds it.
@@ -54,6 +56,7 @@ class ShardFiles(Generic[Shard]):
     def new_epoch(self) -> None:
         """Compare the identity of every shard again when it is touched next."""
         self._same = set()
+        self.epochs += 1
 
     def distrust(self, number: int, describe: Callable[[str], object]) -> bool:
         """Report a damaged record of a shard; returns whether to read it again.

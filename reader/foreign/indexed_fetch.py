@@ -79,10 +79,6 @@ class IndexedFetcher:
         """Make room for `records` records."""
         return Room(records, self._layout.image_bytes, dtype)
 
-    def new_epoch(self) -> None:
-        """Look again whether the shards are still those that were opened."""
-        self._files.new_epoch()
-
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""
         self._files.close()

@@ -368,7 +368,7 @@ def test_without_it_numpy_reads_and_says_so_once(
     with pytest.warns(RuntimeWarning, match="compiled code is missing"):
         batches = shards.batches(5)
     assert [x.tobytes() for x, _ in batches] == expected
-    assert isinstance(batches._maker._source, Fetcher)
+    assert isinstance(batches._maker._sources.first, Fetcher)
 
 
 # What runs while a shard is cut under its map. A thread or a handler of others may be in the way.
