@@ -11,7 +11,7 @@ import ast
 import io
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -199,8 +199,13 @@ def may_import(room: str, target: str) -> bool:
     return is_within(target, "shardio") and not is_within(room, "shardio")
 
 
-def imports(text: str, file: str) -> Iterator[str]:
-    """Yield the dotted name of everything that a file imports: in functions and for types too."""
+@cache
+def imports(text: str, file: str) -> tuple[str, ...]:
+    """Return the dotted name of everything that a file imports: in functions and for types too."""
+    return tuple(_imports(text, file))
+
+
+def _imports(text: str, file: str) -> Iterator[str]:
     package = module_of(file).split(".")
     if not file.endswith("/__init__.py"):
         package.pop()
