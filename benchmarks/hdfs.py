@@ -29,6 +29,7 @@ from bare_hdfs import MIB, PIECE, bare_reads, shards_on_hdfs, timed
 from rounds import Way, measure, table
 
 from reader import ShardSet, open_shards
+from reader.batching.options import Shuffle
 from reader.commands.staging import Staging
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.paths import join
@@ -36,12 +37,12 @@ from shardio.storage.paths import join
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def batches(url: str, shuffle: str, verify: bool) -> float:
+def batches(url: str, shuffle: Shuffle, verify: bool) -> float:
     """Read an epoch of batches; returns MiB of shards."""
     return epoch(open_shards(url), shuffle, verify)
 
 
-def epoch(shards: ShardSet, shuffle: str, verify: bool, epochs: int = 1) -> float:
+def epoch(shards: ShardSet, shuffle: Shuffle, verify: bool, epochs: int = 1) -> float:
     """Read an epoch of batches of an open set, or several; returns MiB of shards."""
     count = 0
     for x, _ in shards.batches(128, shuffle=shuffle, dtype="uint8", verify=verify, epochs=epochs):
@@ -218,7 +219,7 @@ def compare(url: str, folder: Path, rounds: int) -> None:
     show_memory(url)
 
 
-ORDERS = ("window", "none")
+ORDERS: tuple[Shuffle, ...] = ("window", "none")
 RECORD = 12_412
 
 

@@ -15,34 +15,38 @@ from shardio.format.naming import MAX_SHARDS
 from shardio.format.transform import MAX_PIXELS, Transform
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ConvertOptions:
     """Everything, beside the table, that decides the bytes of the shards.
 
-    `labels` names the columns of the heads, None takes every column named y and a number.
-    `classes` is the number of classes of every head, None takes the largest label + 1 of each.
-    `shards` is the number of shards of the whole table, `shard_size` their size in bytes; at most
-    one is given, and with neither shards get some 256 MB each, but small tables are cut finer, so
-    that workers can share them. With `strict_decode` images are decoded whole, so that damage
-    below the crop box is seen too. `encoding` is how the stored images are; their sizes as pixels
-    decide how many shards there are. With `text_labels` labels are texts: of `vocabulary`, whose
-    order is that of the classes, or of one that is built from the table. `splits` are shares of the
-    images, for a table that has no column `split`. `image_column` is the column of a Parquet table
-    that holds the images themselves.
+    Raises OptionError for values that cannot be right.
     """
 
     transform: Transform = field(default_factory=Transform)
+    """What is done to each image."""
     labels: tuple[str, ...] | None = None
+    """The label columns; None takes every column named y and a number."""
     classes: int | None = None
+    """The number of classes of every head; None takes the largest label + 1 of each."""
     shards: int | None = None
+    """The number of shards of the whole table; not together with `shard_size`."""
     shard_size: int | None = None
+    """Bytes of a shard as raw pixels, whatever the encoding. Without this and `shards` it is some
+    256 MB, and less for small tables, so that workers can share them."""
     seed: int = 0
+    """Decides the order of the records, and to which split and shard a row goes."""
     strict_decode: bool = False
+    """Decode images whole, so that damage below the crop box is found too."""
     encoding: Encoding = field(default_factory=Encoding)
+    """How images are stored: as pixels, or as PNG, JPEG or WebP files."""
     text_labels: bool = False
+    """Labels are texts, numbered by a vocabulary."""
     vocabulary: tuple[str, ...] | None = None
+    """The texts in the order of their classes; None collects them from the table."""
     splits: SplitShares | None = None
+    """Shares of the images for each split, for a table without a column `split`."""
     image_column: str | None = None
+    """The column of a Parquet table that holds the images themselves."""
 
     def __post_init__(self) -> None:
         left, top, right, bottom = self.transform.crop or (0, 0, 1, 1)

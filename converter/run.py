@@ -108,16 +108,16 @@ def convert(
         )
         names = shards.names()
         plan = ConversionPlan(
-            source.sha256,
-            options.transform,
-            source.heads_of(options.classes),
-            shards.splits,
-            options.seed,
-            imaging.versions(),
-            options.encoding.name,
-            options.strict_decode,
-            None if options.splits is None else str(options.splits),
-            options.image_column,
+            table_sha256=source.sha256,
+            transform=options.transform,
+            labels=source.heads_of(options.classes),
+            splits=shards.splits,
+            seed=options.seed,
+            versions=imaging.versions(),
+            encoding=options.encoding.name,
+            strict_decode=options.strict_decode,
+            split_shares=None if options.splits is None else str(options.splits),
+            image_column=options.image_column,
         )
         summary = Summary(out, len(names), rows=len(source), versions=plan.versions)
         summary.transform = plan.transform

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass, fields
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from reader.batching.batch_form import BatchForm, BatchParts
 from reader.batching.batches import Batches
+from reader.batching.keywords import BatchKeywords, refuse_unknown, shows_options
 from reader.batching.label_arrays import wrong_label
 from reader.batching.options import BatchOptions
 from reader.dataset import Dataset
@@ -56,22 +56,20 @@ class ShardSet(Dataset):
         form = BatchForm.of(self.labels, as_dict=False)
         return form.for_arrays(BatchParts(image, integers[0, :-1].tolist()))
 
-    def options(self, batch_size: int = 128, **options: Any) -> BatchOptions:
+    @shows_options
+    def options(self, batch_size: int = 128, **options: Unpack[BatchKeywords]) -> BatchOptions:
         """Complete the options of a stream of batches.
 
         From HDFS or another URL the default order is `window`: there each record of an `exact`
         order is a request of its own.
         """
-        known = [field.name for field in fields(BatchOptions)]
-        for name in options.keys() - set(known):
-            near = get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
-            raise TypeError(f"a stream of batches has no option {name!r}; {hint}")
+        refuse_unknown(set(options))
         if not self.is_local:
-            options = {"shuffle": "window", **options}
+            options.setdefault("shuffle", "window")
         return BatchOptions(batch_size=batch_size, **options)
 
-    def batches(self, batch_size: int = 128, **options: Any) -> Batches:
+    @shows_options
+    def batches(self, batch_size: int = 128, **options: Unpack[BatchKeywords]) -> Batches:
         """Iterate over batches in NumPy.
 
         A batch is `(x, [y0, y1, ...])`, with one head `(x, y)` and without any `(x,)`: `x` is
@@ -83,7 +81,10 @@ class ShardSet(Dataset):
         """
         return Batches(self, self.options(batch_size, **options))
 
-    def to_tf_dataset(self, batch_size: int = 128, **options: Any) -> tf.data.Dataset:
+    @shows_options
+    def to_tf_dataset(
+        self, batch_size: int = 128, **options: Unpack[BatchKeywords]
+    ) -> tf.data.Dataset:
         """Make a `tf.data.Dataset` of batches; each pass over it is the next epoch.
 
         Its elements are `(x, (y0, y1, ...))`, with one head `(x, y)` and without any `x`; with
@@ -96,8 +97,13 @@ class ShardSet(Dataset):
 
         return to_tf_dataset(self, self.options(batch_size, **options))
 
+    @shows_options
     def to_torch(
-        self, batch_size: int = 128, *, channels_first: bool = False, **options: Any
+        self,
+        batch_size: int = 128,
+        *,
+        channels_first: bool = False,
+        **options: Unpack[BatchKeywords],
     ) -> TorchBatches:
         """Make a `torch.utils.data.IterableDataset` of batches; each pass is the next epoch.
 
@@ -111,7 +117,10 @@ class ShardSet(Dataset):
             self, self.options(batch_size, **options), channels_first=channels_first
         )
 
-    def to_keras(self, batch_size: int = 128, **options: Any) -> keras.utils.PyDataset:
+    @shows_options
+    def to_keras(
+        self, batch_size: int = 128, **options: Unpack[BatchKeywords]
+    ) -> keras.utils.PyDataset:
         """Make a `keras.utils.PyDataset` of batches; each epoch of `fit` is the next one.
 
         Its items are the elements of `to_tf_dataset`. Give `fit` `shuffle=False`, or it puts the

@@ -259,10 +259,10 @@ def lines_of_code(text: str) -> int:
         if token.type not in quiet:
             lines.update(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                lines -= set(range(first.lineno, (first.end_lineno or 0) + 1))
+        # A text alone is a docstring, of a field too.
+        match node:
+            case ast.Expr(ast.Constant(str())):
+                lines -= set(range(node.lineno, (node.end_lineno or 0) + 1))
     return len(lines)
 
 

@@ -167,3 +167,4 @@ def test_a_file_holds_one_noun(file: str) -> None:
 def test_lines_of_code_are_those_that_do_something() -> None:
     text = '"""Doc.\n\nMore.\n"""\n\n# why\nx = 1  # what\n\n\ndef f() -> str:\n    """Do."""\n'
     assert lines_of_code(text + '    return """a\nb"""\n') == 4
+    assert lines_of_code('class A:\n    x: int\n    """What\n    it is."""\n') == 2

@@ -32,26 +32,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         words = read_vocabulary(arguments.vocabulary) if arguments.vocabulary else None
         options = ConvertOptions(
-            Transform(
-                crop,
-                arguments.size,
-                arguments.resample,
-                arguments.pad,
-                shorter,
-                arguments.background,
-                arguments.range,
+            transform=Transform(
+                crop=crop,
+                size=arguments.size,
+                resample=arguments.resample,
+                pad=arguments.pad,
+                shorter=shorter,
+                background=arguments.background,
+                value_range=arguments.range,
             ),
-            arguments.labels,
-            arguments.classes,
-            arguments.shards,
-            arguments.shard_size,
-            arguments.seed,
-            arguments.strict_decode,
-            arguments.encode,
-            arguments.text_labels or words is not None,
-            words,
-            arguments.split,
-            arguments.image_column,
+            labels=arguments.labels,
+            classes=arguments.classes,
+            shards=arguments.shards,
+            shard_size=arguments.shard_size,
+            seed=arguments.seed,
+            strict_decode=arguments.strict_decode,
+            encoding=arguments.encode,
+            text_labels=arguments.text_labels or words is not None,
+            vocabulary=words,
+            splits=arguments.split,
+            image_column=arguments.image_column,
         )
         RejectLimit.parse(arguments.max_rejects)
     except OptionError as error:

@@ -5,61 +5,73 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 from reader.batching.rank import current_worker, scoped_worker
 from shardio.errors import OptionError
 from shardio.sizes import parse_bytes
 
-SHUFFLES = ("exact", "window", "none")
-DTYPES = ("float32", "uint8")
-ON_ERROR = ("raise", "skip")
+Shuffle = Literal["exact", "window", "none"]
+Dtype = Literal["float32", "uint8"]
+OnError = Literal["raise", "skip"]
+
+SHUFFLES: tuple[Shuffle, ...] = get_args(Shuffle)
+DTYPES: tuple[Dtype, ...] = get_args(Dtype)
+ON_ERROR: tuple[OnError, ...] = get_args(OnError)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BatchOptions:
     """What batches look like and in which order they come.
 
-    `shuffle` is `exact`, a new permutation of all records in every epoch, `window`, which reads
-    whole blocks in random order and shuffles within a window of them (the default of a set that
-    is opened from a URL), or `none`, as stored.
-    `epochs` is the number of epochs, None for no end; the first one is `start_epoch`. `dtype` is
-    that of the images: `float32` in [0, 1] or `uint8`. `one_hot` gives labels as float32 (batch,
-    classes) in place of integers. `drop_remainder` leaves out a last batch that is not full; `pad`
-    fills it up instead, and adds weights as a third element: 0 for what was filled up, and
-    positions/records of an epoch for a record, so that the mean of weighted losses over all
-    positions is that of the records. `rows` adds the row ids of the input table as the last
-    element. `as_dict` names the parts of a batch. `verify` checks every CRC. With
-    `on_error="skip"` a damaged record is counted, reported and replaced by another one;
-    `max_skipped` bounds how many, for each process and epoch: a number, or a share of what it
-    reads.
-    `worker` is (rank, world): each of `world` workers gets `batch_size` records of every step; None
-    asks torch.distributed, TF_CONFIG or JAX, where one of them is initialised, as late as the face
-    can. `memory`, in bytes or like "512MB", bounds what the reader owns.
-    For `window`: `block` is in records (by default some 4 MB), `window` in blocks (by default what
-    `memory` allows, or 16), and blocks are dealt to `lanes` lanes (by default one for each
-    worker), of which each worker has as many.
+    Raises OptionError for values that cannot be right.
     """
 
     batch_size: int = 128
-    shuffle: str = "exact"
+    """Records of a batch."""
+    shuffle: Shuffle = "exact"
+    """`exact` is a new permutation of all records in every epoch; `window` reads whole blocks in
+    random order and shuffles within a window of them, the default of a set that is opened from a
+    URL; `none` is as stored."""
     seed: int = 1
+    """Names the permutations, 0 to 2^63 - 1."""
     epochs: int | None = 1
+    """The number of epochs of a pass; None goes on for ever."""
     start_epoch: int = 0
-    dtype: str = "float32"
+    """The number of the first epoch."""
+    dtype: Dtype = "float32"
+    """Of the images: `float32` in [0, 1], or `uint8`."""
     one_hot: bool = False
+    """Give labels as float32 (batch, classes) in place of integers."""
     drop_remainder: bool = True
+    """Leave out a last batch that is not full."""
     pad: bool = False
+    """Fill up a last batch that is not full, and add weights as a third element: 0 for what was
+    filled up, and positions/records of an epoch for a record, so that the mean of weighted losses
+    over all positions is that of the records."""
     rows: bool = False
+    """Add the row ids of the input table as the last element."""
     as_dict: bool = False
+    """Name the parts of a batch."""
     verify: bool = True
-    on_error: str = "raise"
+    """Compare the CRC of every record."""
+    on_error: OnError = "raise"
+    """With `skip` a damaged record is counted, reported and replaced by another one."""
     max_skipped: float = 0.01
+    """How many records `skip` may leave out in a process and an epoch: a whole number, or a share,
+    0.0 to 1.0, of what the process reads."""
     worker: tuple[int, int] | None = None
+    """(rank, world): each of `world` workers gets `batch_size` records of every step. None asks
+    torch.distributed, TF_CONFIG or JAX, where one of them is initialised, as late as it can."""
     memory: int | str | None = None
+    """Bounds what the reader owns, in bytes or like "512MB"."""
     block: int | None = None
+    """Records of a block of `window`; None takes some 4 MB."""
     window: int | None = None
+    """Blocks that `window` shuffles together in each lane; None takes what `memory` allows, or
+    16."""
     lanes: int | None = None
+    """Lanes to which `window` deals blocks, a multiple of the workers; None takes one for each."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "seed", "epochs", "start_epoch", "block", "window", "lanes"):

@@ -30,7 +30,7 @@ class PlannedSplit:
     shards: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ConversionPlan:
     """All of plan.json. `table_sha256` is the digest of the input table's file."""
 

@@ -137,15 +137,15 @@ class Transform:
             return cls()
         try:
             return cls(
-                None if crop is None else (crop[0], crop[1], crop[2], crop[3]),
-                (size[0], size[1]),
-                resample,
-                pad,
-                shorter,
-                None
+                crop=None if crop is None else (crop[0], crop[1], crop[2], crop[3]),
+                size=(size[0], size[1]),
+                resample=resample,
+                pad=pad,
+                shorter=shorter,
+                background=None
                 if background is None
                 else (int(background[0]), int(background[1]), int(background[2])),
-                None if value_range is None else (value_range[0], value_range[1]),
+                value_range=None if value_range is None else (value_range[0], value_range[1]),
             )
         except OptionError as error:
             problems.append(f"transform: {error}")

@@ -51,7 +51,7 @@ def run(step=None, **more):
             ended(step)
         try:
             convert(how["table"], how["scheme"] + out,
-                    ConvertOptions(Transform(None, (4, 2)), shards=2),
+                    ConvertOptions(transform=Transform(None, (4, 2)), shards=2),
                     engine="inline", max_rejects="9", **more)
         except ShardioError as error:
             print(error, file=sys.stderr, flush=True)

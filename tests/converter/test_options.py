@@ -128,7 +128,7 @@ def test_impossible_options_are_refused_with_the_value(
 )
 def test_more_pixels_than_an_image_may_have_are_refused(transform: Transform) -> None:
     with pytest.raises(OptionError, match="60000x60000"):
-        ConvertOptions(transform)
+        ConvertOptions(transform=transform)
 
 
 @pytest.mark.parametrize(

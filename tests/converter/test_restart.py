@@ -333,10 +333,10 @@ def test_half_written_files_are_removed(
 
 
 CHANGES = {
-    "transform.crop": ConvertOptions(Transform((0, 0, 100, 30)), shards=5),
-    "transform.size": ConvertOptions(Transform(size=(64, 32)), shards=5),
-    "transform.resample": ConvertOptions(Transform(resample="box"), shards=5),
-    "transform.pad": ConvertOptions(Transform(pad=True), shards=5),
+    "transform.crop": ConvertOptions(transform=Transform((0, 0, 100, 30)), shards=5),
+    "transform.size": ConvertOptions(transform=Transform(size=(64, 32)), shards=5),
+    "transform.resample": ConvertOptions(transform=Transform(resample="box"), shards=5),
+    "transform.pad": ConvertOptions(transform=Transform(pad=True), shards=5),
     "labels": ConvertOptions(shards=5, labels=("y1",)),
     "classes": ConvertOptions(shards=5, classes=7000),
     "seed": ConvertOptions(shards=5, seed=77),

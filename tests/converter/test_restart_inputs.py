@@ -24,7 +24,7 @@ from shardio.storage import search
 from tests.converter.inotify import opened_files
 from tests.converter.inputs import contents, run, write_csv
 
-OPTIONS = ConvertOptions(Transform(None, (4, 2)), shards=4)
+OPTIONS = ConvertOptions(transform=Transform(None, (4, 2)), shards=4)
 ROWS = 40
 
 
@@ -294,7 +294,7 @@ def test_a_finished_shard_that_vanishes_is_in_no_manifest(
     table: Path, tmp_path: Path, how: str
 ) -> None:
     out = tmp_path / "out"
-    options = ConvertOptions(Transform(None, (4, 2)), shards=4, encoding=Encoding("png"))
+    options = ConvertOptions(transform=Transform(None, (4, 2)), shards=4, encoding=Encoding("png"))
 
     class Vanish(NoProgress):
         def advance(self, images: int, bytes_read: int, rejected: int, bytes_written: int) -> None:

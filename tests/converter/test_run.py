@@ -76,7 +76,7 @@ def test_stock_tensorflow_reads_back_pixels_and_labels(table: Path, tmp_path: Pa
 
 def test_the_manifest_says_what_was_done(table: Path, tmp_path: Path) -> None:
     transform = Transform((1, 2, 200, 30), (20, 10), "lanczos")
-    summary = inline(table, tmp_path / "out", ConvertOptions(transform, shards=4, seed=3))
+    summary = inline(table, tmp_path / "out", ConvertOptions(transform=transform, shards=4, seed=3))
     manifest = manifest_of(tmp_path / "out")
     assert manifest.transform == transform
     assert (manifest.rows_read, manifest.rows_written, manifest.rows_rejected) == (60, 60, 0)

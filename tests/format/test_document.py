@@ -53,7 +53,14 @@ def derived(folder: Path) -> dict[str, str]:
     )
     versions = Versions("9.5.0.post2", "libjpeg-turbo 2.1.5")
     digest = hashlib.sha256(TABLE.encode()).hexdigest()
-    plan = ConversionPlan(digest, transform, labels, shards.splits, SEED, versions)
+    plan = ConversionPlan(
+        table_sha256=digest,
+        transform=transform,
+        labels=labels,
+        splits=shards.splits,
+        seed=SEED,
+        versions=versions,
+    )
     entries, dones, first = [], [], b""
     for name in shards.names():
         rows = shards.rows_of(name).tolist()

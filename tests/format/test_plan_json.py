@@ -19,12 +19,12 @@ LABELS = tuple(Label(f"y{index}", 21_000 + index) for index in range(12))
 
 def example() -> ConversionPlan:
     return ConversionPlan(
-        "a" * 64,
-        Transform(),
-        LABELS,
-        (PlannedSplit("train", 100, 4), PlannedSplit("val", 10, 1)),
-        5,
-        Versions("9.5.0.post2", "libjpeg-turbo 2.1.5"),
+        table_sha256="a" * 64,
+        transform=Transform(),
+        labels=LABELS,
+        splits=(PlannedSplit("train", 100, 4), PlannedSplit("val", 10, 1)),
+        seed=5,
+        versions=Versions("9.5.0.post2", "libjpeg-turbo 2.1.5"),
     )
 
 

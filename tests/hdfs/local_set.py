@@ -70,7 +70,7 @@ def make_set(folder: Path, rows: int, shards: int, size: int) -> LocalSet:
     lines = [[f"images/{names[row % 6]}", row % 50, row % 7] for row in range(rows)]
     lines[rows // 2][0] = "images/nowhere.png"
     table = write_csv(folder / "labels.csv", ["path", "y0", "y1"], lines)
-    options = ConvertOptions(Transform(None, (size, size)), shards=shards)
+    options = ConvertOptions(transform=Transform(None, (size, size)), shards=shards)
     convert(str(table), str(folder / "shards"), options, engine="inline")
     return LocalSet(table, options, folder / "shards")
 

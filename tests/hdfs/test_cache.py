@@ -12,6 +12,7 @@ import pytest
 
 from examples.hdfs.cluster import Cluster
 from reader import open_shards
+from reader.batching.options import Shuffle
 from shardio.errors import DatasetError
 from tests.hdfs.local_set import LocalSet, read, stream_digest
 from tests.hdfs.place import HdfsPlace
@@ -34,7 +35,7 @@ if sys.argv[3] == "stays":
 
 @pytest.mark.parametrize("shuffle", ORDERS)
 def test_batches_are_those_of_local_disk(
-    stored: HdfsPlace, small: LocalSet, tmp_path: Path, shuffle: str
+    stored: HdfsPlace, small: LocalSet, tmp_path: Path, shuffle: Shuffle
 ) -> None:
     wanted = stream_digest(read(small.folder, shuffle=shuffle, epochs=2))
     shards = open_shards(stored.folder, cache=tmp_path)

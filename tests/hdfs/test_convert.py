@@ -101,7 +101,7 @@ def test_what_is_complete_is_kept_what_is_another_refused_and_both_may_be_overwr
     place.write("notes.txt", b"mine")
     before = {name: place.status(name) for name in place.names()}
     assert small.convert(place.folder).complete_before
-    other = ConvertOptions(small.options.transform, shards=2)
+    other = ConvertOptions(transform=small.options.transform, shards=2)
     with pytest.raises(OutputError, match=r"^hdfs://.* complete dataset of another table"):
         convert(str(small.table), place.folder, other, engine="inline")
     assert {name: place.status(name) for name in place.names()} == before

@@ -192,7 +192,10 @@ def test_what_is_done_and_what_came_of_it_stands_in_the_summary(tmp_path: Path) 
 def test_the_counts_are_those_of_all_runs(tmp_path: Path) -> None:
     table = mixed(tmp_path)
     (tmp_path / "19.png").rename(tmp_path / "later.png")
-    out, options = str(tmp_path / "out"), ConvertOptions(Transform(None, (8, 4)), shards=5)
+    out, options = (
+        str(tmp_path / "out"),
+        ConvertOptions(transform=Transform(None, (8, 4)), shards=5),
+    )
     assert run(table, out, "--crop", "none", "--size", "8x4", "--shards", "5").returncode == 1
     assert list((tmp_path / "out").glob("*.tfrecord"))
     (tmp_path / "later.png").rename(tmp_path / "19.png")

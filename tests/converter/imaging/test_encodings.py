@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image, features
 from converter import ConvertOptions, Summary, convert
 from converter.engines.protocol import NoProgress
 from reader import open_shards
+from reader.batching.options import Shuffle
 from reader.commands.cli import main
 from reader.commands.staging import Staging
 from shardio.errors import CorruptRecordError, DatasetError, OptionError
@@ -31,7 +33,7 @@ pytestmark = pytest.mark.skipif(not features.check("webp"), reason="this Pillow 
 
 
 def options(encoding: str) -> ConvertOptions:
-    return ConvertOptions(Transform(None, SIZE), shards=4, encoding=Encoding(encoding))
+    return ConvertOptions(transform=Transform(None, SIZE), shards=4, encoding=Encoding(encoding))
 
 
 def run(table: Path, out: Path, encoding: str, engine: str = "inline", **how: object) -> Summary:
@@ -63,7 +65,7 @@ def manifest_of(folder: Path) -> Manifest:
     return Manifest.from_json((folder / "dataset.json").read_bytes())
 
 
-def everything(folder: Path, **how: object) -> tuple[NDArray[np.uint8], list[NDArray[np.int32]]]:
+def everything(folder: Path, **how: Any) -> tuple[NDArray[np.uint8], list[NDArray[np.int32]]]:
     how = {"shuffle": "none", "dtype": "uint8", "rows": True, **how}
     x, y, rows = zip(*open_shards(folder).batches(1, **how), strict=True)
     return np.concatenate(x), [np.concatenate(h) for h in zip(*y, strict=True)] + [
@@ -85,7 +87,7 @@ def test_records_are_those_of_the_raw_set_but_for_the_images(made: Path, raw: Pa
 
 
 @pytest.mark.parametrize("shuffle", ["exact", "window"])
-def test_every_order_is_that_of_the_raw_set(made: Path, raw: Path, shuffle: str) -> None:
+def test_every_order_is_that_of_the_raw_set(made: Path, raw: Path, shuffle: Shuffle) -> None:
     how = {"shuffle": shuffle, "seed": 5, "epochs": 2}
     assert everything(made, **how)[1][-1].tolist() == everything(raw, **how)[1][-1].tolist()
 

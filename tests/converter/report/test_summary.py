@@ -75,7 +75,7 @@ def test_each_split_is_accounted_for(tmp_path: Path) -> None:
     ]
     rows += [["none.png", 1, "val"], ["neither.png", 1, "val"], ["nowhere.png", 2, "train"]]
     table = write_csv(tmp_path / "t.csv", ["path", "y0", "split"], rows)
-    options = ConvertOptions(Transform(None, (8, 8)), shards=5)
+    options = ConvertOptions(transform=Transform(None, (8, 8)), shards=5)
     out = str(tmp_path / "out")
     for _ in range(2):  # a finished set says the same
         summary = convert(str(table), out, options, engine="inline", max_rejects="3")

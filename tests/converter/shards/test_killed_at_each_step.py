@@ -14,7 +14,7 @@ from tests.converter.inputs import contents, write_csv, write_images
 
 pytestmark = pytest.mark.slow
 
-OPTIONS = ConvertOptions(Transform(None, (4, 2)), shards=2)
+OPTIONS = ConvertOptions(transform=Transform(None, (4, 2)), shards=2)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_first_run(table: Path, tmp_path: Path, scheme: str) -> None:
 
 def test_a_run_that_overwrites_another_set(table: Path, tmp_path: Path) -> None:
     """Without --overwrite what is left may be refused, but is never taken for something whole."""
-    other = ConvertOptions(Transform(None, (4, 2), "box"), shards=2)
+    other = ConvertOptions(transform=Transform(None, (4, 2), "box"), shards=2)
     begun = tmp_path / "begun"
     convert(str(table), str(begun), other, engine="inline", max_rejects="9")
     wanted = fresh(table, tmp_path / "fresh")

@@ -17,7 +17,7 @@ from shardio.format.encoding import Encoding
 from shardio.format.transform import Transform
 from tests.converter.inputs import write_csv, write_images
 
-OPTIONS = ConvertOptions(Transform(None, (4, 2)), shards=2, encoding=Encoding("png"))
+OPTIONS = ConvertOptions(transform=Transform(None, (4, 2)), shards=2, encoding=Encoding("png"))
 SHARD = "train-00001-of-00002.tfrecord"
 TEMPORARY = (
     f".{SHARD}.0a.tmp",

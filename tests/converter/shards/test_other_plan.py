@@ -19,7 +19,7 @@ from shardio.format.manifest import Versions
 from shardio.format.transform import Transform
 from tests.converter.inputs import write_csv, write_images
 
-OPTIONS = ConvertOptions(Transform(None, (4, 2)), shards=2)
+OPTIONS = ConvertOptions(transform=Transform(None, (4, 2)), shards=2)
 CHANGES: dict[str, dict[str, Any]] = {
     'transform.resample was "bicubic", now it is "box"': {
         "transform": Transform(None, (4, 2), "box")

@@ -16,7 +16,7 @@ from shardio.errors import OptionError, OutputError
 from shardio.format.transform import Transform
 from tests.converter.inputs import contents, write_csv, write_images
 
-OPTIONS = ConvertOptions(Transform(None, (16, 8)), shards=6)
+OPTIONS = ConvertOptions(transform=Transform(None, (16, 8)), shards=6)
 MISSING = ("late-0.png", "late-1.png", "never.png")
 
 

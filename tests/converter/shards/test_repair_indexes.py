@@ -15,7 +15,7 @@ from shardio.format.encoding import Encoding
 from shardio.format.transform import Transform
 from tests.converter.inputs import contents, write_csv, write_images
 
-OPTIONS = ConvertOptions(Transform(None, (16, 8)), shards=6, encoding=Encoding("png"))
+OPTIONS = ConvertOptions(transform=Transform(None, (16, 8)), shards=6, encoding=Encoding("png"))
 
 
 @pytest.fixture

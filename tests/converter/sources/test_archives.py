@@ -161,7 +161,7 @@ def test_many_archives_give_the_shards_of_their_files(
                 archive.add(tmp_path / "images" / name, name)
     rows = [[f"{n % 60}.tar::{name}", n % 9] for n, name in enumerate(names)]
     archived = write_csv(tmp_path / "archived.csv", ["path", "y0"], rows)
-    options = ConvertOptions(Transform(None, (8, 8)), shards=3)
+    options = ConvertOptions(transform=Transform(None, (8, 8)), shards=3)
 
     def shards(table: Path, out: str, engine: str) -> dict[str, bytes]:
         summary = convert(str(table), str(tmp_path / out), options, engine=engine)
@@ -183,7 +183,7 @@ def test_an_archive_that_was_mended_is_read_anew(tmp_path: Path) -> None:
     (name,) = write_images(tmp_path / "images", 1, (20, 16))
     table = write_csv(tmp_path / "t.csv", ["path", "y0"], [[f"x.tar::{name}", 1]])
     (tmp_path / "x.tar").write_bytes(b"x" * 5000)
-    options = ConvertOptions(Transform(None, (8, 8)))
+    options = ConvertOptions(transform=Transform(None, (8, 8)))
     how = {"engine": "inline", "max_rejects": "1"}
     assert convert(str(table), str(tmp_path / "out"), options, **how).rejected == 1  # type: ignore[arg-type]
     with tarfile.open(tmp_path / "x.tar", "w") as archive:
@@ -473,7 +473,7 @@ def test_the_shards_are_those_of_the_files_in_a_folder(
     ]
     made.append([f"all.{kind}::images/nowhere.png", 1])
     archived = write_csv(tmp_path / "archived.csv", ["path", "y0"], made)
-    options = ConvertOptions(Transform(None, (16, 8)), shards=2)
+    options = ConvertOptions(transform=Transform(None, (16, 8)), shards=2)
     outs = {}
     for table, engine in ((plain, "inline"), (archived, "processes")):
         out = tmp_path / table.stem

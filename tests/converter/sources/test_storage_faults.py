@@ -34,7 +34,7 @@ from shardio.format.transform import Transform
 from shardio.storage import remote_call, storage_for
 from tests.converter.inputs import write_csv
 
-OPTIONS = ConvertOptions(Transform(None, (8, 4)))
+OPTIONS = ConvertOptions(transform=Transform(None, (8, 4)))
 PASSING = [408, 425, 429, 500, 502, 503, 504, "closed", "silent", "cut"]
 MISSING = [404, 410]
 REJECTED = [400, 403, 414, 451]

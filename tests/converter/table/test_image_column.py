@@ -37,7 +37,7 @@ from tests.converter.inputs import (
 )
 from tests.converter.memory import peak_memory
 
-OPTIONS = ConvertOptions(Transform(None, (16, 8)), shards=4)
+OPTIONS = ConvertOptions(transform=Transform(None, (16, 8)), shards=4)
 COLUMN = replace(OPTIONS, image_column="image")
 FACE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 IMAGES = [

@@ -202,13 +202,13 @@ class TestShares:
     ) -> None:
         names = write_images(tmp_path, 30, (20, 10))
         table = write_csv(tmp_path / "t.csv", ["path", "y0"], [[n, 1] for n in names])
-        options = ConvertOptions(SMALL, splits=SplitShares.parse("train=0.7,val=0.3"))
+        options = ConvertOptions(transform=SMALL, splits=SplitShares.parse("train=0.7,val=0.3"))
         convert(str(table), str(tmp_path / "out"), options, engine="inline")
         counts = open_shards(tmp_path / "out", "*").splits
         assert set(counts) == {"train", "val"}
         assert sum(counts.values()) == 30
         before = contents(tmp_path / "out")
-        other = ConvertOptions(SMALL, splits=SplitShares.parse("train=0.6,val=0.4"))
+        other = ConvertOptions(transform=SMALL, splits=SplitShares.parse("train=0.6,val=0.4"))
         with pytest.raises(OutputError, match="another table or other options"):
             convert(str(table), str(tmp_path / "out"), other, engine="inline")
         assert contents(tmp_path / "out") == before

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from reader import open_shards
+from reader.batching.options import Dtype, Shuffle
 from shardio.errors import DatasetError, OptionError
 from tests.reader.datasets import Made
 
@@ -33,9 +34,9 @@ FIXTURE = settings(
 def test_every_batch_holds_what_the_order_says(
     made: Made,
     batch_size: int,
-    shuffle: str,
+    shuffle: Shuffle,
     drop: bool,
-    dtype: str,
+    dtype: Dtype,
     one_hot: bool,
     epochs: int,
     start: int,
@@ -180,9 +181,9 @@ def test_a_wrong_option_is_named(made: Made, options: dict[str, Any], words: str
 def test_an_option_that_is_not_there_is_named(made: Made) -> None:
     shards = open_shards(made.glob)
     with pytest.raises(TypeError, match=r"no option 'batchsize'; did you mean batch_size\?"):
-        shards.batches(batchsize=3)
+        shards.batches(batchsize=3)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"no option 'foo'; it has batch_size, .*seed"):
-        shards.batches(4, foo=1)
+        shards.batches(4, foo=1)  # type: ignore[call-arg]
 
 
 def test_what_is_no_state_is_refused(made: Made) -> None:

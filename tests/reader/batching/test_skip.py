@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reader import open_shards
+from reader.batching.options import Shuffle
 from reader.fetch.skipped import SkippedRecordWarning
 from shardio.errors import CorruptRecordError, DatasetError, OptionError
 from tests.reader.datasets import Made
@@ -31,7 +32,7 @@ def damage(made: Made, shard: int, record: int, byte: int = 60) -> None:
 
 
 @pytest.mark.parametrize("shuffle", ["exact", "window", "none"])
-def test_damaged_records_are_counted_named_and_replaced(made: Made, shuffle: str) -> None:
+def test_damaged_records_are_counted_named_and_replaced(made: Made, shuffle: Shuffle) -> None:
     bad = [(0, 0), (2, 7), (4, 5), (4, 22)]
     for shard, record in bad:
         damage(made, shard, record)
@@ -101,7 +102,7 @@ def test_the_other_records_of_a_batch_are_untouched(made: Made, bad: set[int], s
 
 
 @pytest.mark.parametrize("shuffle", ["exact", "window", "none"])
-def test_a_set_without_a_whole_record_is_an_error(made: Made, shuffle: str) -> None:
+def test_a_set_without_a_whole_record_is_an_error(made: Made, shuffle: Shuffle) -> None:
     for shard, count in ((0, 5), (2, 8), (3, 1), (4, 23)):
         for record in range(count):
             damage(made, shard, record)
@@ -118,7 +119,7 @@ def test_a_set_without_a_whole_record_is_an_error(made: Made, shuffle: str) -> N
 )
 @pytest.mark.parametrize("shuffle", ["exact", "window", "none"])
 def test_more_damage_than_allowed_ends_the_run_with_the_places(
-    made: Made, shuffle: str, most: float, ends: bool
+    made: Made, shuffle: Shuffle, most: float, ends: bool
 ) -> None:
     bad = [(0, 4), (2, 7), (4, 5)]
     for shard, record in bad:
@@ -159,7 +160,8 @@ def test_the_limit_is_that_of_all_four_faces(made: Made) -> None:
 
 
 def test_a_limit_that_is_none_is_refused(made: Made) -> None:
-    for most in (-1, 1.5, -0.1, "1%", True, None, float("nan")):
+    wrong: list[Any] = [-1, 1.5, -0.1, "1%", True, None, float("nan")]
+    for most in wrong:
         with pytest.raises(OptionError, match="max_skipped must be a number of records"):
             open_shards(made.glob).batches(5, on_error="skip", max_skipped=most)
 
@@ -168,7 +170,7 @@ def test_skipping_needs_the_checksums(made: Made) -> None:
     with pytest.raises(OptionError, match="verify=True"):
         open_shards(made.glob).batches(5, on_error="skip", verify=False)
     with pytest.raises(OptionError, match="on_error must be one of 'raise', 'skip'"):
-        open_shards(made.glob).batches(5, on_error="ignore")
+        open_shards(made.glob).batches(5, on_error="ignore")  # type: ignore[arg-type]
 
 
 def test_a_replaced_shard_is_no_damage_that_is_skipped(made: Made, tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_a_replaced_shard_is_no_damage_that_is_skipped(made: Made, tmp_path: Pat
 
 
 @pytest.mark.parametrize("shuffle", ["exact", "window", "none"])
-def test_a_shard_that_is_replaced_between_epochs_is_noticed(made: Made, shuffle: str) -> None:
+def test_a_shard_that_is_replaced_between_epochs_is_noticed(made: Made, shuffle: Shuffle) -> None:
     shards = open_shards(made.glob)
     # A window that does not hold the whole set, or nothing would have to be read again.
     small: dict[str, Any] = {"block": 2, "window": 2} if shuffle == "window" else {}

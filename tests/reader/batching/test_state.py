@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from reader import open_shards
 from reader.batching.batch_maker import BatchMaker
 from reader.batching.batches import Batches
+from reader.batching.options import Shuffle
 from shardio.errors import DatasetError, OptionError
 from tests.reader.datasets import Made, write_dataset
 
@@ -34,7 +35,7 @@ def rows(batches: Batches, count: int | None = None) -> list[int]:
     drop=st.booleans(),
 )
 def test_restored_at_every_step_the_rest_is_equal(
-    made: Made, shuffle: str, size: int, drop: bool
+    made: Made, shuffle: Shuffle, size: int, drop: bool
 ) -> None:
     shards = open_shards(made.glob)
     options: dict[str, Any] = {
@@ -80,7 +81,7 @@ def test_the_samples_go_on_with_another_batch_size_and_world(
 @FIXTURE
 @given(st.integers(1, 9), st.integers(1, 4), st.sampled_from(["exact", "none"]))
 def test_what_all_workers_have_seen_is_a_prefix_of_the_order(
-    made: Made, size: int, world: int, shuffle: str
+    made: Made, size: int, world: int, shuffle: Shuffle
 ) -> None:
     shards = open_shards(made.glob)
     order = rows(shards.batches(1, rows=True, shuffle=shuffle))

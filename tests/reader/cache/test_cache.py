@@ -93,7 +93,7 @@ def of_images(made: Made) -> tuple[str, dict[str, Any]]:
     names = write_images(folder / "images", 6, (60, 40))
     lines = [[f"images/{names[row % 6]}", row % 5] for row in range(60)]
     table = write_csv(folder / "labels.csv", ["path", "y0"], lines)
-    options = ConvertOptions(Transform(None, (12, 9)), shards=4, encoding=Encoding("png"))
+    options = ConvertOptions(transform=Transform(None, (12, 9)), shards=4, encoding=Encoding("png"))
     convert(str(table), str(folder / "shards"), options, engine="inline")
     return f"file://{folder}/shards", {}
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from reader import open_shards
+from reader.batching.options import Shuffle
 from shardio.errors import StorageError
 from shardio.format.layout import RecordLayout
 from tests.reader.core.test_core import records_of
@@ -129,7 +130,7 @@ def failing(large: Path, tmp_path: Path) -> Iterator[tuple[Path, Path]]:
 
 @pytest.mark.parametrize("shuffle", ["exact", "window", "none"])
 def test_a_disk_that_fails_under_a_map_is_an_error(
-    failing: tuple[Path, Path], shuffle: str
+    failing: tuple[Path, Path], shuffle: Shuffle
 ) -> None:
     point, failed = failing
     shards = open_shards(str(point / "large.tfrecord"), shape=SHAPE)

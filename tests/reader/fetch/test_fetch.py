@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reader import open_shards
+from reader.batching.options import Shuffle
 from reader.fetch.numpy_fetch import Fetcher
 from reader.fetch.skipped import Skipped
 from reader.files.open_files import OpenFiles
@@ -72,7 +73,7 @@ def test_any_flipped_bit_is_caught_and_named(made: Made, data: st.DataObject) ->
 
 
 @pytest.mark.parametrize("shuffle", ["exact", "none"])
-def test_a_flipped_bit_ends_a_stream_of_batches(made: Made, shuffle: str) -> None:
+def test_a_flipped_bit_ends_a_stream_of_batches(made: Made, shuffle: Shuffle) -> None:
     path = made.shard(4)
     damaged = bytearray(path.read_bytes())
     damaged[7 * made.layout.stride + 40] ^= 4

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from reader import open_shards
+from reader.batching.options import Dtype, OnError, Shuffle
 from reader.commands.cli import main
 from reader.shardset import ShardSet
 from shardio.errors import (
@@ -112,7 +113,9 @@ def test_tensorflow_reads_the_same(any_kind: Foreign) -> None:
 
 @pytest.mark.parametrize("shuffle", ["exact", "window", "none"])
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_every_order_gives_every_record_once(any_kind: Foreign, shuffle: str, dtype: str) -> None:
+def test_every_order_gives_every_record_once(
+    any_kind: Foreign, shuffle: Shuffle, dtype: Dtype
+) -> None:
     small: dict[str, Any] = {"block": 3, "window": 2} if shuffle == "window" else {}
     batches = opened(any_kind).batches(
         8, shuffle=shuffle, dtype=dtype, rows=True, drop_remainder=False, **small
@@ -342,7 +345,7 @@ class TestWhatDoesNotFit:
     @pytest.mark.parametrize(("change", "words"), [bad[1:] for bad in DAMAGED])
     @pytest.mark.parametrize("shuffle", ["window", "none"])
     def test_it_is_named_and_can_be_skipped(
-        self, tmp_path: Path, change: Any, words: str, shuffle: str
+        self, tmp_path: Path, change: Any, words: str, shuffle: Shuffle
     ) -> None:
         files, place = self.write(tmp_path, change)
         named = place + words
@@ -372,7 +375,7 @@ class TestWhatDoesNotFit:
     )
     @pytest.mark.parametrize("on_error", ["raise", "skip"])
     def test_what_is_whole_is_never_skipped(
-        self, tmp_path: Path, change: Any, words: str, on_error: str
+        self, tmp_path: Path, change: Any, words: str, on_error: OnError
     ) -> None:
         _, place = self.write(tmp_path, change)
         shards = open_shards(f"{tmp_path}/?")
@@ -413,7 +416,7 @@ class TestWhatDoesNotFit:
             list(shards.batches(2, on_error="skip"))
 
     @pytest.mark.parametrize("shuffle", ["exact", "window", "none"])
-    def test_damage_is_named_unless_nobody_looks(self, jpegs: Foreign, shuffle: str) -> None:
+    def test_damage_is_named_unless_nobody_looks(self, jpegs: Foreign, shuffle: Shuffle) -> None:
         shards = opened(jpegs)
         at = jpegs.offsets[20]
         data = bytearray(jpegs.shard(4).read_bytes())

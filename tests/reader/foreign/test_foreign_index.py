@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reader import open_shards
+from reader.batching.options import OnError
 from reader.commands.cli import main
 from reader.files.in_threads import Progress, in_threads
 from reader.foreign.index_pass import make_index
@@ -235,7 +236,9 @@ def test_an_index_of_longer_records_than_can_be_is_not_used(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
-def test_a_shard_that_is_not_that_of_the_manifest_is_noticed(jpegs: Foreign, on_error: str) -> None:
+def test_a_shard_that_is_not_that_of_the_manifest_is_noticed(
+    jpegs: Foreign, on_error: OnError
+) -> None:
     shards = open_shards(jpegs.shard(4))
     crcs = [int.from_bytes(frame_footer(jpegs.records[n]), "little") for n in (14, 36)]
     for first, last, fits in ((crcs[0], crcs[1], True), (crcs[0], 1, False), (1, crcs[1], False)):
@@ -251,7 +254,7 @@ def test_a_shard_that_is_not_that_of_the_manifest_is_noticed(jpegs: Foreign, on_
 
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
 def test_an_index_of_another_file_of_the_same_size_is_noticed(
-    jpegs: Foreign, on_error: str
+    jpegs: Foreign, on_error: OnError
 ) -> None:
     size = jpegs.shard(4).stat().st_size
     idx(jpegs.shard(4)).write_text(f"0 {size - 50}\n{size - 50} 50\n")

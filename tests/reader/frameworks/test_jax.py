@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from reader import open_shards
+from reader.batching.options import Dtype, Shuffle
 from tests.reader.datasets import Made
 
 jax = pytest.importorskip("jax", reason="JAX is not installed")
@@ -17,11 +18,11 @@ jax = pytest.importorskip("jax", reason="JAX is not installed")
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("shuffle", ["exact", "window", "none"])
 def test_arrays_on_the_device_stay_when_their_batch_is_forgotten(
-    made: Made, dtype: str, shuffle: str
+    made: Made, dtype: Dtype, shuffle: Shuffle
 ) -> None:
     """On the CPU they are the batch's own memory, which must not be used again before."""
     shards = open_shards(made.glob)
-    options = {"dtype": dtype, "shuffle": shuffle, "epochs": 20}
+    options: dict[str, Any] = {"dtype": dtype, "shuffle": shuffle, "epochs": 20}
     expected = [(x.copy(), [y.copy() for y in ys]) for x, ys in shards.batches(8, **options)]
     kept = []
     for batch in shards.batches(8, **options):
