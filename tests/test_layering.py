@@ -50,7 +50,7 @@ def test_a_heavy_package_is_imported_in_its_own_rooms_only() -> None:
     assert SOURCE.heavy_imports() == []
 
 
-@pytest.mark.parametrize("file", SOURCE.texts)
+@pytest.mark.parametrize("file", sorted({*SOURCE.texts} - {"shardio/cached_property.py"}))
 def test_no_lock_is_held_while_a_property_is_computed(file: str) -> None:
     # Python 3.11's has one for all instances, which a fork may copy while it is taken.
     assert "functools.cached_property" not in imports(SOURCE.texts[file], file)
