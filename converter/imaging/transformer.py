@@ -25,6 +25,7 @@ from converter.imaging.colours import (
     on_background,
     to_colours,
 )
+from converter.imaging.defined_pixels import load_defined, uses_libtiff
 from converter.imaging.jpeg_header import BLOCK, JpegHeader
 from converter.imaging.png_header import PngHeader
 from converter.imaging.png_tile import keep_upper_rows
@@ -172,7 +173,10 @@ class ImageTransformer:
             check_transparent_colour(image)
         if crop is not None and not self._strict:
             keep_upper_rows(image, data, crop[3])
-        image.load()
+        if uses_libtiff(image):
+            load_defined(image, data)
+        else:
+            image.load()
         return image
 
     def _cut_out(self, image: PillowImage) -> tuple[PillowImage, bool]:
