@@ -207,7 +207,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="fail if more images than this cannot be used (default: 1%%)",
     )
     run.add_argument(
-        "--overwrite", action="store_true", help="remove the shards that are in OUT and start anew"
+        "--overwrite", action="store_true", help="remove the shards that are in OUT and start over"
     )
     run.add_argument(
         "--repair",
