@@ -173,8 +173,9 @@ class BlockFetcher:
         if not self._free:
             others = [other for other in self._blocks if other not in self._pinned]
             other = next(filter(self._may_go, others), others[0])
-            place, future = self._blocks.pop(other)
-            wait([future])
+            place, future = self._blocks[other]
+            wait([future])  # which may be interrupted
+            del self._blocks[other]
             self._whole.discard(other)
             self._free.append(place)
         place = self._free.pop()
@@ -182,14 +183,17 @@ class BlockFetcher:
         return self._blocks[block]
 
     def _finish(self, block: int, future: Future[None]) -> None:
-        """Wait for a block; one that could not be read is forgotten, so that it is tried again."""
+        """Wait for a block; one that could not be read is forgotten, so that it is tried again.
+
+        One that is being read when this is interrupted is not: its memory is being filled.
+        """
         try:
             future.result()
         except BaseException:
             with self._lock:
-                if self._blocks.get(block, (0, None))[1] is future:
+                is_held = self._blocks.get(block, (0, None))[1] is future
+                if is_held and future.done():
                     place, _ = self._blocks.pop(block)
-                    wait([future])
                     self._free.append(place)
             raise
 

@@ -97,7 +97,7 @@ class CacheFiller:
                         self._fill()
                         return
                 self._wait(_LOOK_SECONDS)
-        except _EndedError:
+        except (_EndedError, KeyboardInterrupt):  # a storage raises it when the interpreter ends
             pass
         except (ShardioError, OSError) as error:
             self.problem = str(error)

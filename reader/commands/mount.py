@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let other users of this machine read it too (user_allow_other in /etc/fuse.conf)",
     )
+    parser.add_argument("--log", type=Path, help=argparse.SUPPRESS)  # of a daemon
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,8 +55,16 @@ def run(arguments: argparse.Namespace) -> int:
     serve_until_signal(
         partial(serve, folder, point, _say, allow_other=arguments.allow_other),
         partial(unmount, point, even_if_busy=True),
+        partial(_drop_log, arguments.log),
     )
     return 0
+
+
+def _drop_log(log: Path | None) -> None:
+    """Remove the log of a daemon, unless there is something to read in it."""
+    with suppress(OSError):
+        if log is not None and not log.stat().st_size:
+            log.unlink()
 
 
 def _end(point: str) -> str:
@@ -71,7 +81,7 @@ def _begin(url: str, point: str, *, allow_other: bool) -> int:
     command = [sys.executable, "-m", "reader", "mount", *(["--allow-other"] * allow_other)]
     with tempfile.NamedTemporaryFile(prefix="shardio-mount-", suffix=".log", delete=False) as log:
         server = subprocess.Popen(
-            [*command, "--", url, point],
+            [*command, "--log", log.name, "--", url, point],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=log,
@@ -91,6 +101,6 @@ def _begin(url: str, point: str, *, allow_other: bool) -> int:
     server.returncode = 0  # it lives on, and Python need not warn of that
     print(
         f"{url} is mounted on {point}, until {_end(point)}; what cannot be read is told in"
-        f" {log.name}"
+        f" {log.name}, which stays if there is any"
     )
     return 0

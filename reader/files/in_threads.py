@@ -36,10 +36,14 @@ def in_threads(
         with turn:
             progress(size)
 
-    with ThreadPoolExecutor(threads, thread_name_prefix="shardio-index") as pool:
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="shardio-index")
+    waits = True
+    try:
         waiting = [pool.submit(work, info, tell) for info in files]
-        try:
-            return [future.result() for future in waiting]
-        finally:
-            ended.set()
-            pool.shutdown(wait=True, cancel_futures=True)
+        return [future.result() for future in waiting]
+    except KeyboardInterrupt:
+        waits = False  # a storage may keep its threads for a minute
+        raise
+    finally:
+        ended.set()
+        pool.shutdown(wait=waits, cancel_futures=True)

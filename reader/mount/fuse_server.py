@@ -8,9 +8,9 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from shardio.errors import (
     UnusableFileError,
 )
 from shardio.storage import FileInfo
+from shardio.storage.waiting import interrupted_by
 
 os.environ.setdefault("FUSE_LIBRARY_NAME", "fuse3")
 try:
@@ -72,7 +73,7 @@ class FolderOperations(mfusepy.Operations):  # type: ignore[misc]
 
     def getattr(self, path: str, fh: Any = None) -> dict[str, Any]:
         """Return what stat shows."""
-        with self._errors:
+        with self._errors():
             return self._attributes(path, self._folder.stat(path))
         raise AssertionError("unreachable")
 
@@ -96,7 +97,7 @@ class FolderOperations(mfusepy.Operations):  # type: ignore[misc]
 
     def readdir(self, path: str, fh: Any) -> list[Any]:
         """Return what is in a folder: the kernel leaves out what has no inode number."""
-        with self._errors:
+        with self._errors():
             inner = path.rstrip("/")
             itself = self._folder.stat(path)
             entries: dict[str, tuple[str, FileInfo | None]] = {
@@ -112,7 +113,7 @@ class FolderOperations(mfusepy.Operations):  # type: ignore[misc]
         """Open a file for reading."""
         if fi.flags & (os.O_WRONLY | os.O_RDWR):
             raise mfusepy.FuseOSError(errno.EROFS)
-        with self._errors:
+        with self._errors():
             opened = self._folder.open(path)
             fi.fh = opened.handle
             # Pages of a file stay in the kernel's cache while it is the same one.
@@ -123,13 +124,13 @@ class FolderOperations(mfusepy.Operations):  # type: ignore[misc]
 
     def read(self, memory: NDArray[np.uint8], offset: int, fi: Any) -> int:
         """Fill memory from a file; returns how many bytes. Only `_Fuse` calls it so."""
-        with self._errors:
+        with self._errors():
             return self._folder.read_into(fi.fh, offset, memory)
         raise AssertionError("unreachable")
 
     def release(self, path: str, fi: Any) -> int:
         """Close a file."""
-        with self._errors:
+        with self._errors():
             self._folder.close(fi.fh)
         return 0
 
@@ -165,19 +166,33 @@ class _Fuse(mfusepy.FUSE):  # type: ignore[misc]
         return count
 
 
+def _is_interrupted() -> bool:
+    """Whether the program whose request this thread handles got a signal."""
+    return bool(mfusepy._libfuse.fuse_interrupted())
+
+
 class _Errors:
-    """Turns errors into numbers, which is all that FUSE knows, and tells what they were."""
+    """Turns errors into numbers, which is all that FUSE knows, and tells what they were.
+
+    A program that gets a signal while its request waits for storage is answered at once.
+    """
 
     def __init__(self, say: Say) -> None:
         self._say = say
         self._said = ""
 
-    def __enter__(self) -> None:
-        pass
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Handle one request of the kernel."""
+        try:
+            with interrupted_by(_is_interrupted):
+                yield
+        except KeyboardInterrupt:
+            raise mfusepy.FuseOSError(errno.EINTR) from None
+        except BaseException as error:
+            self._raise(error)
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            return
+    def _raise(self, error: BaseException) -> NoReturn:
         if isinstance(error, MissingFileError):
             raise mfusepy.FuseOSError(errno.ENOENT) from None
         # Any other error too: what goes through to FUSE would end the mount.

@@ -17,8 +17,12 @@ _PAUSE = 0.1
 _GRACE_SECONDS = 2.0
 
 
-def serve_until_signal(serve: Callable[[], object], unmount: Callable[[], object]) -> None:
+def serve_until_signal(
+    serve: Callable[[], object], unmount: Callable[[], object], at_end: Callable[[], object]
+) -> None:
     """Call `serve` until it ends by itself; at a signal, call `unmount`, which lets it end.
+
+    `at_end` is called last, unless there was an error.
 
     FUSE's own handling of signals ends only when all reads have, and not at all where a thread of
     another library is handed the signal. So FUSE has a thread of its own here, and the main thread
@@ -45,9 +49,11 @@ def serve_until_signal(serve: Callable[[], object], unmount: Callable[[], object
         with suppress(MountError):  # not mounted yet, or not any more
             unmount()
         if time.monotonic() > end:
+            at_end()
             os._exit(0)
         ended.wait(_PAUSE)
     for number, handler in before.items():
         signal.signal(number, handler)
     if errors:
         raise errors[0]
+    at_end()

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shardio.storage import RangeReader
+from shardio.storage.waiting import result_of
 
 # What is read ahead for all files together.
 AHEAD_BYTES = 32 << 20
@@ -196,7 +197,9 @@ class AheadFile:
             chunks = [one for one in stream.chunks if one.start < stop and offset < one.stop]
         for chunk in chunks:
             try:
-                data = chunk.data.result()
+                data = result_of(chunk.data)
+            except KeyboardInterrupt:
+                raise
             except BaseException:  # it may go well without it
                 continue
             if chunk.start > offset:

@@ -12,19 +12,17 @@ The client is hdfs-native, written in Rust. What it needs from us:
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import os
-import threading
 import time
-import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 from xml.etree import ElementTree
 
 from shardio.errors import LoginError, MissingExtraError, UnavailableError
-from shardio.storage.hdfs_errors import is_foreign, is_passing, translate
+from shardio.storage.hdfs_errors import IS_IT_UP, is_foreign, is_passing, translate
+from shardio.storage.waiting import Call, NoAnswerError, Wait, patiently, sleep
 
 T = TypeVar("T")
 
@@ -32,6 +30,8 @@ T = TypeVar("T")
 # answered may be restarting, or another one may be taking over.
 _FIRST_SECONDS = 8.0
 _SECONDS = 60.0
+# The least time for one try, so short that it need not be reported.
+_TRY_SECONDS = 4.0
 # Writing is acknowledged by DataNodes, for which the client itself waits up to a minute.
 _WRITE_SECONDS = 90.0
 # The client keeps idle connections to DataNodes for 3 seconds.
@@ -47,48 +47,10 @@ _DEFAULTS = {
 _ENVIRONMENT = ("HADOOP_CONF_DIR", "HADOOP_HOME", "HADOOP_USER_NAME", "HADOOP_PROXY_USER")
 _DEFAULT_PORT = 8020
 
-# Threads of calls: those that have ended go by themselves.
-_calls: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
-# So long the process waits at its end for calls that nobody waits for any more.
-_END_SECONDS = 5.0
-
 _clients: dict[tuple[Any, ...], HdfsClient] = {}
 # When a DataNode was last read from, and from when on a forked child may do so.
 _last_read = 0.0
 _free_from = 0.0
-
-
-class Call(Generic[T]):
-    """A function that runs in a thread of its own, which is abandoned if it takes too long."""
-
-    def __init__(self, action: Callable[..., T], *arguments: Any) -> None:
-        self._action = action
-        self._arguments = arguments
-        self._done = threading.Event()
-        self._result: T
-        self._error: BaseException | None = None
-        thread = threading.Thread(target=self._run, name="shardio-hdfs-call", daemon=True)
-        _calls.add(thread)
-        thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._result = self._action(*self._arguments)
-        except BaseException as error:
-            self._error = error
-        self._done.set()
-
-    def result(self, seconds: float) -> T:
-        """Return what the function returned, or raise what it raised, or NoAnswerError."""
-        if not self._done.wait(seconds):
-            raise NoAnswerError
-        if self._error is not None:
-            raise self._error
-        return self._result
-
-
-class NoAnswerError(Exception):
-    """A call took too long."""
 
 
 class HdfsClient:
@@ -103,39 +65,43 @@ class HdfsClient:
         self._raw = raw
         self._answered = False
 
-    def ask(self, path: str, action: Callable[[Any], T]) -> T:
-        """Call `action` with the client, again where a NameNode is down or not the active one."""
-        seconds = _SECONDS if self._answered else _FIRST_SECONDS
-        end = time.monotonic() + seconds
-        pause = 0.25
-        while True:
+    def ask(self, path: str, action: Callable[[Any], T], wait: Wait | None = None) -> T:
+        """Call `action` with the client, again where a NameNode is down or not the active one.
+
+        That lasts no longer than `wait`, where it is given.
+        """
+        own = Wait(_SECONDS if self._answered else _FIRST_SECONDS)
+        wait = own if wait is None or wait.left > own.left else wait
+        waits = False
+
+        def attempt() -> T:
+            nonlocal waits
             try:
-                return self._call(path, action, end - time.monotonic(), seconds)
+                return self._call(path, action, wait)
             except BaseException as error:
+                waits = self._answered and is_foreign(error) and is_passing(error)
                 if not is_foreign(error):
                     raise
-                waits = self._answered and is_passing(error)
-                if not waits or time.monotonic() + pause > end:
-                    raise translate(error, path) from error
-            time.sleep(pause)
-            pause = min(2 * pause, 4.0)
+                raise translate(error, path) from error
+
+        return patiently(attempt, lambda _: waits, wait, key=self._root)
 
     def ask_once(self, path: str, action: Callable[[Any], T], seconds: float = _WRITE_SECONDS) -> T:
         """Call `action` with the client, once: it changes something."""
         try:
-            return self._call(path, action, seconds, seconds)
+            return self._call(path, action, Wait(seconds))
         except BaseException as error:
             if not is_foreign(error):
                 raise
             raise translate(error, path) from error
 
-    def _call(self, path: str, action: Callable[[Any], T], left: float, seconds: float) -> T:
+    def _call(self, path: str, action: Callable[[Any], T], wait: Wait) -> T:
         try:
-            result = Call(action, self._raw).result(left)
-        except NoAnswerError as error:
+            result = Call(action, self._raw).result(last_try(wait), self._root)
+        except NoAnswerError:
             raise UnavailableError(
-                f"{path}: no answer from {self._root} within {seconds:.0f} seconds"
-            ) from error
+                f"{path}: no answer from {self._root} within {wait.seconds:.0f} seconds; {IS_IT_UP}"
+            ) from None
         except BaseException as error:
             self._answered = self._answered or (is_foreign(error) and not is_passing(error))
             raise
@@ -143,16 +109,9 @@ class HdfsClient:
         return result
 
 
-def _end() -> None:
-    """Wait for calls that were abandoned: of a thread that comes back from one when the interpreter
-    is gone, the C library makes an abort of the process."""
-    end = time.monotonic() + _END_SECONDS
-    for thread in list(_calls):
-        if thread.ident is not None:
-            thread.join(max(0.0, end - time.monotonic()))
-
-
-atexit.register(_end)
+def last_try(wait: Wait) -> Wait:
+    """Return a wait for one try: at the end of `wait` there may be no time left for an answer."""
+    return wait if wait.left > _TRY_SECONDS else Wait(_TRY_SECONDS)
 
 
 def client_for(root: str, *, reading: bool = False) -> HdfsClient:
@@ -165,7 +124,7 @@ def client_for(root: str, *, reading: bool = False) -> HdfsClient:
     client = _clients.get(key)
     if client is None:
         if reading:
-            time.sleep(max(0.0, _free_from - time.monotonic()))
+            sleep(max(0.0, _free_from - time.monotonic()))
         client = _clients.setdefault(key, _make(root, _DEFAULTS | (_READING if reading else {})))
     return client
 

@@ -29,7 +29,9 @@ _UNUSABLE = (
 _PASSING = ("RetriableException", "StandbyException", "ObserverRetryOnActiveException")
 # Another try may get other DataNodes, or the NameNode may have noticed by then which are down.
 _OF_DATANODES = ("DataTransferError", "could only be written to", "Failed to complete file")
+IS_IT_UP = "is the NameNode up, and is that its address?"
 _HINTS = {
+    "Connection refused": IS_IT_UP,
     "SafeModeException": "nothing can be written until the NameNode leaves its safe mode:"
     " `hdfs dfsadmin -safemode get`",
     "QuotaExceededException": "free some space or have the quota raised; what is finished is kept",

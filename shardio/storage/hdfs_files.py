@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from shardio.errors import StorageError, UnusableFileError
+from shardio.errors import StorageError, UnavailableError, UnusableFileError
 from shardio.storage.hdfs_ahead import ahead
-from shardio.storage.hdfs_client import Call, HdfsClient, NoAnswerError, client_for, note_read
+from shardio.storage.hdfs_client import HdfsClient, client_for, last_try, note_read
 from shardio.storage.hdfs_errors import is_foreign, translate
+from shardio.storage.waiting import Call, NoAnswerError, Wait, patiently
 
-# Seconds between the tries of a read: a DataNode that is started again is back in that time.
-_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+# A read is tried again for so long: a DataNode that is started again is back in that time.
 _READ_SECONDS = 60.0
+# Reading ahead has less patience: what fails is read again by whoever needs it.
+_AHEAD_SECONDS = 20.0
 # A read that took so long had to do with a DataNode that is down or hangs.
 _SLOW_SECONDS = 4.0
 # A smaller one is a single packet, or two.
 _STREAM_BYTES = 128 << 10
+# So much of a stream is taken at once: each call costs some 50 microseconds.
+_CALL_BYTES = 512 << 10
 T = TypeVar("T")
 
 # Streams that a parent process began: freeing one waits for threads that only the parent has.
@@ -34,9 +39,55 @@ def _check(size: int, wanted: int) -> None:
         raise OSError(f"{size} bytes came, not {wanted}")
 
 
+def _packets(file: Any, offset: int, size: int) -> Iterable[bytes]:
+    """Return `size` bytes of the client's file as they come."""
+    if size <= _STREAM_BYTES:
+        return [file.read_range(offset, size)]
+    stream: Iterable[bytes] = file.read_range_stream(offset, size)
+    return stream
+
+
+def _next_packets(stream: Any, offset: int, size: int, file: Any) -> tuple[list[bytes], Any]:
+    """Return the next packets of a stream, which begins where there is none, and the stream."""
+    stream = stream or file.read_range_stream(offset, size)
+    packets: list[bytes] = []
+    done = 0
+    while done < _CALL_BYTES and (packet := next(stream, b"")):
+        packets.append(packet)
+        done += len(packet)
+    if not packets:
+        raise OSError("the stream ended before the file")
+    return packets, stream
+
+
 def identity(status: Any) -> str:
     """Return what tells a file from another one that takes its place."""
     return f"{status.length}:{status.modification_time}"
+
+
+class _Landing:
+    """Memory that a call fills, and not any more once it is abandoned: then others may use it."""
+
+    def __init__(self, memory: memoryview) -> None:
+        self._memory: memoryview | None = memory
+        self._lock = threading.Lock()
+
+    def fill(self, packets: Iterable[bytes]) -> int:
+        """Copy packets one after the other; returns how many bytes that were."""
+        # Packet by packet: a piece in one would be memory that is fresh and copied once more.
+        at = 0
+        for packet in packets:
+            with self._lock:
+                if self._memory is None:
+                    break
+                self._memory[at : at + len(packet)] = packet
+            at += len(packet)
+        return at
+
+    def close(self) -> None:
+        """Let nothing more in."""
+        with self._lock:
+            self._memory = None
 
 
 class HdfsRanges:
@@ -69,14 +120,14 @@ class HdfsRanges:
 
         return *client.ask(self._url, open_file), client
 
-    def _reopen(self) -> tuple[Any, HdfsClient]:
+    def _reopen(self, wait: Wait) -> tuple[Any, HdfsClient]:
         client = client_for(self._root, reading=True)
 
         def open_file(raw: Any) -> tuple[Any, str]:
             # In this order: were the file replaced in between, its identity would tell.
             return raw.read(self._path), identity(raw.get_file_info(self._path))
 
-        file, found = client.ask(self._url, open_file)
+        file, found = client.ask(self._url, open_file, wait)
         if found != self._identity:
             raise StorageError(f"{self._url}: was replaced while it was read")
         self._file = file, client
@@ -117,109 +168,97 @@ class HdfsRanges:
     def _read(self, offset: int, memory: memoryview) -> None:
         self._again(offset, partial(self._read_once, offset, memory))
 
-    def _again(self, offset: int, action: Callable[[], T]) -> T:
-        """Do what reads at byte `offset`, again where that fails."""
-        end = time.monotonic() + _READ_SECONDS
-        for pause in (*_PAUSES, None):
+    def _again(self, offset: int, action: Callable[[Wait], T]) -> T:
+        """Do what reads at byte `offset`, again where that fails; all of it takes a minute."""
+        wait = Wait(_READ_SECONDS)
+        is_passing = False
+
+        def attempt() -> T:
+            nonlocal is_passing
             try:
-                return action()
+                return action(wait)
             except BaseException as error:
                 self._file = None  # its blocks may be elsewhere by now
-                if not is_foreign(error):
+                is_passing = is_foreign(error)
+                if not is_passing:
                     raise
-                if pause is None or time.monotonic() + pause > end:
-                    raise translate(error, f"{self._url}, byte {offset}") from error
-            time.sleep(pause)
-        raise AssertionError("unreachable")
+                raise translate(error, f"{self._url}, byte {offset}") from error
 
-    def _client_file(self) -> tuple[Any, HdfsClient]:
-        """Return the client's file, which is this process's."""
-        file, client = self._file or self._reopen()
-        return (file, client) if client.pid == os.getpid() else self._reopen()
+        return patiently(attempt, lambda _: is_passing, wait, key=self._root)
 
-    def _read_once(self, offset: int, memory: memoryview) -> None:
-        # Packet by packet: a piece in one would be memory that is fresh and copied once more.
-        at = 0
-        for packet in self._packets_once(offset, len(memory)):
-            memory[at : at + len(packet)] = packet
-            at += len(packet)
+    def _call(self, wait: Wait, action: Callable[[Any], T]) -> T:
+        """Call `action` with the client's file, which is this process's.
 
-    def _pieces_once(self, offset: int, size: int) -> list[memoryview]:
-        return [memoryview(packet) for packet in self._packets_once(offset, size)]
-
-    def _packets_once(self, offset: int, size: int) -> Iterator[bytes]:
-        """Yield `size` bytes as they come."""
-        file, client = self._client_file()
+        The client itself keeps interrupts waiting, and a child waits for ever for a lock of the
+        library that another thread of its parent held.
+        """
+        file, client = self._file or self._reopen(wait)
+        if client.pid != os.getpid():
+            file, client = self._reopen(wait)
         note_read()
         began = time.monotonic()
-        packets: Iterable[bytes]
-        if client.is_of_child:
-            packets = [self._first_read(file, offset, size)]
-            client.is_of_child = False
-        elif size <= _STREAM_BYTES:
-            packets = [file.read_range(offset, size)]
-        else:
-            packets = file.read_range_stream(offset, size)
-        done = 0
-        for packet in packets:
-            yield packet
-            done += len(packet)
-        _check(done, size)
-        self._note(began)
-
-    def _note(self, began: float) -> None:
-        """Be told of a read that has ended."""
+        try:
+            result = Call(action, file).result(last_try(wait), f"the DataNodes of {self._root}")
+        except NoAnswerError:
+            if client.is_of_child:
+                raise StorageError(
+                    f"{self._url}: this process was forked from one that was reading from HDFS;"
+                    " start it with spawn or forkserver"
+                ) from None
+            raise UnavailableError(
+                f"{self._url}: no answer from its DataNodes within {wait.seconds:.0f} seconds;"
+                " are they up? `hdfs dfsadmin -report`"
+            ) from None
+        client.is_of_child = False
         note_read()
         if time.monotonic() - began > _SLOW_SECONDS:
             self._file = None  # opened again, it may begin with other DataNodes
+        return result
+
+    def _read_once(self, offset: int, memory: memoryview, wait: Wait) -> None:
+        landing = _Landing(memory)
+
+        def fill(file: Any) -> int:
+            return landing.fill(_packets(file, offset, len(memory)))
+
+        try:
+            _check(self._call(wait, fill), len(memory))
+        finally:
+            landing.close()
+
+    def _read_ahead(self, offset: int, memory: memoryview) -> None:
+        self._read_once(offset, memory, Wait(_AHEAD_SECONDS))
+
+    def _pieces_once(self, offset: int, size: int, wait: Wait) -> list[memoryview]:
+        packets = self._call(wait, lambda file: list(_packets(file, offset, size)))
+        _check(sum(map(len, packets)), size)
+        return [memoryview(packet) for packet in packets]
 
     def packets(self, offset: int) -> Iterator[bytes]:
         """Yield what is in the file from byte `offset` on, as it comes."""
-        stream: Iterator[bytes] | None = None
+        stream: Any = None
         pid = os.getpid()
 
-        def next_packet() -> bytes:
+        def next_packets(wait: Wait) -> list[bytes]:
             nonlocal stream, pid
-            file, client = self._client_file()
             if pid != os.getpid():
                 _of_parents.append(stream)
                 stream, pid = None, os.getpid()
-            if client.is_of_child:
-                data: bytes = self._first_read(file, offset, min(_STREAM_BYTES, self.size - offset))
-                client.is_of_child = False
-                return data
-            note_read()
-            began = time.monotonic()
-            taken, stream = stream or file.read_range_stream(offset, self.size - offset), None
-            packet: bytes = next(taken, b"")
-            self._note(began)
-            if not packet:
-                raise OSError("the stream ended before the file")
-            stream = taken
-            return packet
+            begun, stream = stream, None
+            take = partial(_next_packets, begun, offset, self.size - offset)
+            packets, stream = self._call(wait, take)
+            return packets
 
         while offset < self.size:
-            packet = self._again(offset, next_packet)
-            offset += len(packet)
-            yield packet
-
-    def _first_read(self, file: Any, offset: int, size: int) -> Any:
-        try:
-            # Not into memory of ours: a call that was given up may still come back.
-            data = Call(file.read_range, offset, size).result(_READ_SECONDS)
-        except NoAnswerError as error:
-            raise StorageError(
-                f"{self._url}: this process was forked from one that was reading from HDFS;"
-                " start it with spawn or forkserver"
-            ) from error
-        _check(len(data), size)
-        return data
+            for packet in self._again(offset, next_packets):
+                offset += len(packet)
+                yield packet
 
     def advise(self, offset: int, size: int) -> None:
         """Begin to read, as far as there is memory for that."""
         size = min(size, self.size - offset)
         if size > 0 and not self._closed:
-            ahead().want(self._number, self._read_once, offset, size)
+            ahead().want(self._number, self._read_ahead, offset, size)
 
     def close(self) -> None:
         """Forget the file; HDFS knows nothing of readers."""

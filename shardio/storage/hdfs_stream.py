@@ -58,7 +58,11 @@ class HdfsStream(RawIOBase):
         if self._packets is None:
             count = self._ranges.read_into(self._position, [view], len(view))
         else:
-            count = self._read_on(self._packets, view)
+            try:
+                count = self._read_on(self._packets, view)
+            except BaseException:  # also an interrupt: the next read begins here again
+                self._packets, self._packet = None, memoryview(b"")
+                raise
         self._position += count
         self._next = self._position
         self._sequence += count

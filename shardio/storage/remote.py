@@ -68,7 +68,7 @@ class FsspecStorage:
         files = self._files
         try:
             return ask(path, lambda: action(files), size)
-        except UnavailableError:
+        except (UnavailableError, KeyboardInterrupt):
             # The call may still go on, and not every file system may be asked by two at once.
             _found.files.pop((os.getpid(), self._root), None)
             raise

@@ -10,6 +10,7 @@ from typing import Any
 
 from shardio.errors import StorageError, UnavailableError
 from shardio.storage.remote_call import LARGE, ask, ask_again
+from shardio.storage.waiting import turn
 
 
 class FsspecStream(RawIOBase):
@@ -25,7 +26,7 @@ class FsspecStream(RawIOBase):
             raise StorageError(f"{self._path}: its server gave no answer before; open it again")
         try:
             return ask(self._path, lambda: action(*arguments), size)
-        except UnavailableError:
+        except (UnavailableError, KeyboardInterrupt):
             # The call may still go on, and would share the position with the next one.
             self._is_lost = True
             raise
@@ -82,7 +83,7 @@ class FsspecStream(RawIOBase):
     def discard(self) -> None:
         """Close the file without committing what was written, where it can be told so."""
         with suppress(Exception):
-            self._file.discard()
+            self._do(self._file.discard)
         with suppress(Exception):
             self.close()
 
@@ -112,7 +113,7 @@ class FsspecRanges:
         return [memoryview(self._read(offset, size))]
 
     def _read(self, offset: int, size: int) -> bytes:
-        with self._turn:
+        with turn(self._turn):
             return ask_again(lambda: self._read_once(offset, size))
 
     def _read_once(self, offset: int, size: int) -> bytes:
@@ -129,7 +130,7 @@ class FsspecRanges:
 
         try:
             return ask(f"{self._path}, byte {offset}", read, size)
-        except UnavailableError:
+        except (UnavailableError, KeyboardInterrupt):
             # The call may still go on, and would share the position with the next one.
             self._file = None
             raise

@@ -7,13 +7,16 @@ a program says otherwise.
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread  # first: what is registered after it is called before it
 import contextlib
 import itertools
 import logging
+import math
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -26,11 +29,90 @@ REPORT_SECONDS = 5.0
 _QUIET_SECONDS = 10.0
 # So long the process waits at its end for calls that nobody waits for any more.
 _END_SECONDS = 5.0
+# How often a wait looks whether anybody still wants its end.
+_LOOK_SECONDS = 0.1
+# The names of threads of our pools begin so.
+_POOLS = "shardio-"
 
 _logger = logging.getLogger("shardio")
 _reported: dict[str, float] = {}
 # Threads of calls: those that have ended go by themselves.
 _calls: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+# Set when the interpreter ends, before it joins the threads of pools.
+_ending = threading.Event()
+getattr(threading, "_register_atexit", atexit.register)(_ending.set)
+
+
+def _is_for_nobody() -> bool:
+    """Whether this thread belongs to a pool whose results nobody takes any more."""
+    return _ending.is_set() and threading.current_thread().name.startswith(_POOLS)
+
+
+class _Asker(threading.local):
+    """What tells a thread that whoever asked it has given up."""
+
+    def __init__(self) -> None:
+        self.has_gone: Callable[[], bool] = _is_for_nobody
+
+
+_asker = _Asker()
+
+
+@contextlib.contextmanager
+def interrupted_by(has_gone: Callable[[], bool]) -> Iterator[None]:
+    """Raise KeyboardInterrupt from waits of this thread once `has_gone` returns True.
+
+    Only the main thread gets an interrupt from Python itself.
+    """
+    before, _asker.has_gone = _asker.has_gone, has_gone
+    try:
+        yield
+    finally:
+        _asker.has_gone = before
+
+
+def _until(is_done: Callable[[float], bool], seconds: float) -> bool:
+    """Call `is_done`, which waits for so long at most, until it is; False after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        left = max(0.0, end - time.monotonic())
+        if is_done(min(left, _LOOK_SECONDS)):
+            return True
+        if _asker.has_gone():
+            raise KeyboardInterrupt
+        if not left:
+            return False
+
+
+def result_of(future: Future[T]) -> T:
+    """Return the result of `future`, with a wait that `interrupted_by` ends."""
+    if not future.done():
+        _until(lambda seconds: bool(concurrent.futures.wait([future], seconds).done), math.inf)
+    return future.result()
+
+
+@contextlib.contextmanager
+def turn(lock: threading.Lock) -> Iterator[None]:
+    """Hold a lock, with a wait that `interrupted_by` ends."""
+    if _asker.has_gone is _is_for_nobody:
+        with lock:
+            yield
+        return
+    _until(lambda seconds: lock.acquire(timeout=seconds), math.inf)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def sleep(seconds: float) -> None:
+    """Wait, unless `interrupted_by` ends it."""
+
+    def is_over(part: float) -> bool:
+        time.sleep(part)
+        return False
+
+    _until(is_over, seconds)
 
 
 class Wait:
@@ -68,7 +150,7 @@ def patiently(
     action: Callable[[], T],
     is_passing: Callable[[BaseException], bool],
     wait: Wait,
-    pause: Callable[[float], None] = time.sleep,
+    pause: Callable[[float], None] = sleep,
     key: str = "",
     since_failure: bool = False,
 ) -> T:
@@ -129,10 +211,9 @@ class Call(Generic[T]):
 
         `what` is said to give no answer.
         """
-        left = max(0.0, wait.left)
-        if not self._done.wait(min(left, max(0.0, wait.silent))):
+        if not _until(self._done.wait, min(wait.left, wait.silent)):
             wait.report(f"no answer from {what}")
-            if not self._done.wait(max(0.0, wait.left)):
+            if not _until(self._done.wait, wait.left):
                 raise NoAnswerError
         if self._error is not None:
             raise self._error

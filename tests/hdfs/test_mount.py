@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from examples.hdfs.configuration import ClusterOptions
 from reader.mount.mount_point import file_system
 from tests.hdfs.local_set import LITTLE, LocalSet, digest, read, stream_digest
 from tests.hdfs.place import HdfsPlace
-from tests.reader.mounts import Mount, need_fuse, run, take_away
+from tests.reader.mounts import Mount, need_fuse, run, take_away, wait_until
 
 ORDERS = ["exact", "window", "none"]
 
@@ -107,10 +108,11 @@ def test_a_daemon_serves_hdfs(stored: HdfsPlace, small: LocalSet, tmp_path: Path
         assert done.returncode == 0, done.stderr
         assert digests(point) == small.digests
         assert run("unmount", point).returncode == 0
+        # Nothing was told in its log, which ends with the server.
+        log = Path(re.findall(r"told in ([^,\s]+)", done.stdout)[0])
+        wait_until(lambda: not log.exists())
     finally:
         take_away(point)
-        for log in done.stdout.split()[-1:]:
-            Path(log).unlink()
 
 
 def test_who_opens_a_replaced_file_gets_the_new_one_and_who_has_it_open_an_error(
@@ -167,7 +169,10 @@ def test_a_mount_goes_on_without_a_datanode(
         options = {**LITTLE, "shuffle": "none", "epochs": 1}
         wanted = stream_digest(read(large.folder, **options))
         assert stream_digest(read(mount.point, **options), 2, do) == wanted
-        assert mount.end() == (0, "")
+        code, said = mount.end()
+        assert code == 0
+        # Each of them is waited for, which is told, and nobody gets an error.
+        assert all("; waiting for up to" in line for line in said.splitlines())
     finally:
         mount.take_away()
         server.thaw()

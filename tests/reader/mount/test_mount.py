@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -391,16 +391,46 @@ def test_a_daemon_returns_once_it_is_mounted_and_says_how_to_end_it(tmp_path: Pa
         assert done.returncode == 0, done.stderr
         assert (point / "file").read_bytes() == b"x"
         assert f"`shardio-read unmount '{point}'`" in done.stdout
-        log = Path(re.findall(r"told in (\S+)", done.stdout)[0])
-        assert log.read_text() == ""
-        log.unlink()
+        assert log_of(done.stdout).read_text() == ""
         assert run("mount", source, point, "--daemon").returncode == 1
         assert (point / "file").read_bytes() == b"x"
         assert run("unmount", point).returncode == 0
         assert file_system(str(point)) is None
         assert not (point / "file").exists()
+        wait_until(lambda: not log_of(done.stdout).exists())
     finally:
         take_away(point)
+
+
+def log_of(said: str) -> Path:
+    return Path(re.findall(r"told in ([^,\s]+)", said)[0])
+
+
+def test_the_log_of_a_daemon_stays_if_there_is_something_in_it(tmp_path: Path) -> None:
+    source, point = tmp_path / "source", tmp_path / "point"
+    source.mkdir()
+    os.mkfifo(source / "pipe")
+    try:
+        done = run("mount", source, point, "--daemon")
+        with pytest.raises(PermissionError):
+            (point / "pipe").read_bytes()
+        log = log_of(done.stdout)
+        assert run("unmount", point).returncode == 0
+        wait_until(lambda: not pids_with(str(log)))
+        assert f"{source}/pipe: not a regular file" in log.read_text()
+        log.unlink()
+    finally:
+        take_away(point)
+
+
+def pids_with(word: str) -> list[str]:
+    """Return the processes whose command line has a word in it."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if word.encode() in path.read_bytes().split(b"\0"):
+                found.append(path.parent.name)
+    return found
 
 
 class TestRefusals:
