@@ -126,7 +126,7 @@ def test_what_is_advised_twice_is_held_once() -> None:
         # Nothing is held, and nothing in the way.
         assert ahead.take(3, 0, memory) == 0
 
-    ends(work, 30)
+    ends(work)
 
 
 class PanicException(BaseException):
@@ -185,7 +185,7 @@ def test_files_that_are_closed_while_others_are_advised_are_forgotten() -> None:
 
     before = gc.get_threshold()
     try:
-        ends(work, 30)
+        ends(work)
     finally:
         gc.set_threshold(*before)
 
