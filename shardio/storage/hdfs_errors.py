@@ -28,7 +28,13 @@ _UNUSABLE = (
 # Java exceptions that go away by themselves, soon.
 _PASSING = ("RetriableException", "StandbyException", "ObserverRetryOnActiveException")
 # Another try may get other DataNodes, or the NameNode may have noticed by then which are down.
-_OF_DATANODES = ("DataTransferError", "could only be written to", "Failed to complete file")
+_OF_DATANODES = (
+    "DataTransferError",
+    "could only be written to",
+    "Failed to complete file",
+    # A DataNode has not reported the last block yet: it is busy.
+    "NotReplicatedYetException",
+)
 IS_IT_UP = "is the NameNode up, and is that its address?"
 _HINTS = {
     "Connection refused": IS_IT_UP,

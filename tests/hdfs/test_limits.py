@@ -14,6 +14,7 @@ from converter import ConvertOptions, convert
 from examples.hdfs.cluster import Cluster
 from reader import open_shards
 from shardio.errors import StorageError, UnavailableError, UnusableFileError
+from shardio.storage.hdfs_errors import translate
 from tests.converter.inputs import run, write_csv
 from tests.hdfs.local_set import LocalSet, digests, read, stream_digest
 from tests.hdfs.place import HdfsPlace
@@ -27,6 +28,18 @@ def assert_goes_on(place: HdfsPlace, local: LocalSet) -> None:
     assert all(found == whole[name] for name, found in left.items() if name.startswith("train-"))
     local.convert(place.folder)
     assert digests(place) == whole
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_passing"),
+    [("NotReplicatedYetException", True), ("DSQuotaExceededException", False)],
+)
+def test_what_busy_datanodes_refuse_may_come_back(kind: str, is_passing: bool) -> None:
+    said = RuntimeError(f'RPCError("org.apache.hadoop.hdfs.{kind}", "why\\n\\tat a.b(C.java:1)")')
+    error = translate(said, "hdfs://host/file")
+    assert isinstance(error, UnavailableError) == is_passing
+    assert str(error).startswith("hdfs://host/file: why")
+    assert "java" not in str(error)
 
 
 # Of 9 blocks of a megabyte, once; of the files that a run leaves when it fails on its way.
