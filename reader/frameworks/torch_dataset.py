@@ -15,7 +15,7 @@ from reader.batching.batch_form import Batch, BatchParts
 from reader.batching.batches import Batches
 from reader.batching.options import BatchOptions
 from reader.dataset import Dataset
-from reader.frameworks.accelerate_loader import refuse_shared_twice
+from reader.frameworks.calling_loader import is_read_by_loader, refuse_shared_twice
 from shardio.errors import MissingExtraError, OptionError
 
 try:
@@ -92,8 +92,8 @@ class _Passes:
 class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not followed
     """Yields whole batches, so that a DataLoader wants `batch_size=None`; each pass is an epoch.
 
-    A second iterator goes on in the midst of a pass, as that of a stream of batches does; the
-    processes of a DataLoader are ahead of what it gave, so that each of its iterations is a pass.
+    A loop goes on in the midst of a pass, as over a stream of batches. Each iteration of a
+    DataLoader is a whole pass, with and without processes, even if the one before was left early.
 
     A tensor shares the memory of the NumPy batch. The processes of a DataLoader make every batch
     once between them, each with the memory of a reader, and the order stays that of one process.
@@ -167,7 +167,8 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         wanted, self._next_pass = self._next_pass, None
         if info is None:
             stream = self._stream
-            if stream is not None and stream.goes_on and self._is_last(options):
+            goes_on = stream is not None and stream.goes_on and self._is_last(options)
+            if stream is not None and goes_on and not is_read_by_loader():
                 return stream
             done = self._passes.begin()
         else:

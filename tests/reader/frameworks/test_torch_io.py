@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from reader import open_shards
 from shardio.errors import OptionError
@@ -116,6 +119,40 @@ def test_a_pass_that_was_left_early_takes_no_worker_out_of_step(
         whole = orders(batches)
         assert sorted(whole) == sorted(expected[0])
         assert whole in expected[number : 2 * number + 2]
+
+
+@given(
+    loops=st.lists(
+        st.tuples(st.sampled_from(["set", "loader", "reload"]), st.integers(0, 12)),
+        max_size=8,
+    )
+)
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30
+)
+def test_a_loader_begins_a_pass_where_a_loop_over_the_set_goes_on(
+    made: Made, loops: list[tuple[str, int]]
+) -> None:
+    shards = open_shards(made.glob)
+    batches = [
+        [rows.tolist() for *_, rows in shards.batches(5, rows=True, start_epoch=number)]
+        for number in range(len(loops) + 2)
+    ]
+    steps = len(batches[0])
+    dataset = shards.to_torch(5, rows=True)
+    number, step, begun = 0, 0, False
+    for kind, count in loops:
+        if kind == "reload":  # a state, once loaded, is gone on from by either
+            state = dataset.state_dict()
+            dataset = shards.to_torch(5, rows=True)
+            dataset.load_state_dict(state)
+            begun = False
+        by_loader = kind == "loader" or (kind == "reload" and count % 2)
+        if step == steps or (by_loader and begun):
+            number, step = number + 1, 0
+        found = islice(loader(dataset, 0) if by_loader else dataset, count)
+        assert [rows.tolist() for *_, rows in found] == batches[number][step : step + count]
+        step, begun = min(step + count, steps), True
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 3 worker processes:UserWarning")

@@ -1,0 +1,53 @@
+"""Loaders that read a set, found among the callers. Nothing is imported here.
+
+A DataLoader of PyTorch asks a set for an iterator as any loop does, and its users expect a whole
+pass of it. A loader of Hugging Face accelerate shares the batches of a set among processes itself:
+what a process reads of a set that is shared already would be shared again, and the rest of the
+records never seen.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from types import FrameType
+
+from shardio.errors import OptionError
+
+# The module by which a DataLoader reads its set.
+_FETCHER = "torch.utils.data._utils.fetch"
+_ACCELERATE = "accelerate.data_loader"
+# A SkipDataLoader reads one of these, or a loader that shares nothing.
+_SHARE = ("DataLoaderDispatcher", "DataLoaderShard", "IterableDatasetShard")
+
+
+def is_read_by_loader() -> bool:
+    """Return whether a DataLoader asks, in the process that it reads in."""
+    return any(frame.f_globals.get("__name__") == _FETCHER for frame in _callers())
+
+
+def refuse_shared_twice(worker: tuple[int, int]) -> None:
+    """Raise OptionError where a loader of accelerate reads what a single worker gets."""
+    if worker[1] > 1 and _is_shared():
+        raise OptionError(
+            f"accelerate shares the batches of a loader that it has prepared, and this set is "
+            f"shared already, as worker {worker}: give to_torch worker=(0, 1), or do not prepare "
+            "the loader"
+        )
+
+
+def _is_shared() -> bool:
+    """Return whether a loader of accelerate that shares batches asks."""
+    return any(
+        # It changes the class of its loaders, and keeps the name.
+        frame.f_globals.get("__name__") == _ACCELERATE
+        and type(frame.f_locals.get("self")).__name__ in _SHARE
+        for frame in _callers()
+    )
+
+
+def _callers() -> Iterator[FrameType]:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
