@@ -127,8 +127,10 @@ class ImageTransformer:
                 image = self._decode(data)
                 decoded = time.perf_counter()
                 self.times.decoding += decoded - start
-                image, transparent = self._cut_out(image)
-                packed = self._resize(image)
+                # The decoded image stays until the end: freed memory would be given back to the
+                # kernel, and asked for again.
+                cut, transparent = self._cut_out(image)
+                packed = self._resize(cut)
                 self.times.resizing += time.perf_counter() - decoded
             except (BadImageError, MemoryError):
                 raise
@@ -137,7 +139,7 @@ class ImageTransformer:
             except Exception as error:
                 _reject(error)
         self.counts.transparent += transparent
-        self.counts.one_colour += packed == packed[:3] * (len(packed) // 3)
+        self.counts.one_colour += _is_one_colour(packed)
         return packed
 
     def encode(self, pixels: bytes, encoding: Encoding) -> bytes:
@@ -181,12 +183,12 @@ class ImageTransformer:
 
     def _cut_out(self, image: PillowImage) -> tuple[PillowImage, bool]:
         """Return the box as RGB or RGBA, and whether transparent parts of it lose their alpha."""
-        box, pad = self._transform.crop, self._transform.pad
+        box = self._transform.crop
         alpha = may_be_transparent(image)
         if alpha and self._transform.background is not None:
             image, alpha = on_background(image, self._transform.background), False
         # What is filled up is transparent as well; of common images less is looked at afterwards.
-        before = alpha and (pad or image.mode != "RGBA")
+        before = alpha and (self._transform.pad or image.mode != "RGBA")
         transparent = before and is_transparent(image, box)
         image = to_colours(image, self._transform.value_range)
         image = image if box is None else image.crop(box)
@@ -272,6 +274,12 @@ def _rows_of_jpeg(data: bytes, header: JpegHeader, bottom: int) -> PillowImage:
         if last.tobytes().strip(b"\x80"):
             return image
     return decoded(header.lowered(data, rows), rows)
+
+
+def _is_one_colour(packed: bytes) -> bool:
+    first = packed[:3]
+    # Few images begin and end with one colour; only those are compared whole.
+    return packed.endswith(first) and packed == first * (len(packed) // 3)
 
 
 def _reject(error: Exception) -> NoReturn:
