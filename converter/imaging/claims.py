@@ -49,9 +49,3 @@ def check_opened(data: bytes, image: ImageFile) -> None:
             raise BadImageError(
                 f"{scans} scans of {pixels} pixels are more work than {len(data)} bytes justify"
             )
-    tile = image.tile[0] if image.tile else None
-    if tile is None or tile.codec_name != "dds_rgb" or not isinstance(tile.args, tuple):
-        return
-    # Its decoder takes what is missing for black.
-    if pixels * tile.args[0] > 8 * (len(data) - tile.offset):
-        raise BadImageError("broken image: pixels are missing at its end")

@@ -41,13 +41,16 @@ _SMALL_SIZES = range(24, 1040, 16)
 _SMALL_BLOCKS = 20
 
 
-def uses_libtiff(image: ImageFile) -> TypeGuard[TiffImageFile]:
+def _uses_libtiff(image: ImageFile) -> TypeGuard[TiffImageFile]:
     """Tell whether Pillow leaves an image that it has opened to libtiff."""
     return image.format == "TIFF" and any(tile.codec_name == "libtiff" for tile in image.tile)
 
 
-def load_defined(image: TiffImageFile, data: bytes) -> None:
+def load_defined(image: ImageFile, data: bytes) -> None:
     """Load an image that was opened from `data`; BadImageError where it is not in the file."""
+    if not _uses_libtiff(image):
+        image.load()
+        return
     again = type(image)(BytesIO(data))
     with _memory_of(_FIRST):
         image.load()

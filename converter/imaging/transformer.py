@@ -14,7 +14,7 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from converter.imaging.bad_image import BadImageError
 from converter.imaging.claims import check_opened, check_size
@@ -25,7 +25,8 @@ from converter.imaging.colours import (
     on_background,
     to_colours,
 )
-from converter.imaging.defined_pixels import load_defined, uses_libtiff
+from converter.imaging.dds_pixels import load_masked_dds
+from converter.imaging.defined_pixels import load_defined
 from converter.imaging.jpeg_header import BLOCK, JpegHeader
 from converter.imaging.png_header import PngHeader
 from converter.imaging.png_tile import keep_upper_rows
@@ -41,9 +42,6 @@ except ImportError as error:
     raise MissingExtraError(
         "converting images needs pillow-simd: it comes with shardio's extra [convert]"
     ) from error
-
-if TYPE_CHECKING:
-    from PIL.Image import Image as PillowImage
 
 # All that hold photographs or graphics as pixels (MPO opens as JPEG); not EPS, which would start
 # Ghostscript.
@@ -157,7 +155,7 @@ class ImageTransformer:
         self.times.encoding += time.perf_counter() - start
         return data.getvalue()
 
-    def _decode(self, data: bytes) -> PillowImage:
+    def _decode(self, data: bytes) -> Image.Image:
         crop = self._transform.crop
         header = None if self._strict else JpegHeader.of(data) or PngHeader.of(data)
         if header is not None:
@@ -175,13 +173,11 @@ class ImageTransformer:
             check_transparent_colour(image)
         if crop is not None and not self._strict:
             keep_upper_rows(image, data, crop[3])
-        if uses_libtiff(image):
-            load_defined(image, data)
-        else:
-            image.load()
+        load_masked_dds(image, data)
+        load_defined(image, data)
         return image
 
-    def _cut_out(self, image: PillowImage) -> tuple[PillowImage, bool]:
+    def _cut_out(self, image: Image.Image) -> tuple[Image.Image, bool]:
         """Return the box as RGB or RGBA, and whether transparent parts of it lose their alpha."""
         box = self._transform.crop
         alpha = may_be_transparent(image)
@@ -194,7 +190,7 @@ class ImageTransformer:
         image = image if box is None else image.crop(box)
         return image, transparent or (alpha and not before and is_transparent(image))
 
-    def _resize(self, image: PillowImage) -> bytes:
+    def _resize(self, image: Image.Image) -> bytes:
         # RGBA is resized with its alpha, as the reference does; packing drops it afterwards.
         if self._transform.shorter is not None:
             image = self._centre(image, self._transform.shorter)
@@ -207,7 +203,7 @@ class ImageTransformer:
             )
         return image.tobytes("raw", "RGB")
 
-    def _centre(self, image: PillowImage, shorter: int) -> PillowImage:
+    def _centre(self, image: Image.Image, shorter: int) -> Image.Image:
         """Resize to a shorter side and cut out the centre, rounding as torchvision does."""
         width, height = image.size
         if max(width, height) * shorter // min(width, height) > _MAX_SIDE:
@@ -244,7 +240,7 @@ class ImageTransformer:
             )
 
 
-def _rows_of_png(data: bytes, header: PngHeader, rows: int) -> PillowImage:
+def _rows_of_png(data: bytes, header: PngHeader, rows: int) -> Image.Image:
     """Decode the upper rows of a PNG file; ValueError or OSError where that fails."""
     size = header.width, rows
     if rows < header.height:
@@ -255,11 +251,11 @@ def _rows_of_png(data: bytes, header: PngHeader, rows: int) -> PillowImage:
     return Image.frombytes(header.mode, size, whole, "zip", header.mode)
 
 
-def _rows_of_jpeg(data: bytes, header: JpegHeader, bottom: int) -> PillowImage:
+def _rows_of_jpeg(data: bytes, header: JpegHeader, bottom: int) -> Image.Image:
     """Decode the upper rows of a JPEG file; ValueError or OSError where that fails."""
     rows = header.rows_for(bottom) if bottom < header.height else header.height
 
-    def decoded(file: bytes, rows: int) -> PillowImage:
+    def decoded(file: bytes, rows: int) -> Image.Image:
         size = header.width, rows
         return Image.frombytes(header.mode, size, file, "jpeg", header.raw_mode, "")
 

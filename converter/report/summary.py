@@ -159,6 +159,11 @@ class Summary:
             lines.append(
                 f"colours   {self.one_colour:,} of {self.counted:,} records have one colour"
             )
+        if not self.dry_run and self.counted < self.records:
+            lines.append(
+                f"colours   not counted in {self.records - self.counted:,} records of shards that "
+                "were kept"
+            )
         return lines
 
     def _image_warnings(self) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import time
 
+import numpy as np
 import pytest
 from PIL import Image, features
 
@@ -126,3 +128,31 @@ def test_a_file_that_is_cut_is_refused(kind: str, part: float) -> None:
     assert pixels(data)
     with pytest.raises(BadImageError):
         pixels(data[: int(len(data) * part)])
+
+
+MASKS = [
+    (16, (0xF800, 0x07E0, 0x001F)),
+    (16, (0x0F00, 0x00F0, 0x000F, 0xF000)),
+    (16, (0x7C00, 0x03E0, 0x001F, 0x8000)),
+    (24, (0xFF0000, 0xFF00, 0xFF)),
+    (32, (0xFF0000, 0xFF00, 0xFF, 0xFF000000)),
+    (32, (0x3FF00000, 0xFFC00, 0x3FF)),
+    (8, (0xE0, 0x1C, 0x03)),
+    (40, (0xFF0000, 0, 0xFF)),
+    (32, (0xA5000000, 0x5A0000, 0x1801)),
+]
+
+
+@pytest.mark.parametrize(("bits", "masks"), MASKS)
+def test_pixels_of_an_uncompressed_dds_are_pillows(bits: int, masks: tuple[int, ...]) -> None:
+    width, height = 37, 29
+    head = struct.pack("<7I", 124, 0x1007, height, width, 0, 0, 0) + bytes(44)
+    kind = struct.pack("<IIII", 32, 0x41 if len(masks) == 4 else 0x40, 0, bits)
+    head += kind + struct.pack("<4I", *masks, *[0] * (4 - len(masks)))
+    stored = np.random.default_rng(bits).bytes(width * height * (bits // 8))
+    data = b"DDS " + head + struct.pack("<5I", 0x1000, 0, 0, 0, 0) + stored
+    transformer = ImageTransformer(Transform(None, (width, height), "none"))
+    with Image.open(io.BytesIO(data)) as image:
+        assert transformer.pixels(data) == image.tobytes("raw", "RGB")
+    with pytest.raises(BadImageError, match="missing at its end"):
+        transformer.pixels(data[:-1])
