@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
 from io import BytesIO
 from typing import NoReturn
 
@@ -27,6 +26,7 @@ from converter.imaging.colours import (
 )
 from converter.imaging.dds_pixels import load_masked_dds
 from converter.imaging.defined_pixels import load_defined
+from converter.imaging.image_counts import ImageCounts, ImageTimes
 from converter.imaging.jpeg_header import BLOCK, JpegHeader
 from converter.imaging.png_header import PngHeader
 from converter.imaging.png_tile import keep_upper_rows
@@ -51,23 +51,6 @@ _FORMATS = (
 )
 
 _MAX_SIDE = 1_000_000
-
-
-@dataclass
-class ImageTimes:
-    """Seconds spent on images so far."""
-
-    decoding: float = 0.0
-    resizing: float = 0.0
-    encoding: float = 0.0
-
-
-@dataclass
-class ImageCounts:
-    """Images so far whose pixels are odd: of one colour, or with parts that are transparent."""
-
-    one_colour: int = 0
-    transparent: int = 0
 
 
 def versions() -> Versions:
