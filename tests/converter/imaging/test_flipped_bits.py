@@ -72,11 +72,12 @@ def of_pillow(data: bytes) -> bytes | None:
         return None
 
 
-def of_shardio(data: bytes) -> bytes | None:
+def of_shardio(data: bytes) -> bytes | str:
+    """Return what shardio gives of the rows, or its reason where it refuses the file."""
     try:
         return ImageTransformer(Transform(BOX, BOX[2:], "nearest")).pixels(data)
-    except BadImageError:
-        return None
+    except BadImageError as error:
+        return str(error)
 
 
 FILES = {
@@ -95,7 +96,7 @@ def test_with_any_bit_flipped_the_pixels_are_those_of_pillow(
     # So that a part of these small files is decoded, too.
     monkeypatch.setattr("converter.imaging.jpeg_header._WORTH_BYTES", 0)
     for kind in ("jpeg", "png"):
-        monkeypatch.setattr(f"converter.{kind}_header._MORE", 60)
+        monkeypatch.setattr(f"converter.imaging.{kind}_header._MORE", 60)
     good = FILES[name]
     right = of_pillow(good)
     assert right is not None
@@ -107,9 +108,10 @@ def test_with_any_bit_flipped_the_pixels_are_those_of_pillow(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             theirs, ours = of_pillow(bytes(data)), of_shardio(bytes(data))
-        if ours is None:
+        if isinstance(ours, str):
             seen["refused"] += 1
-            assert theirs is None, f"bit {bit} is refused, but Pillow takes it"
+            # Where a flipped height claims more than the file can hold libjpeg fills up with grey.
+            assert theirs is None or "it claims" in ours, f"bit {bit}: Pillow takes it, but {ours}"
         elif theirs is None:
             # The damage is below: what is used is that of the whole file.
             seen["below"] += 1
