@@ -46,6 +46,12 @@ class _Passes:
         self._known = torch.zeros(_REMEMBERED, 3, dtype=torch.int64).share_memory_()
         self._begun = torch.zeros(_REMEMBERED, _MOST_WORKERS, dtype=torch.uint8).share_memory_()
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A copy, by pickle or copy.deepcopy, has memory of its own, which a fork would copy again:
+        # all passes of its processes would have the first order. torch's own pickling for a
+        # process that it starts keeps the memory shared.
+        self.__dict__.update({name: counts.share_memory_() for name, counts in state.items()})
+
     @property
     def has_workers(self) -> bool:
         """Whether processes of a DataLoader have begun a pass."""

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import copy
 import pickle
 import warnings
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -69,6 +71,22 @@ def test_each_pass_of_a_loader_is_the_next_epoch_in_the_one_order(
     batches = loader(shards.to_torch(5, rows=True), workers, persistent_workers=persistent)
     assert len(batches) == 7
     assert [row for _ in range(2) for row in orders(batches)] == expected
+
+
+@pytest.mark.parametrize("start", ["fork", "forkserver"])
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda dataset: pickle.loads(pickle.dumps(dataset))]
+)
+def test_a_copy_of_a_set_counts_its_own_passes_in_processes_too(
+    made: Made, copied: Callable[[Any], Any], start: str
+) -> None:
+    shards = open_shards(made.glob)
+    dataset = shards.to_torch(5, rows=True)
+    again = copied(dataset)
+    for number in range(3):
+        expected = orders(shards.batches(5, rows=True, start_epoch=number))
+        assert orders(loader(again, 2, start)) == expected
+    assert orders(dataset) == orders(shards.batches(5, rows=True))
 
 
 def test_a_set_that_was_read_can_be_sent_to_another_process(made: Made) -> None:
