@@ -38,7 +38,7 @@ def owned():
 shards = open_shards(sys.argv[1], shape=json.loads(sys.argv[3]), classes=1000)
 batches = shards.batches(128, **json.loads(sys.argv[2]))
 peak = count = 0
-for step, (x, ys) in enumerate(batches):
+for step, (x, *_) in enumerate(batches):
     count += len(x)
     if step % 5 == 0:
         peak = max(peak, owned())
