@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from threading import Event, Lock
 from typing import TypeVar
 
 from shardio.storage import FileInfo
 
 _THREADS = 8
+# After an interrupt work ends at its next step, but for what a storage keeps waiting, for a minute
+# maybe.
+_LAST_SECONDS = 5.0
 
 _T = TypeVar("_T")
 
@@ -37,12 +40,16 @@ def in_threads(
             progress(size)
 
     pool = ThreadPoolExecutor(threads, thread_name_prefix="shardio-index")
+    waiting: list[Future[_T]] = []
     waits = True
     try:
-        waiting = [pool.submit(work, info, tell) for info in files]
+        waiting += [pool.submit(work, info, tell) for info in files]
         return [future.result() for future in waiting]
     except KeyboardInterrupt:
-        waits = False  # a storage may keep its threads for a minute
+        ended.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        wait([future for future in waiting if not future.cancelled()], _LAST_SECONDS)
+        waits = False
         raise
     finally:
         ended.set()
