@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-
-
 # With the host, which some file systems log in to.
 _ROOT = re.compile(rf"{_SCHEME.pattern}[^/]*")
 
