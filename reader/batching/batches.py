@@ -132,29 +132,31 @@ class Batches(Iterator[Batch]):
 
     def _take(self) -> tuple[Batch, Place]:
         """Return the next batch, and the place behind it."""
-        if self._closed or not self._place.begun:
+        place = self._place
+        if self._closed or not place.begun:
             raise StopIteration
         if self._stopped or self._process != os.getpid():  # a fork copies no thread
             options = self._maker.options if self._begun else self._given
             self._open(options, self._maker.skipped)
-        self._located()
+        maker = self._located()
+        place = self._place
         self._begun = True
         # Smoothed, so that neither a pause now and then nor a quick step decides.
         self._away += 0.25 * (time.perf_counter() - self._given_at - self._away)
-        hurry = self._away < _HURRY and not self._maker.begins
+        hurry = self._away < _HURRY and not maker.begins
         if not (hurry and self._ahead):
-            depth = 1 if hurry else self._maker.memory.prefetch + 1 - len(self._ahead)
+            depth = 1 if hurry else maker.memory.prefetch + 1 - len(self._ahead)
             for epoch, start in itertools.islice(self._waiting, depth):
                 self._ahead.append((epoch, start, self._begin(epoch, start, here=hurry)))
         if not self._ahead:
-            self._place = self._place.next_pass(self._maker.options)._replace(begun=False)
+            self._place = place.next_pass(maker.options)._replace(begun=False)
             raise StopIteration
         epoch, start, future = self._ahead.popleft()
         parts = future.result()
         batch = self._form.for_arrays(self._convert(parts) if self._convert else parts)
-        samples = min(start + self._maker.options.step_size, len(self._shards))
+        samples = min(start + maker.options.step_size, len(self._shards))
         self._given_at = time.perf_counter()
-        return batch, self._place._replace(epoch=epoch, samples=samples)
+        return batch, Place(place.first, epoch, samples)
 
     def _is_end(self, place: Place) -> bool:
         # Of a stream that makes each so many-th step, others may have some left.

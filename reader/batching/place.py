@@ -29,13 +29,13 @@ class Place(NamedTuple):
 
     def steps(self, options: BatchOptions, records: int) -> Iterator[tuple[int, int]]:
         """Yield epoch and position of every step that is left of the pass."""
-        epoch, start = self.epoch, self.samples
+        epoch, start, size = self.epoch, self.samples, options.step_size
         while options.epochs is None or epoch < self.first + options.epochs:
             left = records - start
             rest = options.pad or not options.drop_remainder
-            if left >= options.step_size or (left > 0 and rest):
+            if left >= size or (left > 0 and rest):
                 yield epoch, start
-                start += min(options.step_size, left)
+                start += min(size, left)
             else:
                 epoch, start = epoch + 1, 0
 
