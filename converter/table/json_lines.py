@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from converter.table.json_nesting import refuse_deep_values
 from shardio.errors import TableError
 from shardio.storage import storage_for
 
@@ -82,6 +83,7 @@ def _blocks(stream: Any, size: int, name: str) -> Iterator[bytes]:
     """
     rest = b""
     any_yet = False
+    line = 1
     while piece := stream.read(size):
         end = max(piece.rfind(b"\n"), piece.rfind(b"\r")) + 1
         if not end:
@@ -91,8 +93,11 @@ def _blocks(stream: Any, size: int, name: str) -> Iterator[bytes]:
             continue
         lines = rest + piece[:end]
         rest = piece[end:]
+        refuse_deep_values(lines, name, line)
+        line += lines.count(b"\n") or lines.count(b"\r")
         if not lines.isspace():
             any_yet = True
             yield lines
+    refuse_deep_values(rest, name, line)
     if (not rest.isspace() and rest) or not any_yet:
         yield rest

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from converter.table import json_nesting
 from converter.table.json_lines import open_json
 from converter.table.read_table import read_table
 from shardio.errors import TableError
 
 
-def written(text: str) -> str:
-    name = "memory://json_lines/t.jsonl"
+def written(text: str, ending: str = "jsonl") -> str:
+    name = f"memory://json_lines/t.{ending}"
     with fsspec.filesystem("memory").open(name, "wb") as file:
         file.write(text.encode())
     return name
@@ -76,3 +77,38 @@ def test_what_is_no_object_is_refused_with_its_row(junk: str, block: int) -> Non
         return
     with pytest.raises(TableError, match=r"\brow \d"):
         read_table(name, labels=None, classes=None, block=block)
+
+
+@pytest.mark.parametrize(("ending", "begin", "end"), [("jsonl", "[", "]"), ("json", '{"a":', "}")])
+@pytest.mark.parametrize("levels", [999, 1000, 100_000])
+def test_values_too_deep_for_the_parser_are_refused_with_their_line(
+    ending: str, begin: str, end: str, levels: int
+) -> None:
+    deep = f'{{"path":"b","y0":2,"x":{begin * levels}1{end * levels}}}\n'
+    name = written('{"path":"a","y0":1}' + "\n" * 9001 + deep, ending)
+    if levels < 1000:
+        assert len(read_table(name, labels=None, classes=None, block=4096)) == 2
+        return
+    words = rf"^{name}, line 9002: values are nested {levels + 1:,} deep"
+    with pytest.raises(TableError, match=words):
+        read_table(name, labels=None, classes=None, block=4096)
+
+
+def levels_of(value: Any) -> int:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return 1 + max(map(levels_of, value), default=0) if isinstance(value, list) else 0
+
+
+any_text = st.text(st.sampled_from('[]{}"\\\n,a'), max_size=6)
+any_value = st.recursive(
+    any_text | st.integers(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(any_text, inner, max_size=3),
+)
+
+
+@settings(deadline=None)
+@given(any_value, st.sampled_from([None, 1]))
+def test_brackets_in_texts_are_no_levels(value: Any, indent: int | None) -> None:
+    text = json.dumps(value, indent=indent).encode()
+    assert json_nesting._depth(text) == levels_of(value)
