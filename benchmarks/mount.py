@@ -12,6 +12,7 @@ import argparse
 import os
 import random
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -143,6 +144,11 @@ def main() -> None:
     parser.add_argument("--url", help="a folder with shards, on an HDFS that runs")
     parser.add_argument("--folder", type=Path, default=Path("data/bench"))
     arguments = parser.parse_args()
+    for program, package in {"rclone": "rclone", "fusermount3": "fuse3"}.items():
+        if shutil.which(program) is None:
+            parser.exit(
+                1, f"{program} is missing; please install: sudo apt-get install {package}\n"
+            )
     with shards_on_hdfs(arguments.url, arguments.folder, arguments.records) as url:
         compare(url, arguments.rounds)
 
