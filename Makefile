@@ -17,10 +17,12 @@ DATANODES ?= 1
 
 # A room of the tests, e.g. T=reader/cache; all without it.
 T ?=
+# PART=1 runs only some tests of a kind: every n-th, as tests/conftest.py says.
+PART ?=
 C_SOURCES := $(wildcard reader/core/*.[ch]) converter/sources/_files.c
 
 .DEFAULT_GOAL := help
-.PHONY: help shards train hdfs hdfs-stop mount test test-slow test-hdfs test-asan lint bench bench-peers dist clean
+.PHONY: help shards train hdfs hdfs-stop mount test test-slow test-kills test-fuzz test-outages test-hdfs test-asan lint bench bench-peers dist clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -48,10 +50,20 @@ mount: $(VENV)/.mount ## mount a folder of shards, read-only, until Ctrl-C [HDFS
 test: $(VENV)/.dev ## run the tests but for the slow ones [T=reader/cache for those of a room]
 	$(BIN)/python -m pytest -m 'not slow' $(if $(T),tests/$(T))
 
-test-slow: $(VENV)/.dev ## run the slow tests
-	$(BIN)/python -m pytest -m slow $(if $(T),tests/$(T))
+test-slow: $(VENV)/.dev ## run the slow tests that have no target of their own
+	$(BIN)/python -m pytest -m 'slow and not kills and not fuzz and not outages' $(if $(T),tests/$(T))
 
-test-hdfs: $(VENV)/.dev ## run all tests of HDFS, against real servers that die, hang and restart
+test-kills: $(VENV)/.dev ## kill runs at each of their steps [PART=1 for some of the tests, here and below]
+	$(BIN)/python -m pytest -m kills $(if $(PART),--part)
+
+test-fuzz: $(VENV)/.dev ## flip bits and damage files otherwise
+	$(BIN)/python -m pytest -m fuzz $(if $(PART),--part)
+
+test-outages: $(VENV)/.dev ## let servers of HDFS die, freeze and restart
+	@bash .ci/hadoop
+	$(BIN)/python -m pytest -m outages $(if $(PART),--part)
+
+test-hdfs: $(VENV)/.dev ## run all tests of HDFS
 	@bash .ci/hadoop
 	$(BIN)/python -m pytest tests/hdfs tests/storage/test_conformance.py
 

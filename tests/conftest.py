@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +15,46 @@ from examples.hdfs.configuration import ClusterOptions
 from tests import started
 
 _BEFORE = pytest.StashKey[set[int]]()
+# Kinds of slow tests that have targets of their own. With --part every n-th test of a kind runs: no
+# more than two minutes.
+_PARTS = {"kills": 2, "fuzz": 6, "outages": 5}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    kinds = ", ".join(f"every {number}th of {kind}" for kind, number in _PARTS.items())
+    parser.addoption("--part", action="store_true", help=f"run only {kinds}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left: set[pytest.Item] = set()
+    for kind, number in _PARTS.items():
+        tests = [item for item in items if item.get_closest_marker(kind)]
+        for item in tests:
+            item.add_marker("slow")
+        if config.getoption("part"):
+            left.update(tests)
+            left.difference_update(tests[::number])
+    if left:
+        config.hook.pytest_deselected(items=list(left))
+        items[:] = [item for item in items if item not in left]
+
+
+def pytest_collection_finish() -> None:
+    """Leave what TensorFlow and others have made for good out of each garbage collection."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """Say at the end, in one line, how many tests were skipped, and why."""
+    yield
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in reports)
+    if reasons:
+        each = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common())
+        terminalreporter.write_line(f"{len(reports)} skipped: {each}")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,11 +14,11 @@ import pytest
 from examples.hdfs.cluster import Cluster
 from examples.hdfs.configuration import ClusterOptions
 from shardio.errors import StorageError, UnavailableError
-from shardio.storage import storage_for
+from shardio.storage import hdfs_files, storage_for
 from tests.hdfs.local_set import LITTLE, LocalSet, digest, digests, read, stream_digest
 from tests.hdfs.place import HdfsPlace
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.outages
 
 FSCK = "org.apache.hadoop.hdfs.tools.DFSck"
 ORDERS = ["exact", "window", "none"]
@@ -26,11 +26,11 @@ ORDERS = ["exact", "window", "none"]
 
 @pytest.fixture(scope="module")
 def three(hadoop_is_there: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Three DataNodes, each with every block; the NameNode misses one after 14 seconds."""
+    """Three DataNodes, each with every block; the NameNode misses one after 11 seconds."""
     properties = {
         "dfs.heartbeat.interval": "1",
-        "dfs.namenode.heartbeat.recheck-interval": "2000",
-        "dfs.client.socket-timeout": "3000",
+        "dfs.namenode.heartbeat.recheck-interval": "500",
+        "dfs.client.socket-timeout": "1500",
         # Or a block may have a single replica at first: one that others seem too busy for.
         "dfs.namenode.redundancy.considerLoad": "false",
         "dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "20",
@@ -69,6 +69,12 @@ def place(cluster: Cluster) -> HdfsPlace:
     return HdfsPlace(cluster, f"/{uuid4().hex}")
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read is tried again for 10 seconds, not a minute; where it can never succeed."""
+    monkeypatch.setattr(hdfs_files, "_READ_SECONDS", 10.0)
+
+
 def fault(cluster: Cluster, kind: str, number: int) -> Callable[[], object]:
     server = cluster.datanodes[number]
     return {"killed": server.kill, "frozen": server.freeze}[kind]
@@ -103,6 +109,7 @@ def test_a_conversion_goes_on_without_a_datanode(
         assert digests(place) == large.digests
 
 
+@pytest.mark.usefixtures("short")
 def test_without_any_datanode_reading_and_writing_fail_clearly(
     cluster: Cluster, there: HdfsPlace, place: HdfsPlace, large: LocalSet
 ) -> None:
@@ -162,6 +169,7 @@ def test_a_block_that_is_corrupt_is_read_from_another_datanode(
             assert digest(stream.read()) == digest(data)
 
 
+@pytest.mark.usefixtures("short")
 def test_a_block_that_is_corrupt_everywhere_is_an_error_and_never_other_bytes(
     cluster: Cluster, place: HdfsPlace, large: LocalSet
 ) -> None:

@@ -147,14 +147,21 @@ def test_what_is_not_there_is_told(hdfs: Cluster, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def three(hadoop_is_there: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Three DataNodes, each with every block."""
-    properties = {"dfs.namenode.redundancy.considerLoad": "false"}
+    """Three DataNodes, each with every block; a client waits little for one of them."""
+    properties = {
+        "dfs.namenode.redundancy.considerLoad": "false",
+        "dfs.client.socket-timeout": "1500",
+    }
     options = ClusterOptions(datanodes=3, block_size=1 << 20, properties=properties)
-    with Cluster(tmp_path_factory.mktemp("three"), options) as cluster:
+    with (
+        Cluster(tmp_path_factory.mktemp("three"), options) as cluster,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("HADOOP_CONF_DIR", str(cluster.conf))
         yield cluster
 
 
-@pytest.mark.slow
+@pytest.mark.outages
 @pytest.mark.parametrize("kind", ["killed", "frozen"])
 def test_a_mount_goes_on_without_a_datanode(
     three: Cluster, large: LocalSet, tmp_path: Path, kind: str
@@ -171,7 +178,7 @@ def test_a_mount_goes_on_without_a_datanode(
         assert stream_digest(read(mount.point, **options), 2, do) == wanted
         code, said = mount.end()
         assert code == 0
-        # Each of them is waited for, which is told, and nobody gets an error.
+        # Each of them may be waited for, which is told, and nobody gets an error.
         assert all("; waiting for up to" in line for line in said.splitlines())
     finally:
         mount.take_away()
@@ -181,7 +188,7 @@ def test_a_mount_goes_on_without_a_datanode(
         three.wait_until_live(3)
 
 
-@pytest.mark.slow
+@pytest.mark.outages
 def test_a_mount_whose_servers_are_frozen_ends_at_once_at_a_signal(
     three: Cluster, large: LocalSet, tmp_path: Path
 ) -> None:

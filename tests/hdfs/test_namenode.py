@@ -16,6 +16,7 @@ import pytest
 from examples.hdfs.cluster import Cluster
 from examples.hdfs.configuration import ClusterOptions
 from shardio.errors import StorageError, UnavailableError
+from shardio.storage import hdfs_client
 from tests.converter.inputs import run, wait_until
 from tests.hdfs.local_set import LITTLE, LocalSet, digests, read, stream_digest
 from tests.hdfs.place import HdfsPlace
@@ -65,7 +66,7 @@ def convert(local: LocalSet, out: str, do: Callable[[], object]) -> None:
         local.convert(out, do)
 
 
-def restart(cluster: Cluster, seconds: float = 3) -> Callable[[], object]:
+def restart(cluster: Cluster, seconds: float = 1) -> Callable[[], object]:
     def work() -> None:
         time.sleep(seconds)
         cluster.namenodes[0].start()
@@ -77,14 +78,14 @@ def restart(cluster: Cluster, seconds: float = 3) -> Callable[[], object]:
     return kill
 
 
-@pytest.mark.slow
+@pytest.mark.outages
 def test_a_conversion_goes_on_after_a_restart(one: Cluster, large: LocalSet) -> None:
     place = HdfsPlace(one, f"/{uuid4().hex}")
     convert(large, place.folder, restart(one))
     assert digests(place) == large.digests
 
 
-@pytest.mark.slow
+@pytest.mark.outages
 def test_reading_goes_on_after_a_restart(one: Cluster, large: LocalSet) -> None:
     place = HdfsPlace(one, f"/{uuid4().hex}")
     place.write_folder(large.folder)
@@ -96,13 +97,17 @@ def test_reading_goes_on_after_a_restart(one: Cluster, large: LocalSet) -> None:
         one.wait_until_live(1)
 
 
-@pytest.mark.slow
-def test_a_namenode_that_hangs_for_a_while_is_waited_for(one: Cluster, large: LocalSet) -> None:
+@pytest.mark.outages
+def test_a_namenode_that_hangs_for_a_while_is_waited_for(
+    one: Cluster, large: LocalSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer than one that has never answered."""
+    monkeypatch.setattr(hdfs_client, "_FIRST_SECONDS", 2.0)
     server = one.namenodes[0]
 
     def hang() -> None:
         server.freeze()
-        threading.Timer(12, server.thaw).start()
+        threading.Timer(6, server.thaw).start()
 
     place = HdfsPlace(one, f"/{uuid4().hex}")
     convert(large, place.folder, hang)
@@ -111,7 +116,7 @@ def test_a_namenode_that_hangs_for_a_while_is_waited_for(one: Cluster, large: Lo
     assert stream_digest(read(place.folder, shuffle="none"), 1, hang) == wanted
 
 
-@pytest.mark.slow
+@pytest.mark.outages
 def test_a_namenode_that_hangs_from_the_start_is_given_up_soon(
     one: Cluster, small: LocalSet, tmp_path: Path
 ) -> None:
@@ -153,7 +158,7 @@ def test_an_administrators_safe_mode_refuses_writing_at_once(
     assert digests(place) == whole
 
 
-@pytest.mark.slow
+@pytest.mark.outages
 def test_the_safe_mode_of_a_start_is_waited_for(one: Cluster, small: LocalSet) -> None:
     """Without its DataNode a NameNode stays in it: no block has been reported."""
     place = HdfsPlace(one, f"/{uuid4().hex}")
@@ -166,7 +171,7 @@ def test_the_safe_mode_of_a_start_is_waited_for(one: Cluster, small: LocalSet) -
     namenode.start()
 
     def come_back() -> None:
-        time.sleep(8)
+        time.sleep(3)
         datanode.start()
 
     later(come_back)()
@@ -225,7 +230,7 @@ def fail_over(cluster: Cluster) -> Callable[[], object]:
     return kill
 
 
-@pytest.mark.slow
+@pytest.mark.outages
 def test_another_namenode_takes_over_during_conversion_and_reading(
     two: Cluster, large: LocalSet
 ) -> None:

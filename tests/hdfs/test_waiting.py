@@ -18,14 +18,14 @@ import pytest
 from examples.hdfs.cluster import Cluster
 from examples.hdfs.configuration import ClusterOptions
 from shardio.errors import UnavailableError
-from shardio.storage import storage_for
+from shardio.storage import hdfs_files, storage_for
 from shardio.storage.waiting import interrupted_by
 from tests.hdfs.local_set import LocalSet
 from tests.hdfs.place import HdfsPlace
 from tests.interrupts import Waiting
 from tests.reader.mounts import Mount, need_fuse, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.outages
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ for _ in batches:
 """
 STREAM = """
 from pathlib import Path
-from shardio.storage import storage_for
+from shardio.storage import hdfs_files, storage_for
 name = "URL/large/train-00000-of-00008.tfrecord"
 storage = storage_for(name)
 while True:
@@ -118,24 +118,26 @@ def test_a_command_line_says_what_it_waits_for_and_ends_at_an_interrupt(
     assert not [line for line in said if "Traceback" in line]
 
 
-def test_the_end_of_the_wait_is_one_error_after_a_minute(
-    cluster: Cluster, caplog: pytest.LogCaptureFixture
+def test_the_end_of_the_wait_is_one_error(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The NameNode answers no more either, when the places of blocks are asked again."""
+    # A minute, otherwise.
+    monkeypatch.setattr(hdfs_files, "_READ_SECONDS", 20.0)
     url = f"{cluster.url}/large/train-00000-of-00008.tfrecord"
     reader = storage_for(url).open_ranges(url)
     freeze(cluster)
     memory = memoryview(bytearray(3_000_000))
     with (
         caplog.at_level(logging.WARNING, logger="shardio"),
-        pytest.raises(UnavailableError, match=f"^{url}.* within 60 seconds; (is|are) .* up") as end,
+        pytest.raises(UnavailableError, match=f"^{url}.* within 20 seconds; (is|are) .* up") as end,
     ):
         reader.read_into(0, [memory], len(memory))
     assert "\n" not in str(end.value)
     seconds = [int(found) for found in re.findall(r"for up to (\d+) seconds more", caplog.text)]
     # They are parts of one wait.
     assert seconds
-    assert max(seconds) <= 55
+    assert max(seconds) <= 15
     assert seconds == sorted(seconds, reverse=True)
 
 

@@ -87,7 +87,7 @@ FILES = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.fuzz
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.filterwarnings("ignore")
 def test_with_any_bit_flipped_the_pixels_are_those_of_pillow(

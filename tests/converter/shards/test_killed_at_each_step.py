@@ -12,7 +12,7 @@ from shardio.format.transform import Transform
 from tests.converter.ended_runs import sweep
 from tests.converter.inputs import contents, write_csv, write_images
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.kills
 
 OPTIONS = ConvertOptions(transform=Transform(None, (4, 2)), shards=2)
 
