@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from shardio.format.framing import frame_footer
-from shardio.format.manifest import Label, Manifest, ShardEntry, Versions
+from shardio.format.label import Label
+from shardio.format.manifest import Manifest, ShardEntry, Versions
 from shardio.format.naming import MANIFEST, ShardName
 from shardio.format.transform import Transform
 

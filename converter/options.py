@@ -142,6 +142,14 @@ def parse_range(text: str) -> tuple[float, float]:
     return low, high
 
 
+def parse_metadata(text: str) -> tuple[str, str]:
+    """Read `NAME=VALUE`."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise OptionError(f"metadata is NAME=VALUE, like licence=CC0, not {text!r}")
+    return name.strip(), value
+
+
 def parse_names(text: str) -> tuple[str, ...]:
     """Read names between commas; an empty text is no name."""
     return tuple(name.strip() for name in text.split(",")) if text.strip() else ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 
@@ -13,9 +14,16 @@ from converter.options import ConvertOptions, RejectLimit
 from converter.report.summary import Summary
 from converter.report.too_many_rejects import too_many_rejects
 from converter.shards.accounts import accounts_in, accounts_of
+from converter.shards.finished import manifest_of
 from converter.shards.image_sample import compare_images
 from converter.shards.jobs import ConversionJobs
-from converter.shards.output import OutputFolder, entry_of
+from converter.shards.metadata import (
+    check_metadata,
+    keep_metadata,
+    kept_metadata,
+    replace_metadata,
+)
+from converter.shards.output import OutputFolder
 from converter.shards.output_name import output_name
 from converter.shards.plan import plan_shards
 from converter.shards.rejected_images import RejectedImages
@@ -28,7 +36,6 @@ from shardio.errors import OptionError
 from shardio.format.done import DoneRecord
 from shardio.format.inputs import ConversionInputs
 from shardio.format.layout import MAX_ROW, RecordLayout
-from shardio.format.manifest import Manifest
 from shardio.format.naming import ShardName
 from shardio.format.plan import ConversionPlan
 from shardio.storage.paths import is_local
@@ -48,6 +55,7 @@ def convert(
     moved: bool = False,
     dry_run: bool = False,
     unique: bool = False,
+    metadata: Mapping[str, str] | None = None,
     progress: NoProgress | None = None,
 ) -> Summary:
     """Convert the images that a table names into a folder of shards.
@@ -61,7 +69,8 @@ def convert(
     were `moved`. `overwrite` starts anew; `repair` makes those shards of a finished set again that
     are missing or damaged, or that lack an image which can be used by now. `max_rejects` is a
     number of rows or a percentage. With `unique` a path that has different labels in different rows
-    is an error.
+    is an error. `metadata` (name, description, licence, URL, ...) stands in dataset.json only, in
+    place of what stands there; None leaves that as it is.
 
     Raises TableError, OutputError, RejectsError, WorkerError or StorageError; whatever happens,
     `out` holds dataset.json only once every shard is complete.
@@ -77,6 +86,7 @@ def convert(
     if unique and options.image_column is not None:
         raise OptionError("--unique compares paths; the images of --image-column have none")
     limit = RejectLimit.parse(max_rejects)
+    check_metadata(metadata or {})
     imaging.check_encoding(options.encoding)
     progress = progress or NoProgress()
     with closing(engine_for(engine, workers)) as runner:
@@ -143,7 +153,7 @@ def convert(
             not overwrite
             and not repair
             and not folder.work.exists
-            and _was_complete(folder, plan, jobs, summary)
+            and _was_complete(folder, plan, jobs, summary, metadata)
         ):
             return summary
         reopened = False
@@ -155,15 +165,17 @@ def convert(
                 repaired = reopen(folder, plan, manifest, shards, inputs, rejected_images)
                 summary.indexes_made = len(repaired.indexes)
                 if not repaired.shards:
-                    _was_complete(folder, plan, jobs, summary)
+                    _was_complete(folder, plan, jobs, summary, metadata)
                     folder.work.remove()
                     return summary
                 reopened = True
-            elif _was_complete(folder, plan, jobs, summary):
+            elif _was_complete(folder, plan, jobs, summary, metadata):
                 folder.work.remove()
                 return summary
             try_roots(source)
             folder.begin(plan)
+            if metadata is not None:
+                keep_metadata(folder, metadata)
             finished = folder.finished(names, indexed=not options.encoding.is_raw)
             folder.keep_inputs(inputs, finished.values(), moved=moved)
             if not reopened:  # else they were looked at a moment ago
@@ -186,11 +198,17 @@ def convert(
 
 
 def _was_complete(
-    folder: OutputFolder, plan: ConversionPlan, jobs: ConversionJobs, summary: Summary
+    folder: OutputFolder,
+    plan: ConversionPlan,
+    jobs: ConversionJobs,
+    summary: Summary,
+    metadata: Mapping[str, str] | None,
 ) -> bool:
     manifest = folder.complete(plan)
     if manifest is None:
         return False
+    if metadata is not None:
+        replace_metadata(folder, manifest, metadata)
     summary.sample = summary.sample or compare_images(folder, manifest, jobs)
     summary.complete_before = True
     summary.splits = accounts_in(plan.splits, manifest)
@@ -249,17 +267,4 @@ def _close(
     summary.records = sum(done.records for done in finished.values())
     summary.bytes = sum(done.bytes for done in finished.values())
     summary.count(finished.values())
-    folder.finish(
-        Manifest(
-            plan_sha256=plan.sha256,
-            transform=plan.transform,
-            labels=plan.labels,
-            seed=plan.seed,
-            versions=plan.versions,
-            rows_read=summary.rows,
-            rows_written=summary.records,
-            rows_rejected=summary.rejected,
-            shards=tuple(entry_of(name, finished[name]) for name in names),
-            encoding=plan.encoding,
-        )
-    )
+    folder.finish(manifest_of(plan, names, finished, kept_metadata(folder)))

@@ -28,7 +28,8 @@ from reader.foreign.indexed_fetch import IndexedFetcher
 from reader.foreign.indexed_fetch import touch as touch_indexed
 from reader.foreign.layout import ForeignLayout, Layout
 from shardio.cached_property import cached_property
-from shardio.format.manifest import Label, Manifest
+from shardio.format.label import Label
+from shardio.format.manifest import Manifest
 from shardio.format.naming import ShardName
 from shardio.storage import RangeReader
 from shardio.storage.paths import is_local

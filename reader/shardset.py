@@ -11,7 +11,7 @@ import numpy as np
 from reader.batching.batch_form import BatchForm, BatchParts
 from reader.batching.batches import Batches
 from reader.batching.keywords import BatchKeywords, refuse_unknown, shows_options
-from reader.batching.label_arrays import wrong_label
+from reader.batching.label_arrays import label_arrays, wrong_label
 from reader.batching.options import BatchOptions
 from reader.dataset import Dataset
 from shardio.errors import DatasetError
@@ -32,7 +32,10 @@ class ShardSet(Dataset):
 
     def __repr__(self) -> str:
         height, width, channels = self.shape
-        heads = ", ".join(f"{label.name}: {label.classes}" for label in self.labels)
+        heads = ", ".join(
+            f"{label.name}: {label.classes if label.kind.is_class else label}"
+            for label in self.labels
+        )
         return (
             f"<ShardSet of {len(self):,} records in {len(self.shards)} shards, "
             f"{height}x{width}x{channels}, classes {heads or 'none'}>"
@@ -42,7 +45,7 @@ class ShardSet(Dataset):
         """Return one record: the image, uint8 (height, width, 3), and its label.
 
         As of `batches`: several labels are a list, and without one there is the image alone, as a
-        tuple of one.
+        tuple of one. A label is a number, or an array of them.
         """
         number = operator.index(index)
         if not -len(self) <= number < len(self):
@@ -54,7 +57,9 @@ class ShardSet(Dataset):
             raise DatasetError(f"{self.place(number % len(self))}: {wrong[1]}")
         image = room.array[0].reshape(self.shape)
         form = BatchForm.of(self.labels, as_dict=False)
-        return form.for_arrays(BatchParts(image, integers[0, :-1].tolist()))
+        found = [of_all[0] for of_all in label_arrays(integers, self.labels)]
+        labels = [value if value.ndim else value.item() for value in found]
+        return form.for_arrays(BatchParts(image, labels))
 
     @shows_options
     def options(self, batch_size: int = 128, **options: Unpack[BatchKeywords]) -> BatchOptions:
@@ -74,10 +79,11 @@ class ShardSet(Dataset):
 
         A batch is `(x, [y0, y1, ...])`, with one head `(x, y)` and without any `(x,)`: `x` is
         (batch, height, width, 3), float32 in [0, 1] or uint8; each label is int32 (batch,) or, with
-        `one_hot`, float32 (batch, classes). With `rows` the last element holds the rows of the
-        input table, int64 (batch,). With `as_dict` a batch is `{"image": x, "y0": y0, ...}`, with
-        `weight` and `row` where asked for. A batch is the caller's to keep and to change. The
-        keyword arguments are those of `BatchOptions`.
+        `one_hot`, float32 (batch, classes); a label of floats is float32, and a vector (batch,
+        length). With `rows` the last element holds the rows of the input table, int64 (batch,).
+        With `as_dict` a batch is `{"image": x, "y0": y0, ...}`, with `weight` and `row` where asked
+        for. A batch is the caller's to keep and to change. The keyword arguments are those of
+        `BatchOptions`.
         """
         return Batches(self, self.options(batch_size, **options))
 

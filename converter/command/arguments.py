@@ -11,6 +11,7 @@ from converter.engines import ENGINES
 from converter.options import (
     parse_box,
     parse_colour,
+    parse_metadata,
     parse_names,
     parse_range,
     parse_size,
@@ -220,6 +221,14 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="go on although the images lie in another folder than those of the shards that are "
         "finished: they are the same",
+    )
+    run.add_argument(
+        "--metadata",
+        type=_kind(parse_metadata),
+        action="append",
+        metavar="NAME=VALUE",
+        help="say something about the dataset in dataset.json: name, description, licence, url, "
+        "...; may be given several times, also for a finished set",
     )
     run.add_argument(
         "--dry-run", action="store_true", help="check the table and the options, write nothing"

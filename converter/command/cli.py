@@ -75,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 moved=arguments.moved,
                 dry_run=arguments.dry_run,
                 unique=arguments.unique,
+                metadata=None if arguments.metadata is None else dict(arguments.metadata),
                 progress=progress,
             )
     except OptionError as error:

@@ -16,12 +16,13 @@ from shardio.errors import ManifestError, MissingFileError, OutputError, Shardio
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.encoding import RAW
 from shardio.format.inputs import ConversionInputs
-from shardio.format.manifest import Manifest, ShardEntry
+from shardio.format.manifest import Manifest
 from shardio.format.naming import (
     DONE_FOLDER,
     INDEX_SUFFIX,
     INPUTS,
     MANIFEST,
+    METADATA,
     PLAN,
     REJECTS,
     ShardName,
@@ -247,7 +248,7 @@ class OutputFolder:
             or is_half_written(info)
         }
         self._refuse_folders(ours)
-        for name in (MANIFEST, PLAN, INPUTS, DONE_FOLDER, *ours):
+        for name in (MANIFEST, PLAN, INPUTS, METADATA, DONE_FOLDER, *ours):
             self._storage.delete(self._path(name))
 
     def _refuse_folders(self, found: dict[str, FileInfo]) -> None:
@@ -258,19 +259,6 @@ class OutputFolder:
                 f"{self.folder} holds folders with names of our files ({_listed(folders)}), which "
                 "no conversion has made; move them away"
             )
-
-
-def entry_of(name: ShardName, done: DoneRecord) -> ShardEntry:
-    """Return what the manifest says of a finished shard."""
-    return ShardEntry(
-        done.file,
-        name.split,
-        done.records,
-        done.bytes,
-        done.sha256,
-        done.first_crc,
-        done.last_crc,
-    )
 
 
 def _listed(names: list[str]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from converter.shards.metadata import keep_metadata
 from converter.shards.output import OutputFolder
 from converter.shards.plan import ShardPlan
 from converter.shards.rejected_images import RejectedImages, rejects_of
@@ -74,6 +75,8 @@ def reopen(
         for entry in manifest.shards
         if entry.file not in repair.shards
     ]
+    if manifest.metadata:
+        keep_metadata(folder, manifest.metadata)
     folder.reopen(plan, inputs, done, repair.shards)
     return repair
 

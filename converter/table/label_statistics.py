@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from converter.table.number_texts import is_numeric, whole_number
 from converter.table.scratch import SLICE, slices
-from shardio.format.manifest import Label
+from shardio.format.label import Label
 
 _TRAIN = "train"
 _CLASS_BITS = 32

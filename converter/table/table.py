@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from converter.table.image_column import ImageColumn
 from converter.table.locations import SEPARATOR, chained
 from converter.table.scratch import Texts
-from shardio.format.manifest import Label
+from shardio.format.label import Label
 from shardio.storage.paths import join, scheme_of
 
 PATH = "path"

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from shardio.errors import OptionError
-from shardio.format.manifest import Label
+from shardio.format.label import Label
 
 # What a batch is to the caller: a union of the forms would have every caller check what it has
 # itself chosen.

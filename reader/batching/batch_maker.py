@@ -82,6 +82,12 @@ class BatchMaker:
                 else f"the set has {len(shards)} records, not one batch of {options.batch_size}; "
                 "choose a smaller batch_size, or drop_remainder=False"
             )
+        others = [label for label in shards.labels if not label.kind.is_class]
+        if options.one_hot and others:
+            raise OptionError(
+                f"one_hot is for labels of one integer, and {others[0].name} is {others[0]}; take "
+                "batches without it"
+            )
         unknown = [label.name for label in shards.labels if not label.classes]
         if options.one_hot and unknown:
             raise OptionError(

@@ -1,4 +1,4 @@
-"""The label arrays of a batch: integers, or one-hot in pooled memory."""
+"""The label arrays of a batch: integers and floats, or one-hot in pooled memory."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from reader.core import compiled
 from reader.fetch.pool import Pool, Room
 from shardio.errors import DatasetError
+from shardio.format.label import Label
+from shardio.format.label_kind import are_finite, columns_of, floats_of
 from shardio.format.layout import MAX_LABEL
-from shardio.format.manifest import Label
 
 Array = NDArray[Any]
 
@@ -34,6 +35,8 @@ class LabelArrays:
     ) -> None:
         self._labels = labels
         self._place = place
+        # Whether each label is one integer; these are made by compiled code.
+        self._plain = all(label.kind.is_class for label in labels)
         # The largest label of each head.
         self._most = np.array(
             [label.classes - 1 if label.classes else MAX_LABEL for label in labels], dtype=np.int64
@@ -49,11 +52,15 @@ class LabelArrays:
     def make(
         self, integers: NDArray[np.int64], ids: NDArray[np.int64] | None = None
     ) -> list[Array]:
-        """Make them from (n, heads + 1) integers, the last one the row.
+        """Make them from the numbers of n records, (n, numbers).
 
-        Raises DatasetError for a label that is none of its head's classes. It names the record if
-        `ids` has the numbers of all, which is not so where others took the place of some.
+        Raises DatasetError for a label that is none of its head's classes, or no finite float. It
+        names the record if `ids` has the numbers of all, which is not so where others took the
+        place of some.
         """
+        if not self._plain:
+            self._refuse(integers, ids)
+            return label_arrays(integers, self._labels)
         if compiled.core is not None and not self._pools:
             labels = np.empty((len(self._labels), len(integers)), dtype=np.int32)
             if not compiled.core.labels(np.ascontiguousarray(integers), self._most, labels):
@@ -82,14 +89,33 @@ class LabelArrays:
         return pool.lease(memory)[: len(values)]
 
 
+def label_arrays(integers: NDArray[np.int64], labels: Sequence[Label]) -> list[Array]:
+    """Return the labels of n records, (n,) or of a vector (n, length), as int32 or float32."""
+    arrays = []
+    for label, columns in zip(labels, columns_of([label.kind for label in labels]), strict=True):
+        numbers = integers[:, columns]
+        values = floats_of(numbers) if label.kind.is_float else numbers.astype(np.int32, order="C")
+        arrays.append(values if label.kind.length > 1 else values[:, 0])
+    return arrays
+
+
 def wrong_label(integers: NDArray[np.int64], labels: Sequence[Label]) -> tuple[int, str] | None:
-    """Find a label that is none of its head's classes: at which of the records, and what it is."""
-    for index, label in enumerate(labels):
-        wrong = np.flatnonzero(integers[:, index] >= (label.classes or MAX_LABEL + 1))
-        if len(wrong):
-            at = int(wrong[0])
+    """Find a label that is none of its head's classes, or no finite float.
+
+    Returns at which of the records, and what it is.
+    """
+    for label, columns in zip(labels, columns_of([label.kind for label in labels]), strict=True):
+        numbers = integers[:, columns]
+        if label.kind.is_float:
+            bad, known = ~are_finite(numbers), "floats have to be finite"
+        else:
+            bad = numbers >= (label.classes or MAX_LABEL + 1)
             known = (
                 f"it has {label.classes} classes" if label.classes else f"{MAX_LABEL} is the most"
             )
-            return at, f"label {label.name} is {integers[at, index]}, but {known}"
+        if bad.any():
+            at, place = np.argwhere(bad)[0].tolist()
+            of_all = floats_of(numbers) if label.kind.is_float else numbers
+            where = f" at {place}" if label.kind.length > 1 else ""
+            return at, f"label {label.name} is {of_all[at, place]}{where}, but {known}"
     return None

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from reader.batching.options import BatchOptions
 from reader.foreign.layout import ForeignLayout, Layout
 from shardio.errors import OptionError
-from shardio.format.manifest import Label
+from shardio.format.label import Label
 from shardio.sizes import in_words
 
 # A block of the window order: long enough that a disk, or a network, spends its time reading.
@@ -157,11 +157,11 @@ def _plan(
     if options.shuffle == "none":
         # The one in use, and the one that a batch may reach into.
         held = min(ahead + 2, -(-records // block))
-    numbers = 8 * (len(labels) + 1)
+    numbers = 8 * layout.numbers
     pixels = size * layout.image_bytes
     record = layout.stride - layout.image_bytes + _VIEWS + 2 * numbers
     floats = options.dtype == "float32"
-    label = sum(4 * label.classes if options.one_hot else 4 for label in labels)
+    label = sum(4 * (label.classes if options.one_hot else label.kind.length) for label in labels)
     rows = held * min(block, records)
     # Compiled code fills the batch itself, and needs no views of its records.
     buffer = pixels * (4 if floats else 1) if scales else pixels + size * record

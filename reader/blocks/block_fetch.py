@@ -41,7 +41,7 @@ class BlockFetcher:
         self._block = min(block, records)
         self._size = block
         self._held = min(held, -(-records // block))
-        self._heads = len(layout.labels)
+        self._numbers = layout.numbers
         self._memory = block_memory(source, layout, self._held * self._block)
         # Of each block its place in the memory and the future that fills it, the one that was used
         # last at the end.
@@ -71,7 +71,7 @@ class BlockFetcher:
 
     def fetch(self, ids: NDArray[np.int64], room: Any) -> NDArray[np.int64]:
         """Read the records `ids` into the first rows of `room`; returns their integers."""
-        out = np.empty((len(ids), self._heads + 1), dtype=np.int64)
+        out = np.empty((len(ids), self._numbers), dtype=np.int64)
         blocks = ids // self._size
         start = 0
         with self._turn:

@@ -38,7 +38,7 @@ class ArrayMemory:
     def __init__(self, source: RecordSource, layout: Layout, rows: int) -> None:
         self._source = source
         self._pixels = aligned(rows * layout.image_bytes).reshape(rows, layout.image_bytes)
-        self._integers = np.empty((rows, len(layout.labels) + 1), dtype=np.int64)
+        self._integers = np.empty((rows, layout.numbers), dtype=np.int64)
 
     def fill(self, row: int, first: int, count: int) -> None:
         """Read neighbours."""

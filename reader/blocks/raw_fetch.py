@@ -34,7 +34,12 @@ class RawFetcher:
         self._layout = layout
         self._verify = verify
         self._core_layout = core.layout(
-            layout.head, layout.image_bytes, layout.tail_bytes, layout.integer_offsets, 2
+            layout.head,
+            layout.image_bytes,
+            layout.tail_bytes,
+            layout.number_offsets,
+            layout.number_bytes,
+            2,
         )
         # What compiled code wants to know of files, and there are none.
         self._no_files = np.empty(0, dtype=np.int32)
@@ -84,7 +89,7 @@ class RawFetcher:
         """Take the records `ids` from memory into the first rows of `images`."""
         assert core is not None
         count = len(ids)
-        integers = np.empty((count, len(self._layout.labels) + 1), dtype=np.int64)
+        integers = np.empty((count, self._layout.numbers), dtype=np.int64)
         if len(self._no_files) < count:
             self._no_files = np.full(count, -1, dtype=np.int32)
             self._no_offsets = np.zeros(count, dtype=np.int64)

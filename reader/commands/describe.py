@@ -58,8 +58,7 @@ def info(shards: ShardSet, memory: int | str | None = None) -> list[str]:
         kind = "encoded" if layout.encoded else "raw"
         lines.append(f"features  {kind} images from {layout.image!r}, each record found by index")
     for label in shards.labels:
-        classes = f"{label.classes:,} classes" if label.classes else "number of classes not known"
-        lines.append(f"label     {label.name}: {classes}")
+        lines.append(f"label     {label.name}: {label}")
     if not shards.labels:
         lines.append("label     none")
     if len(shards.splits) > 1:

@@ -3,7 +3,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 def layout(
-    head: bytes, image_bytes: int, tail_bytes: int, places: tuple[int, ...], instructions: int
+    head: bytes,
+    image_bytes: int,
+    tail_bytes: int,
+    places: tuple[int, ...],
+    widths: bytes,
+    instructions: int,
 ) -> Any: ...
 def map(file: int, size: int) -> tuple[Any, int]: ...
 def locate(

@@ -21,25 +21,28 @@ static void free_layout(PyObject *capsule) {
     Layout *layout = PyCapsule_GetPointer(capsule, NAME);
     free(layout->expected);
     free(layout->places);
+    free(layout->widths);
     free(layout);
 }
 
 PyDoc_STRVAR(layout_doc,
-"layout(head, image_bytes, tail_bytes, places, instructions)\n--\n\n"
+"layout(head, image_bytes, tail_bytes, places, widths, instructions)\n--\n\n"
 "Describe records: the bytes before their pixels, the sizes of pixels and tail, and the places\n"
-"of the integers within the tail. Where the processor can, it computes CRCs by an instruction of\n"
-"its own if `instructions` is 1, and by multiplying polynomials if it is 2; if 0, by tables.");
+"of the numbers within the tail, each a varint of 5 bytes or a float of 4. Where the processor\n"
+"can, it computes CRCs by an instruction of its own if `instructions` is 1, and by multiplying\n"
+"polynomials if it is 2; if 0, by tables.");
 
 static PyObject *make_layout(PyObject *self, PyObject *arguments) {
     (void)self;
-    const char *head;
-    Py_ssize_t head_bytes, image, tail;
+    const char *head, *widths;
+    Py_ssize_t head_bytes, image, tail, numbers;
     PyObject *places;
     int instructions;
-    if (!PyArg_ParseTuple(arguments, "y#nnO!i", &head, &head_bytes, &image, &tail, &PyTuple_Type,
-                          &places, &instructions))
+    if (!PyArg_ParseTuple(arguments, "y#nnO!y#i", &head, &head_bytes, &image, &tail, &PyTuple_Type,
+                          &places, &widths, &numbers, &instructions))
         return NULL;
-    if (head_bytes < HEADER || image < 1 || tail < 0 || image > PY_SSIZE_T_MAX / 4) {
+    if (head_bytes < HEADER || image < 1 || tail < 0 || image > PY_SSIZE_T_MAX / 4 ||
+        numbers != PyTuple_Size(places)) {
         PyErr_SetString(PyExc_ValueError, "sizes out of range");
         return NULL;
     }
@@ -49,10 +52,11 @@ static PyObject *make_layout(PyObject *self, PyObject *arguments) {
     layout->image = (size_t)image;
     layout->tail = (size_t)tail;
     layout->stride = layout->head + layout->image + layout->tail + FOOTER;
-    layout->integers = (size_t)PyTuple_Size(places);
+    layout->integers = (size_t)numbers;
     layout->expected = malloc(layout->head);
     layout->places = malloc((layout->integers + 1) * sizeof *layout->places);
-    if (layout->expected == NULL || layout->places == NULL) {
+    layout->widths = malloc(layout->integers + 1);
+    if (layout->expected == NULL || layout->places == NULL || layout->widths == NULL) {
         PyErr_NoMemory();
         goto fail;
     }
@@ -60,11 +64,13 @@ static PyObject *make_layout(PyObject *self, PyObject *arguments) {
     for (size_t i = 0; i < layout->integers; i++) {
         Py_ssize_t place = PyLong_AsSsize_t(PyTuple_GetItem(places, (Py_ssize_t)i));
         if (place == -1 && PyErr_Occurred()) goto fail;
-        if (place < 0 || place > tail - VARINT) {
-            PyErr_SetString(PyExc_ValueError, "an integer is not within the tail");
+        int width = widths[i];
+        if ((width != VARINT && width != FLOAT) || place < 0 || place > tail - width) {
+            PyErr_SetString(PyExc_ValueError, "a number is not within the tail");
             goto fail;
         }
         layout->places[i] = (size_t)place;
+        layout->widths[i] = (uint8_t)width;
     }
     choose_crc(&layout->crc, instructions, layout->image, layout->expected + HEADER,
                layout->head - HEADER);
@@ -73,6 +79,7 @@ static PyObject *make_layout(PyObject *self, PyObject *arguments) {
 fail:
     free(layout->expected);
     free(layout->places);
+    free(layout->widths);
     free(layout);
     return NULL;
 }
@@ -362,7 +369,7 @@ PyDoc_STRVAR(read_doc,
 "read(layout, files, offsets, addresses, images, scaled, integers, faults, verify)\n--\n\n"
 "Read records: of each its file descriptor (int32), the byte at which it starts (int64), and its\n"
 "address in a map (int64), or None for all. `images` is filled with pixels (uint8) or, `scaled`,\n"
-"with pixels / 255 (float32), `integers` (int64) with the integers of each, and `faults` (int64)\n"
+"with pixels / 255 (float32), `integers` (int64) with the numbers of each, and `faults` (int64)\n"
 "with 0 for a record that is fine, 1 for one that is damaged, 2 + n where its file ended after n\n"
 "bytes of it, and -errno. Returns how many are not fine.");
 

@@ -88,7 +88,10 @@ static void finish(const Job *job, size_t number, const uint8_t *head, const uin
     if (job->verify) wrong |= finish_crc(&layout->crc, crc, tail, layout->tail) != load32(tail + layout->tail);
     job->faults[number] = wrong ? DAMAGED : FINE;
     int64_t *integers = job->integers + number * layout->integers;
-    for (size_t k = 0; k < layout->integers; k++) integers[k] = varint(tail + layout->places[k]);
+    for (size_t k = 0; k < layout->integers; k++) {
+        const uint8_t *at = tail + layout->places[k];
+        integers[k] = layout->widths[k] == VARINT ? varint(at) : (int64_t)load32(at);
+    }
     if (job->floats) scale(pixels, job->floats + number * layout->image, layout->image);
 }
 

@@ -1,5 +1,6 @@
-/* Reads records of fixed size from files: pixels into a batch, integers from their padded
- * varints, every checksum compared, all in one pass and without the interpreter's lock.
+/* Reads records of fixed size from files: pixels into a batch, integers from their padded varints
+ * and floats as their 32 bits, every checksum compared, all in one pass and without the
+ * interpreter's lock.
  *
  * A record comes from a memory map, where there is one, and otherwise by preadv, which takes twice
  * as long. What is checked and used is always a copy. A map may fault where the file was cut or
@@ -7,7 +8,7 @@
  *
  *     head      framing header, then the data up to the first pixel; the same in every record
  *     pixels    image bytes
- *     tail      integers, each a varint padded to five bytes, at known places
+ *     tail      numbers at known places: a varint padded to five bytes, or a float of four
  *     footer    masked CRC32C of the data: what follows the framing header, up to here
  */
 #pragma once
@@ -17,7 +18,7 @@
 
 #include "crc.h"
 
-enum { HEADER = 12, FOOTER = 4, VARINT = 5 };
+enum { HEADER = 12, FOOTER = 4, FLOAT = 4, VARINT = 5 };
 /* What a record may be, besides fine; below 0 it is an errno, and from CUT on the file ended after
  * CUT less bytes of the record. */
 enum { FINE = 0, DAMAGED = 1, CUT = 2 };
@@ -26,7 +27,8 @@ typedef struct {
     size_t head, image, tail, stride;
     uint8_t *expected; /* the head */
     size_t integers;
-    size_t *places; /* of the varints within the tail */
+    size_t *places; /* of the numbers within the tail */
+    uint8_t *widths; /* of each: FLOAT or VARINT */
     Crc crc;
 } Layout;
 

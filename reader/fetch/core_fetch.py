@@ -80,7 +80,12 @@ class CoreFetcher:
         self._layout = layout
         self._verify = verify
         self._core_layout = core.layout(
-            layout.head, layout.image_bytes, layout.tail_bytes, layout.integer_offsets, 2
+            layout.head,
+            layout.image_bytes,
+            layout.tail_bytes,
+            layout.number_offsets,
+            layout.number_bytes,
+            2,
         )
         self._files = MappedFiles(fetcher.files, layout.stride, maps, core.locate)
         self.begins = self._files.all_at_once
@@ -174,7 +179,7 @@ class CoreFetcher:
         self._fetcher.fetch_run(first, pixels, integers)
 
     def _integers(self, count: int) -> NDArray[np.int64]:
-        return np.empty((count, len(self._layout.labels) + 1), dtype=np.int64)
+        return np.empty((count, self._layout.numbers), dtype=np.int64)
 
     def _begin(self, ids: NDArray[np.int64], room: Room) -> CoreFetch:
         integers = self._integers(len(ids))

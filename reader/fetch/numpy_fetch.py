@@ -107,7 +107,7 @@ class Fetcher:
     def fetch(self, ids: NDArray[np.int64], room: Slot) -> NDArray[np.int64]:
         """Read the records `ids` into the first rows of `room`.
 
-        Neighbours are read with one system call. Returns their integers, (records, heads + 1), the
+        Neighbours are read with one system call. Returns their integers, (records, numbers), the
         last one the row, SKIPPED for a damaged one that was skipped. Raises CorruptRecordError for
         the first damaged record where none is skipped.
         """

@@ -25,7 +25,8 @@ class Fetch(Protocol):
 class RecordSource(Protocol):
     """Reads records by their number in the set, from any thread.
 
-    The integers of a record are its labels and its row, heads + 1 of them.
+    The integers of a record are its numbers: the values of its labels, a float as its 32 bits, and
+    its row.
 
     `scales` tells whether a room may be of float32: the source then divides by 255. `in_blocks`
     tells whether a read is slow to begin, so that the `window` order should hold whole blocks.

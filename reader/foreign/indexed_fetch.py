@@ -94,11 +94,11 @@ class IndexedFetcher:
     def fetch(self, ids: NDArray[np.int64], room: Room) -> NDArray[np.int64]:
         """Read the records `ids` into the first rows of `room`.
 
-        Returns their integers, (records, heads + 1), the last one the row, SKIPPED for a record
+        Returns their integers, (records, numbers), the last one the row, SKIPPED for a record
         that was skipped. Raises CorruptRecordError for the first record that cannot be used where
         none is skipped.
         """
-        integers = np.empty((len(ids), len(self._layout.labels) + 1), dtype=np.int64)
+        integers = np.empty((len(ids), self._layout.numbers), dtype=np.int64)
         self._fill(ids, room.array, integers)
         return integers
 

@@ -7,10 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from reader.foreign.decode_threads import DECODERS
 from shardio.cached_property import cached_property
 from shardio.errors import OptionError, UnsupportedRecordError
 from shardio.format.example import BYTES, INT64, Feature
+from shardio.format.example import FLOAT as FLOATS
+from shardio.format.label_kind import CLASS, LabelKind, numbers_of
 from shardio.format.layout import MAX_LABEL, MAX_ROW, RecordLayout
 
 # The names that TensorFlow's own scripts, TFDS and tutorials give.
@@ -40,10 +44,11 @@ class ForeignLayout:
     """Records that are a `tf.train.Example` of any kind, found by an index.
 
     `image` is the feature with the image, of `shape` (height, width, 3): `encoded` as PNG, JPEG or
-    WebP, or raw pixels. `labels` are the int64 features with the labels, `row` the one with the
-    row; without it the row of a record is its number in the set. `strange` are features that no
-    record may hold, because the first one does not, and the labels would be others. `record_bytes`
-    is the mean size of a record, `index_bytes` what the index takes.
+    WebP, or raw pixels. `labels` are the features with the labels, `kinds` what each of them is,
+    one integer if nothing is said; `row` is the one with the row; without it the row of a record
+    is its number in the set. `strange` are features that no record may hold, because the first one
+    does not, and the labels would be others. `record_bytes` is the mean size of a record,
+    `index_bytes` what the index takes.
     """
 
     image: str
@@ -54,6 +59,16 @@ class ForeignLayout:
     strange: frozenset[str] = frozenset()
     record_bytes: int = 0
     index_bytes: int = 0
+    kinds: tuple[LabelKind, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.kinds:
+            object.__setattr__(self, "kinds", (CLASS,) * len(self.labels))
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers a record holds: the values of its labels, and the row."""
+        return sum(kind.length for kind in self.kinds) + 1
 
     @property
     def image_bytes(self) -> int:
@@ -89,7 +104,7 @@ class ForeignLayout:
         return image_of(features, self.image)
 
     def integers_of(self, features: Mapping[str, Feature], number: int) -> list[int]:
-        """Return the labels of a record and its row, which is `number` if it holds none.
+        """Return the numbers of a record: its labels and its row, `number` if it holds none.
 
         Raises UnsupportedRecordError for a label that is missing or out of range, or one more.
         """
@@ -99,12 +114,14 @@ class ForeignLayout:
                 f"it holds the feature {min(others)!r}, which the first record of the set does "
                 "not; say which features are the labels, with labels=[...] or --labels"
             )
-        found = [_integer(features, name, MAX_LABEL) for name in self.labels]
+        found = []
+        for name, kind in zip(self.labels, self.kinds, strict=True):
+            found += _numbers(features, name, kind)
         found.append(number if self.row is None else _integer(features, self.row, MAX_ROW))
         return found
 
 
-# What the makers of batches look at is the same in both: image_bytes, stride and labels.
+# What the makers of batches look at is the same in both: image_bytes, stride, labels and numbers.
 Layout = RecordLayout | ForeignLayout
 
 
@@ -116,6 +133,21 @@ def image_of(features: Mapping[str, Feature], name: str) -> memoryview:
     value = feature.values[0]
     assert isinstance(value, memoryview)
     return value
+
+
+def _numbers(features: Mapping[str, Feature], name: str, kind: LabelKind) -> list[int]:
+    """Return the values of a label; floats are judged where batches are made."""
+    if kind.is_class:
+        return [_integer(features, name, MAX_LABEL)]
+    feature, wanted = features.get(name), FLOATS if kind.is_float else INT64
+    if feature is None or feature.kind != wanted or len(feature.values) != kind.length:
+        raise UnsupportedRecordError(f"feature {name!r} must be {kind}, not {describe(feature)}")
+    if kind.is_float:
+        return list(numbers_of(np.array(feature.values, dtype=np.float32)))
+    values = [operator.index(value) for value in feature.values]  # type: ignore[arg-type]
+    if not all(0 <= value <= MAX_LABEL for value in values):
+        raise UnsupportedRecordError(f"feature {name!r} must be 0 to {MAX_LABEL}, not {values}")
+    return values
 
 
 def _integer(features: Mapping[str, Feature], name: str, most: int) -> int:

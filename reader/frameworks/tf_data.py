@@ -20,6 +20,7 @@ from reader.batching.memory import Pipeline
 from reader.batching.options import BatchOptions
 from reader.batching.rank import WorkerOfThen
 from reader.dataset import Dataset
+from reader.frameworks.plain_labels import refuse_other_kinds
 from shardio.errors import MissingExtraError, ShardioError
 
 try:
@@ -87,6 +88,7 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions) -> tf.data.Dataset:
     as fast as `from_generator`, which makes one call after the other and copies each array. A
     pooled array is aligned as TensorFlow wants it, so that it becomes a tensor without a copy.
     """
+    refuse_other_kinds(shards.labels, "to_tf_dataset")
     then = WorkerOfThen(options.worker)
     maker = BatchMaker(shards, options, _PIPELINE)
     options, steps, specs = maker.options, maker.steps, _specs(maker)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shardio.errors import OptionError
+from shardio.format.label_kind import LabelKind
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,13 @@ class SetOptions:
         """Whether features were named, as those of a set of others have to be."""
         return self.image is not None or self.labels is not None
 
-    def class_counts(self, heads: int) -> list[int]:
-        """Return the number of classes of every head; 0 stands for not known."""
+    def class_counts(self, kinds: Sequence[LabelKind]) -> list[int]:
+        """Return the number of classes of every head; 0 stands for not known, and for floats."""
         classes = self.classes or 0
+        heads = sum(not kind.is_float for kind in kinds)
         counts = list(classes) if isinstance(classes, Sequence) else [classes] * heads
         if len(counts) != heads or min(counts, default=0) < 0:
-            raise OptionError(f"classes must be one number, or one for each of {heads} heads")
-        return counts
+            what = "heads" if heads == len(kinds) else "heads of integers"
+            raise OptionError(f"classes must be one number, or one for each of {heads} {what}")
+        left = iter(counts)
+        return [0 if kind.is_float else next(left) for kind in kinds]

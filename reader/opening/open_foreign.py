@@ -23,8 +23,10 @@ from reader.shardset import ShardSet
 from shardio.errors import DatasetError, FormatError, OptionError, UnsupportedRecordError
 from shardio.format.encoding import Encoding
 from shardio.format.example import Feature, parse_example
+from shardio.format.label import Label
+from shardio.format.label_kind import CLASS
 from shardio.format.layout import IMAGE, ROW
-from shardio.format.manifest import Label, Manifest
+from shardio.format.manifest import Manifest
 from shardio.format.naming import INDEX_SUFFIX, MANIFEST
 from shardio.storage import FileInfo
 from shardio.storage.paths import folder_of
@@ -43,7 +45,7 @@ def open_foreign(files: list[FileInfo], first: bytes, options: SetOptions) -> Sh
     try:
         image = choose_image(features, options.image)
         labels = choose_labels(features, options.labels)
-        counts = options.class_counts(len(labels))
+        counts = options.class_counts([CLASS] * len(labels))
         shape, encoded = _shape(features, image, options.shape)
     except OptionError as error:
         raise OptionError(f"{path}: {error}") from error
@@ -82,8 +84,8 @@ def open_encoded(
             f"{folder_of(shards[0].path)}/{MANIFEST} says that images have {width}x{height} pixels,"
             f" more than {longest:,} bytes of {kind} can hold, and no record has more"
         )
-    heads = tuple(label.name for label in manifest.labels)
-    layout = ForeignLayout(IMAGE, heads, manifest.shape, encoded=True, row=ROW)
+    heads, kinds = manifest.layout.labels, manifest.layout.kinds
+    layout = ForeignLayout(IMAGE, heads, manifest.shape, encoded=True, row=ROW, kinds=kinds)
     return ShardSet(
         shards, measured(layout, shards), manifest.shape, manifest.labels, manifest, left_out
     )

@@ -16,8 +16,9 @@ from reader.opening.open_foreign import open_encoded, open_foreign
 from reader.shardset import ShardSet
 from shardio.errors import DatasetError, FormatError, MissingFileError, OptionError
 from shardio.format.encoding import Encoding
+from shardio.format.label import Label
 from shardio.format.layout import RecordLayout
-from shardio.format.manifest import Label, Manifest
+from shardio.format.manifest import Manifest
 from shardio.format.naming import MANIFEST, ShardName
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.paths import folder_of, join, name_of
@@ -166,7 +167,7 @@ def _without_manifest(named: list[FileInfo], options: SetOptions) -> ShardSet:
             f"images of shape {shape} have {height * width * channels} bytes, those in "
             f"{files[0].path} have {layout.image_bytes}"
         )
-    counts = options.class_counts(len(layout.labels))
+    counts = options.class_counts(layout.kinds)
     problems = [
         f"{info.path} has {info.size} bytes, which is no multiple of the record's {layout.stride}: "
         "it was cut, or belongs to another dataset"
@@ -178,7 +179,10 @@ def _without_manifest(named: list[FileInfo], options: SetOptions) -> ShardSet:
         ShardFile(info.path, info.size // layout.stride, None, info.identity, info.size)
         for info in files
     )
-    labels = tuple(map(Label, layout.labels, counts))
+    labels = tuple(
+        Label(name, count, None, kind)
+        for name, count, kind in zip(layout.labels, counts, layout.kinds, strict=True)
+    )
     return ShardSet(shards, layout, shape, labels, None, ())
 
 

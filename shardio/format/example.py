@@ -129,7 +129,7 @@ def _parse_plain(view: memoryview, names: Collection[str]) -> dict[str, Feature]
     """Read a record as nearly all are written, with a quarter of the steps; None for any other.
 
     There, every part fills the one around it: one Features, whose entries are a name and a Feature
-    of one list, those in `names` of bytes with one value, or of one packed integer.
+    of one list, those in `names` of bytes with one value, or of packed numbers.
     """
     found: dict[str, Feature] = {}
     try:
@@ -152,10 +152,15 @@ def _parse_plain(view: memoryview, names: Collection[str]) -> dict[str, Feature]
                 if tag == _FIRST:
                     found[name] = Feature(BYTES, [view[at:stop]])
                 elif tag == _THIRD:
-                    value, at = varint(view, at, stop, VARINT_BYTES)
-                    if at != stop:
-                        return None
-                    found[name] = Feature(INT64, [signed(value)])
+                    integers = []
+                    while at < stop:
+                        value, at = varint(view, at, stop, VARINT_BYTES)
+                        integers.append(signed(value))
+                    found[name] = Feature(INT64, integers)
+                elif tag == _SECOND and (stop - at) % 4 == 0:
+                    found[name] = Feature(
+                        FLOAT, list(struct.unpack_from(f"<{(stop - at) // 4}f", view, at))
+                    )
                 else:
                     return None
             at = stop

@@ -81,6 +81,14 @@ class Fields:
         """Take an integer of `low` to `high`; None where the field is not there."""
         return self.integer(name, low, high) if name in self._left else None
 
+    def null(self, name: str) -> None:
+        """Take null."""
+        self._take(name, "null", lambda v: v is None, None)
+
+    def has(self, name: str) -> bool:
+        """Whether a field is there that was not taken yet."""
+        return name in self._left
+
     def optional_crc(self, name: str) -> int | None:
         """Take an unsigned 32-bit integer or null."""
         value: int | None = self._take(
@@ -133,6 +141,16 @@ class Fields:
             None,
         )
         return None if value is None else tuple(value)
+
+    def texts_by_name(self, name: str) -> dict[str, str]:
+        """Take an object of strings, whose names are not empty."""
+        value: dict[str, str] = self._take(
+            name,
+            "an object of strings",
+            lambda v: isinstance(v, dict) and all(map(_is_text, [*v, *v.values()])) and "" not in v,
+            {},
+        )
+        return value
 
     def child(self, name: str) -> Fields:
         """Take an object."""

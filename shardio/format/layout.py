@@ -1,19 +1,19 @@
 """The byte layout of one record: a `tf.train.Example` in which nothing moves.
 
     prefix   tags and lengths, the name `image`       the same in every record
-    image    height x width x 3 bytes of uint8 RGB
+    image    height x width x channels bytes of uint8
     tail     the labels, then `row`, each as
 
         0a LL                     entry of the feature map, LL bytes
            0a NN name             its key
            12 LL                  its value, a Feature
-              1a 07               an int64 list of 7 bytes
-                 0a 05            packed, 5 bytes
-                    v v v v v     one varint, padded to 5 bytes
+              1a LL               an int64 list, or 12 LL, a float list
+                 0a LL            packed, 5 or 4 bytes a value
+                    v v v v v     each integer a varint, padded to 5 bytes; each float its 4
 
 A varint holds 7 bits a byte, low bits first; all bytes but the last have the high bit set, also
 where the higher bits are zero. Protocol buffers allow that longer form and parsers read it, and
-so every record of a dataset is `stride` bytes long and every integer stands at a known place.
+so every record of a dataset is `stride` bytes long and every value stands at a known place.
 Lengths are plain varints: they are the same in all records anyway.
 """
 
@@ -22,33 +22,52 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shardio.cached_property import cached_property
 from shardio.errors import FormatError, OptionError
+from shardio.format.entry import (
+    FLOAT_BYTES,
+    VALUE_BYTES,
+    VARINT_BYTES,
+    entry,
+    tag_length,
+    walk,
+)
 from shardio.format.framing import FOOTER_BYTES, HEADER_BYTES, frame_header
+from shardio.format.label_kind import (
+    CLASS,
+    MAX_LENGTH,
+    NUMBERS,
+    LabelKind,
+    are_finite,
+    columns_of,
+    numbers_of,
+)
 
 IMAGE = "image"
 ROW = "row"
 MAX_LABEL = 2**31 - 1
 MAX_ROW = 2**35 - 1
 
-_VARINT_BYTES = 5
-_SHIFTS = np.arange(0, 7 * _VARINT_BYTES, 7, dtype=np.int64)
-_CONTINUE = np.array([0x80] * (_VARINT_BYTES - 1) + [0], dtype=np.uint8)
+_SHIFTS = np.arange(0, 7 * VARINT_BYTES, 7, dtype=np.int64)
+_CONTINUE = np.array([0x80] * (VARINT_BYTES - 1) + [0], dtype=np.uint8)
 
 
 @dataclass(frozen=True)
 class RecordLayout:
     """Where everything stands in the records of a dataset with raw images.
 
-    `image_bytes` is the size of the pixels, `labels` are the names of the heads in order.
+    `image_bytes` is the size of the pixels, `labels` are the names of the heads in order, `kinds`
+    what each of them is: one integer, if nothing is said.
     """
 
     image_bytes: int
     labels: tuple[str, ...]
+    kinds: tuple[LabelKind, ...] = ()
 
     def __post_init__(self) -> None:
         taken = [IMAGE, ROW, *self.labels]
@@ -65,35 +84,76 @@ class RecordLayout:
             ) from error
         if self.image_bytes < 1:
             raise OptionError(f"an image needs at least one byte, not {self.image_bytes}")
+        if not self.kinds:
+            object.__setattr__(self, "kinds", (CLASS,) * len(self.labels))
+        for name, kind in zip(self.labels, self.kinds, strict=True):
+            if kind.number not in NUMBERS or not 1 <= kind.length <= MAX_LENGTH:
+                raise OptionError(
+                    f"label {name} must be 1 to {MAX_LENGTH:,} values of {' or '.join(NUMBERS)}, "
+                    f"not {kind.length:,} of {kind.number}"
+                )
 
     @cached_property
     def prefix(self) -> bytes:
         """All bytes of the data before the first pixel."""
-        inner = _tag_length(0x0A, self.image_bytes)
-        feature = _tag_length(0x0A, len(inner) + self.image_bytes) + inner
+        inner = tag_length(0x0A, self.image_bytes)
+        feature = tag_length(0x0A, len(inner) + self.image_bytes) + inner
         name = IMAGE.encode()
         value_bytes = len(feature) + self.image_bytes
-        value = _tag_length(0x12, value_bytes) + feature
-        key = _tag_length(0x0A, len(name)) + name
-        entry = _tag_length(0x0A, len(key) + len(value) + self.image_bytes) + key + value
-        features_bytes = len(entry) + self.image_bytes + len(self.tail_template)
-        return _tag_length(0x0A, features_bytes) + entry
+        value = tag_length(0x12, value_bytes) + feature
+        key = tag_length(0x0A, len(name)) + name
+        image = tag_length(0x0A, len(key) + len(value) + self.image_bytes) + key + value
+        features_bytes = len(image) + self.image_bytes + len(self.tail_template)
+        return tag_length(0x0A, features_bytes) + image
 
     @cached_property
     def tail_template(self) -> bytes:
-        """All bytes of the data after the last pixel, with every integer zero."""
-        return b"".join(_int64_entry(name) for name in (*self.labels, ROW))
+        """All bytes of the data after the last pixel, with every value zero."""
+        return b"".join(entry(name, kind) for name, kind in self._features)
+
+    @property
+    def _features(self) -> list[tuple[str, LabelKind]]:
+        """What stands after the image: the labels, then the row."""
+        return [*zip(self.labels, self.kinds, strict=True), (ROW, CLASS)]
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers a record holds: the values of its labels, and the row."""
+        return sum(kind.length for kind in self.kinds) + 1
 
     @cached_property
-    def integer_offsets(self) -> tuple[int, ...]:
-        """Offset in the tail of the varint of each label and of the row."""
-        ends = accumulate(len(_int64_entry(name)) for name in (*self.labels, ROW))
-        return tuple(end - _VARINT_BYTES for end in ends)
+    def number_bytes(self) -> bytes:
+        """How many bytes each of a record's numbers takes."""
+        return b"".join(
+            bytes([VALUE_BYTES[kind.number]]) * kind.length for _, kind in self._features
+        )
+
+    @cached_property
+    def number_offsets(self) -> tuple[int, ...]:
+        """Offset in the tail of each of a record's numbers."""
+        offsets: list[int] = []
+        ends = accumulate(len(entry(name, kind)) for name, kind in self._features)
+        for end, (_, kind) in zip(ends, self._features, strict=True):
+            size = VALUE_BYTES[kind.number]
+            offsets += range(end - kind.length * size, end, size)
+        return tuple(offsets)
+
+    @cached_property
+    def _floats(self) -> NDArray[np.bool_]:
+        """Which of a record's numbers are floats."""
+        return np.asarray(np.frombuffer(self.number_bytes, dtype=np.uint8) == FLOAT_BYTES)
 
     @cached_property
     def _integer_bytes(self) -> NDArray[np.int64]:
-        """Index in the tail of every byte of every integer: (labels + 1, 5)."""
-        return np.array(self.integer_offsets)[:, None] + np.arange(_VARINT_BYTES)
+        """Index in the tail of every byte of every integer: (integers, 5)."""
+        offsets = np.array(self.number_offsets)[~self._floats]
+        return np.asarray(offsets[:, None] + np.arange(VARINT_BYTES))
+
+    @cached_property
+    def _float_bytes(self) -> NDArray[np.int64]:
+        """Index in the tail of every byte of every float: (floats, 4)."""
+        offsets = np.array(self.number_offsets)[self._floats]
+        return np.asarray(offsets[:, None] + np.arange(FLOAT_BYTES))
 
     @property
     def tail_bytes(self) -> int:
@@ -121,33 +181,53 @@ class RecordLayout:
         return frame_header(self.data_bytes) + self.prefix
 
     def tails(self, labels: NDArray[np.integer], rows: NDArray[np.integer]) -> NDArray[np.uint8]:
-        """Write the tails of n records: labels (n, heads) and rows (n,) to (n, tail_bytes)."""
+        """Write the tails of n records, (n, tail_bytes): labels as numbers, and rows (n,).
+
+        Raises FormatError for a value that a record cannot hold.
+        """
         n = len(rows)
-        values = np.empty((n, len(self.labels) + 1), dtype=np.int64)
+        values = np.empty((n, self.numbers), dtype=np.int64)
         values[:, :-1] = labels
         values[:, -1] = rows
-        if n and (values.min() < 0 or (labels.size and labels.max() > MAX_LABEL)):
+        integers, floats = values[:, ~self._floats], values[:, self._floats]
+        if n and (integers.min() < 0 or integers[:, :-1].max(initial=0) > MAX_LABEL):
             raise FormatError(f"labels must be 0 to {MAX_LABEL} and rows not negative")
         if n and values[:, -1].max() > MAX_ROW:
             raise FormatError(f"rows must be at most {MAX_ROW}")
+        if not are_finite(floats).all():
+            raise FormatError("float labels must be finite numbers of 32 bits")
         out = np.tile(np.frombuffer(self.tail_template, dtype=np.uint8), (n, 1))
         out[:, self._integer_bytes] = (
-            (values[:, :, None] >> _SHIFTS).astype(np.uint8) & 0x7F
+            (integers[:, :, None] >> _SHIFTS).astype(np.uint8) & 0x7F
         ) | _CONTINUE
+        four = floats.astype("<u4", order="C").view(np.uint8)
+        out[:, self._float_bytes] = four.reshape(n, floats.shape[1], FLOAT_BYTES)
         return out
 
     def integers(self, tails: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Read the integers of n tails (n, tail_bytes) to (n, heads + 1), the last one the row."""
+        """Read the numbers of n tails (n, tail_bytes) to (n, numbers), the last one the row."""
         groups = tails[:, self._integer_bytes].astype(np.int64) & 0x7F
         # A sum of disjoint bit groups; einsum and bitwise_or.reduce are both slower here.
-        return np.asarray((groups << _SHIFTS).sum(axis=2))
+        integers = np.asarray((groups << _SHIFTS).sum(axis=2))
+        if not self._floats.any():
+            return integers
+        found = np.empty((len(tails), self.numbers), dtype=np.int64)
+        found[:, ~self._floats] = integers
+        four = np.ascontiguousarray(tails[:, self._float_bytes])
+        found[:, self._floats] = four.view("<u4")[:, :, 0]
+        return found
 
-    def encode(self, image: bytes, labels: Sequence[int], row: int) -> bytes:
-        """Return the data of one record, without its framing."""
+    def encode(self, image: bytes, labels: Sequence[Any], row: int) -> bytes:
+        """Return the data of one record, without its framing; vectors are sequences."""
         if len(image) != self.image_bytes:
             raise FormatError(f"the image has {len(image)} bytes, not {self.image_bytes}")
-        heads = np.array(labels, dtype=np.int64).reshape(1, len(self.labels))
-        return self.prefix + image + self.tails(heads, np.array([row])).tobytes()
+        numbers = np.empty((1, self.numbers - 1), dtype=np.int64)
+        for value, kind, columns in zip(labels, self.kinds, columns_of(self.kinds), strict=True):
+            values = np.atleast_1d(value)
+            if values.shape != (kind.length,) or (values.dtype.kind == "f") != kind.is_float:
+                raise FormatError(f"a label of {kind} cannot be {value!r}")
+            numbers[0, columns] = numbers_of(values) if kind.is_float else values
+        return self.prefix + image + self.tails(numbers, np.array([row])).tobytes()
 
     @classmethod
     def discover(cls, data: bytes) -> RecordLayout:
@@ -156,8 +236,10 @@ class RecordLayout:
         Raises FormatError where the record was not written in this layout.
         """
         try:
-            names, image_bytes = _walk(data)
-            layout = cls(image_bytes, names)
+            image_bytes, (image, *names, row), (*kinds, last) = walk(data)
+            if image != IMAGE or row != ROW or last != CLASS:
+                raise ValueError(f"features {image}, {', '.join(names)}, {row}")
+            layout = cls(image_bytes, tuple(names), tuple(kinds))
         except (IndexError, ValueError) as error:
             raise FormatError("the record is not in shardio's layout") from error
         # The lengths first: what was read may claim to be longer than the record is.
@@ -166,67 +248,7 @@ class RecordLayout:
         tail = np.frombuffer(data, dtype=np.uint8)[len(data) - layout.tail_bytes :]
         blank = tail.copy()
         blank[layout._integer_bytes] &= 0x80
+        blank[layout._float_bytes] = 0
         if blank.tobytes() != layout.tail_template:
             raise FormatError("the record is not in shardio's layout")
         return layout
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _tag_length(tag: int, length: int) -> bytes:
-    return bytes([tag]) + _varint(length)
-
-
-def _int64_entry(name: str) -> bytes:
-    key = name.encode()
-    key = _tag_length(0x0A, len(key)) + key
-    varint = bytes([0x80] * (_VARINT_BYTES - 1) + [0])
-    packed = _tag_length(0x0A, len(varint)) + varint
-    feature = _tag_length(0x1A, len(packed)) + packed
-    value = _tag_length(0x12, len(feature)) + feature
-    return _tag_length(0x0A, len(key) + len(value)) + key + value
-
-
-def _walk(data: bytes) -> tuple[tuple[str, ...], int]:
-    """Return the label names and the image's size of a record in our order of features."""
-    at, end = _enter(data, 0, 0x0A)
-    names: list[str] = []
-    image_bytes = 0
-    while at < end:
-        entry, at = _enter(data, at, 0x0A)
-        key, key_end = _enter(data, entry, 0x0A)
-        names.append(data[key:key_end].decode())
-        if len(names) == 1:
-            for tag in (0x12, 0x0A, 0x0A):  # Feature, BytesList, its one value
-                key_end, value_end = _enter(data, key_end, tag)
-            image_bytes = value_end - key_end
-    if not names or names[0] != IMAGE or names[-1] != ROW:
-        raise ValueError(f"features {names}")
-    return tuple(names[1:-1]), image_bytes
-
-
-def _enter(data: bytes, at: int, tag: int) -> tuple[int, int]:
-    """Return start and end of the length-delimited field at `at`, which must have `tag`."""
-    if data[at] != tag:
-        raise ValueError(f"tag {data[at]} at {at}")
-    at += 1
-    length = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        length |= (byte & 0x7F) << shift
-        shift += 7
-        if not byte & 0x80:
-            break
-        if shift > 63:
-            raise ValueError(f"length at {at} has no end")
-    if at + length > len(data):
-        raise ValueError(f"field at {at} runs past the end")
-    return at, at + length

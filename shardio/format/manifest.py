@@ -8,27 +8,23 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from shardio.cached_property import cached_property
 from shardio.errors import ManifestError, OptionError
 from shardio.format.encoding import RAW, Encoding
 from shardio.format.fields import Fields, dump, load, refuse
-from shardio.format.layout import MAX_LABEL, RecordLayout
+from shardio.format.label import Label
+from shardio.format.layout import RecordLayout
 from shardio.format.naming import MANIFEST, ShardName
 from shardio.format.transform import Transform
 
 FORMAT = "shardio"
 VERSION = 1
-
-
-@dataclass(frozen=True)
-class Label:
-    """A head: its name, its number of classes and, for text labels, the text of each class."""
-
-    name: str
-    classes: int
-    vocabulary: tuple[str, ...] | None = None
+# Fields that say nothing of the records.
+_BESIDE = ("metadata", "plan_sha256")
 
 
 @dataclass(frozen=True)
@@ -70,6 +66,7 @@ class Manifest:
     rows_rejected: int
     shards: tuple[ShardEntry, ...]
     encoding: str = "raw"
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -80,37 +77,43 @@ class Manifest:
     def layout(self) -> RecordLayout:
         """The layout of every record; of encoded images, that of their pixels."""
         height, width, channels = self.shape
-        return RecordLayout(height * width * channels, tuple(label.name for label in self.labels))
+        names = tuple(label.name for label in self.labels)
+        return RecordLayout(
+            height * width * channels, names, tuple(label.kind for label in self.labels)
+        )
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of dataset.json: which dataset this is."""
-        return hashlib.sha256(self.to_json()).hexdigest()
+        """SHA-256 of what the records are: which dataset this is, whatever is said about it."""
+        fields = self._fields()
+        return hashlib.sha256(dump({n: fields[n] for n in fields if n not in _BESIDE})).hexdigest()
 
     def to_json(self) -> bytes:
         """Return the bytes of dataset.json."""
-        return dump(
-            {
-                "format": FORMAT,
-                "version": VERSION,
-                "plan_sha256": self.plan_sha256,
-                "transform": self.transform.to_json(),
-                "image": {
-                    "encoding": self.encoding,
-                    "shape": list(self.shape),
-                    "dtype": "uint8",
-                },
-                "labels": [asdict(label) for label in self.labels],
-                "seed": self.seed,
-                "versions": asdict(self.versions),
-                "rows": {
-                    "read": self.rows_read,
-                    "written": self.rows_written,
-                    "rejected": self.rows_rejected,
-                },
-                "shards": [asdict(shard) for shard in self.shards],
-            }
-        )
+        return dump(self._fields())
+
+    def _fields(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            **({"metadata": dict(self.metadata)} if self.metadata else {}),
+            "plan_sha256": self.plan_sha256,
+            "transform": self.transform.to_json(),
+            "image": {
+                "encoding": self.encoding,
+                "shape": list(self.shape),
+                "dtype": "uint8",
+            },
+            "labels": [label.to_json() for label in self.labels],
+            "seed": self.seed,
+            "versions": asdict(self.versions),
+            "rows": {
+                "read": self.rows_read,
+                "written": self.rows_written,
+                "rejected": self.rows_rejected,
+            },
+            "shards": [asdict(shard) for shard in self.shards],
+        }
 
     @classmethod
     def from_json(cls, text: bytes, name: str = MANIFEST) -> Manifest:
@@ -123,6 +126,7 @@ class Manifest:
             raise ManifestError(
                 f"{name} has format version {version}; this shardio reads version {VERSION}"
             )
+        metadata = top.texts_by_name("metadata") if top.has("metadata") else {}
         plan_sha256 = top.digest("plan_sha256")
         transform = Transform.from_fields(top.child("transform"), problems)
         image = top.child("image")
@@ -135,7 +139,7 @@ class Manifest:
         shape = image.integers("shape", 3)
         image.text("dtype", ("uint8",))
         image.close()
-        labels = tuple(_label(fields) for fields in top.children("labels"))
+        labels = tuple(Label.from_fields(fields) for fields in top.children("labels"))
         seed = top.integer("seed")
         versions_fields = top.child("versions")
         versions = Versions(versions_fields.text("pillow"), versions_fields.text("libjpeg"))
@@ -157,21 +161,12 @@ class Manifest:
             rejected,
             shards,
             encoding,
+            metadata,
         )
         if shape != manifest.shape:
             problems.append(f"image.shape is {shape}, but transform.size gives {manifest.shape}")
         refuse(problems + list(_contradictions(manifest)), name)
         return manifest
-
-
-def _label(fields: Fields) -> Label:
-    label = Label(
-        fields.text("name"),
-        fields.integer("classes", 1, MAX_LABEL + 1),
-        fields.optional_texts("vocabulary"),
-    )
-    fields.close()
-    return label
 
 
 def _shard(fields: Fields) -> ShardEntry:

@@ -13,6 +13,7 @@ REJECTS = "rejects.csv"
 WORK_FOLDER = ".shardio"
 PLAN = f"{WORK_FOLDER}/plan.json"
 INPUTS = f"{WORK_FOLDER}/inputs.json"
+METADATA = f"{WORK_FOLDER}/metadata.json"
 DONE_FOLDER = f"{WORK_FOLDER}/done"
 LOCK = f"{WORK_FOLDER}/lock"
 # What is being copied into a folder.

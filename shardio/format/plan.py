@@ -14,7 +14,8 @@ from typing import Any
 
 from shardio.cached_property import cached_property
 from shardio.format.fields import dump, parse, show
-from shardio.format.manifest import FORMAT, VERSION, Label, Manifest, Versions
+from shardio.format.label import Label
+from shardio.format.manifest import FORMAT, VERSION, Manifest, Versions
 from shardio.format.naming import PLAN
 from shardio.format.transform import Transform
 
@@ -62,7 +63,7 @@ class ConversionPlan:
                 "transform": self.transform.to_json(),
                 "encoding": self.encoding,
                 "strict_decode": self.strict_decode,
-                "labels": [asdict(label) for label in self.labels],
+                "labels": [label.to_json() for label in self.labels],
                 "split_shares": self.split_shares,
                 "splits": [asdict(split) for split in self.splits],
                 "seed": self.seed,

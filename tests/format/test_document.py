@@ -17,8 +17,10 @@ from shardio.format import naming
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.framing import frame_footer, frame_header, mask_crc, masked_crc
 from shardio.format.inputs import ConversionInputs
+from shardio.format.label import Label
+from shardio.format.label_kind import FLOAT, INT, LabelKind
 from shardio.format.layout import RecordLayout
-from shardio.format.manifest import Label, Manifest, ShardEntry, Versions
+from shardio.format.manifest import Manifest, ShardEntry, Versions
 from shardio.format.plan import ConversionPlan
 from shardio.format.transform import Transform
 from shardio.permutation import Permutation
@@ -100,6 +102,7 @@ def derived(folder: Path) -> dict[str, str]:
         naming.MANIFEST: manifest.to_json().decode(),
         naming.PLAN: plan.to_json().decode(),
         naming.INPUTS: ConversionInputs.below("/data/images/", is_url=False).to_json().decode(),
+        "kinds": kinds(),
         "done": with_reject.to_json().decode(),
         naming.REJECTS: (folder / naming.REJECTS).read_text(),
         "rows": "".join(f"{name}  {shards.rows_of(name).tolist()}\n" for name in shards.names()),
@@ -121,6 +124,19 @@ def hexadecimal(record: bytes, layout: RecordLayout) -> str:
         lines.append(f"{at:3d}  {record[at : at + cut].hex(' '):60s}{name}\n")
         at += cut
     assert at == len(record) == layout.stride
+    return "".join(lines)
+
+
+def kinds() -> str:
+    """Write the labels of a record as the document does: a line for each part."""
+    layout = RecordLayout(1, ("ids", "s"), (LabelKind(INT, 2), LabelKind(FLOAT)))
+    tail = layout.encode(b"x", [[5, 2**31 - 1], -1.5], 0)[len(layout.prefix) + 1 :]
+    names = ["the entry of ids, to its values", "5 and 2147483647"]
+    names += ["the entry of s, to its value", "-1.5"]
+    lines, at = [], 0
+    for cut, name in zip([13, 10, 11, 4], names, strict=True):
+        lines.append(f"{tail[at : at + cut].hex(' '):60s}{name}\n")
+        at += cut
     return "".join(lines)
 
 
@@ -166,6 +182,7 @@ def test_the_names_of_the_files_are_in_the_document() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     for name in (
         *(naming.MANIFEST, naming.REJECTS, naming.PLAN, naming.INPUTS),
+        naming.METADATA,
         *(naming.DONE_FOLDER, naming.LOCK),
     ):
         assert f"`{name}" in text, name

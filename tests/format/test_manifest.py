@@ -6,34 +6,46 @@ import copy
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from shardio.errors import ManifestError
 from shardio.format.fields import dump
+from shardio.format.label import Label
+from shardio.format.label_kind import CLASS, FLOAT, INT, MAX_LENGTH, LabelKind
 from shardio.format.layout import MAX_LABEL
-from shardio.format.manifest import Label, Manifest, ShardEntry, Versions
+from shardio.format.manifest import Manifest, ShardEntry, Versions
 from shardio.format.naming import ShardName
 from shardio.format.transform import RESAMPLINGS, Transform
 
 DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
 TEXTS = st.text(max_size=20)
 CRCS = st.integers(0, 2**32 - 1)
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+SCHEMA = Draft202012Validator(json.loads((DOCS / "dataset.schema.json").read_text("utf-8")))
 
 
 def example(**changes: Any) -> Manifest:
     fields: dict[str, Any] = {
         "plan_sha256": "a" * 64,
         "transform": Transform(size=(4, 2)),
-        "labels": (Label("y0", 10), Label("y1", 2, ("no", "是"))),
+        "labels": (
+            Label("y0", 10),
+            Label("y1", 2, ("no", "是")),
+            Label("ids", 3, None, LabelKind(INT, 16)),
+            Label("box", 0, None, LabelKind(FLOAT, 4)),
+        ),
         "seed": 7,
         "versions": Versions("9.5.0.post2", "libjpeg-turbo 2.1.5"),
         "rows_read": 10,
         "rows_written": 8,
         "rows_rejected": 2,
+        "metadata": {"name": "digits", "licence": "CC0"},
     }
     manifest = Manifest(**fields, shards=())
     stride = manifest.layout.stride
@@ -56,7 +68,11 @@ def manifests(draw: st.DrawFn) -> Manifest:
     for name in heads:
         vocabulary = draw(st.none() | st.lists(TEXTS, min_size=1, max_size=4).map(tuple))
         classes = draw(st.integers(1, MAX_LABEL + 1)) if vocabulary is None else len(vocabulary)
-        labels.append(Label(name, classes, vocabulary))
+        kind = draw(st.sampled_from([CLASS, LabelKind(INT, 2), LabelKind(INT, MAX_LENGTH)]))
+        floats = st.sampled_from([None, LabelKind(FLOAT), LabelKind(FLOAT, 7)])
+        if (number := draw(floats)) is not None:
+            classes, vocabulary, kind = 0, None, number
+        labels.append(Label(name, classes, vocabulary, kind))
     left, top = draw(st.integers(-50, 500)), draw(st.integers(-50, 500))
     box = (left, top, left + draw(st.integers(1, 300)), top + draw(st.integers(1, 300)))
     transform = Transform(
@@ -103,6 +119,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         written,
         rejected,
         tuple(shards),
+        metadata=draw(st.dictionaries(TEXTS.filter(bool), TEXTS, max_size=3)),
     )
 
 
@@ -123,6 +140,13 @@ def test_the_fingerprint_is_that_of_the_content_not_of_its_spelling() -> None:
     assert example(seed=8).fingerprint != manifest.fingerprint
 
 
+def test_what_is_said_about_a_dataset_is_not_in_its_fingerprint() -> None:
+    changes: dict[str, Any]
+    for changes in ({"metadata": {}}, {"metadata": {"url": "x"}}, {"plan_sha256": "b" * 64}):
+        assert example(**changes).fingerprint == example().fingerprint
+        assert example(**changes).to_json() != example().to_json()
+
+
 def places(value: Any, path: str = "") -> Iterator[str]:
     """Every field of nested objects, as the errors name it."""
     if isinstance(value, dict):
@@ -136,7 +160,10 @@ def places(value: Any, path: str = "") -> Iterator[str]:
                 yield from places(child, f"{path}[{index}]")
 
 
-EXAMPLE = json.loads(example().to_json())
+FULL = json.loads(example().to_json())
+# Every field of it must be there.
+EXAMPLE = copy.deepcopy(FULL)
+del EXAMPLE["metadata"], EXAMPLE["labels"][2:]
 PLACES = list(places(EXAMPLE))
 
 
@@ -209,6 +236,48 @@ def test_a_field_of_the_wrong_kind_is_named(path: str, kind: str) -> None:
     message = complaint(json.dumps(value).encode())
     assert f"{path} must be" in message or f"{path}[0] is no JSON object" in message
     message.encode()  # so that it can be printed
+
+
+BESIDE: dict[str, tuple[str, Any, str]] = {
+    "a number as metadata": ("metadata.name", 3, "metadata must be an object of strings"),
+    "metadata without a name": ("metadata", {"": "x"}, "metadata must be an object of strings"),
+    "half a pair": ("metadata.name", "\ud800", "metadata must be an object of strings"),
+    "a list": ("metadata", ["x"], "metadata must be an object of strings"),
+    "a kind of no numbers": ("labels[2].kind", "text", "labels[2].kind must be one of int, float"),
+    "floats with classes": ("labels[3].classes", 5, "labels[3].classes must be null"),
+    "floats with words": ("labels[3].vocabulary", ["a"], "labels[3].vocabulary must be null"),
+    "integers without classes": ("labels[2].classes", None, "labels[2].classes must be an integer"),
+    "a vector of none": ("labels[2].length", 0, "labels[2].length must be an integer of 2"),
+    "a vector of one": ("labels[2].length", 1, "labels[2].length must be an integer of 2"),
+    "too long": ("labels[3].length", MAX_LENGTH + 1, "labels[3].length must be an integer of 2"),
+    "shards of another stride": ("labels[3].length", 5, "records of"),
+}
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_a_field_that_need_not_be_there_is_checked_where_it_is(case: str) -> None:
+    path, value, named = BESIDE[case]
+    changed = copy.deepcopy(FULL)
+    inside, key = parent(changed, path)
+    inside[key] = value
+    assert named in complaint(json.dumps(changed).encode())
+    # The schema knows nothing of UTF-8, nor of strides.
+    assert SCHEMA.is_valid(changed) == (case in ("half a pair", "shards of another stride"))
+
+
+def test_the_schema_takes_what_is_written() -> None:
+    SCHEMA.validate(FULL)
+    SCHEMA.validate(EXAMPLE)
+    full = Transform((-5, 0, 4, 2), (4, 2), pad=True, background=(1, 2, 3), value_range=(0, 0.5))
+    for transform in (full, Transform(None, (4, 2), shorter=9)):
+        for encoding in ("png", "jpeg:95", "webp:lossless"):
+            SCHEMA.validate(json.loads(example(transform=transform, encoding=encoding).to_json()))
+
+
+@pytest.mark.parametrize("path", PLACES)
+def test_the_schema_wants_every_field_and_its_kind(path: str) -> None:
+    for text in (damaged(path, remove=True), damaged(path, {"a": 1}), damaged(path + "_", 1)):
+        assert not SCHEMA.is_valid(json.loads(text))
 
 
 INSIDE = ["", "transform", "image", "labels[0]", "versions", "rows", "shards[1]"]
@@ -347,9 +416,10 @@ def test_a_damaged_manifest_raises_nothing_else(at: int, piece: bytes) -> None:
 
 
 def test_the_bytes_of_a_manifest_are_pinned() -> None:
-    manifest = example(labels=(), rows_read=0, rows_written=0, rows_rejected=0, shards=())
+    empty: dict[str, Any] = {"rows_read": 0, "rows_written": 0, "rows_rejected": 0, "shards": ()}
+    manifest = example(labels=(), metadata={"a": "是"}, **empty)
     assert manifest.to_json().decode() == (
-        '{\n "format": "shardio",\n "version": 1,\n'
+        '{\n "format": "shardio",\n "version": 1,\n "metadata": {\n  "a": "是"\n },\n'
         f' "plan_sha256": "{"a" * 64}",\n'
         ' "transform": {\n  "crop": [\n   186,\n   0,\n   300,\n   30\n  ],\n'
         '  "size": [\n   4,\n   2\n  ],\n  "resample": "bicubic",\n  "pad": false\n },\n'

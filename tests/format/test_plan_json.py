@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from shardio.errors import ManifestError
-from shardio.format.manifest import Label, Versions
+from shardio.format.label import Label
+from shardio.format.manifest import Versions
 from shardio.format.plan import ConversionPlan, PlannedSplit
 from shardio.format.transform import Transform
 

@@ -10,18 +10,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shardio.format.framing import frame_footer
+from shardio.format.label import Label
+from shardio.format.label_kind import FLOAT, INT, LabelKind, numbers_of
 from shardio.format.layout import RecordLayout
-from shardio.format.manifest import Label, Manifest, ShardEntry, Versions
+from shardio.format.manifest import Manifest, ShardEntry, Versions
 from shardio.format.naming import MANIFEST, ShardName
 from shardio.format.transform import Transform
 
 HEIGHT, WIDTH = 2, 3
 CLASSES = (7, 30)
+# What labels may be besides one integer.
+OTHER_KINDS = (
+    Label("ids", 9, None, LabelKind(INT, 3)),
+    Label("score", 0, None, LabelKind(FLOAT)),
+    Label("box", 0, None, LabelKind(FLOAT, 4)),
+)
 
 
 @dataclass(frozen=True)
 class Made:
-    """A dataset in a folder, and what it must give back, in the order in which it is stored."""
+    """A dataset in a folder, and what it must give back, in the order in which it is stored.
+
+    `labels` are numbers, as the format has them.
+    """
 
     folder: Path
     manifest: Manifest
@@ -49,18 +60,24 @@ def write_dataset(
     heads: int = 2,
     names: tuple[str, str] = ("y0", "y1"),
     split: str = "train",
+    more: tuple[Label, ...] = (),
 ) -> Made:
-    """Write a dataset with `counts` records in its shards."""
+    """Write a dataset with `counts` records in its shards; `more` heads come after the usual."""
     folder.mkdir(parents=True, exist_ok=True)
     total = sum(counts)
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (total, HEIGHT, WIDTH, 3), dtype=np.uint8)
     labels = np.stack([rng.integers(0, c, total) for c in CLASSES], axis=1)[:, :heads]
+    for label in more:
+        shape = total, label.kind.length
+        floats = numbers_of(rng.standard_normal(shape, dtype=np.float32))
+        integers = rng.integers(0, label.classes or 1, shape)
+        labels = np.concatenate([labels, floats if label.kind.is_float else integers], axis=1)
     rows = rng.permutation(total)
     manifest = Manifest(
         plan_sha256=hashlib.sha256(str(seed).encode()).hexdigest(),
         transform=Transform(size=(WIDTH, HEIGHT)),
-        labels=tuple(Label(names[i], CLASSES[i]) for i in range(heads)),
+        labels=(*(Label(names[i], CLASSES[i]) for i in range(heads)), *more),
         seed=seed,
         versions=Versions("12", "2"),
         rows_read=total,
@@ -70,11 +87,12 @@ def write_dataset(
     )
     entries = []
     start = 0
+    tails = manifest.layout.tails(labels, rows)
     for index, count in enumerate(counts):
         name = ShardName(split, index, len(counts))
         records = []
         for at in range(start, start + count):
-            data = manifest.layout.encode(images[at].tobytes(), labels[at].tolist(), int(rows[at]))
+            data = manifest.layout.prefix + images[at].tobytes() + tails[at].tobytes()
             head = manifest.layout.head[:12]
             records.append(head + data + frame_footer(data))
         start += count

@@ -25,8 +25,9 @@ def table(tmp_path: Path) -> Path:
     return write_csv(tmp_path / "t.csv", ["path", "y0"], rows)
 
 
-def fresh(table: Path, out: Path) -> dict[str, bytes]:
-    convert(str(table), str(out), OPTIONS, engine="inline", max_rejects="9")
+def fresh(table: Path, out: Path, **said: str) -> dict[str, bytes]:
+    metadata = said or None
+    convert(str(table), str(out), OPTIONS, engine="inline", max_rejects="9", metadata=metadata)
     return contents(out)
 
 
@@ -59,9 +60,12 @@ def test_a_run_that_overwrites_another_set(table: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("left", [False, True])
 def test_a_repair(table: Path, tmp_path: Path, left: bool) -> None:
-    """Also where a run that was killed at its end has left its done-records."""
+    """Also where a run that was killed at its end has left its done-records.
+
+    What was said about the set stays.
+    """
     begun = tmp_path / "begun"
-    fresh(table, begun)
+    fresh(table, begun, name="kept")
     if left:
         steps = sweep(table, tmp_path / "out", start="dataset.json", again={"dry_run": True})
         done = ".shardio/done/train-00001-of-00002.tfrecord.json"
@@ -75,7 +79,7 @@ def test_a_repair(table: Path, tmp_path: Path, left: bool) -> None:
     shard.write_bytes(data)
     if not left:  # else its shard would be made again for that
         shutil.copy(table.parent / "images" / "0001.png", table.parent / "images" / "none.png")
-    wanted = fresh(table, tmp_path / "fresh")
+    wanted = fresh(table, tmp_path / "fresh", name="kept")
     for between, code, files in sweep(
         table,
         tmp_path / "out",

@@ -23,7 +23,7 @@ from converter.table.table import Table
 from converter.table.vocabulary import read_vocabulary
 from reader import open_shards
 from shardio.errors import OptionError, OutputError, TableError
-from shardio.format.manifest import Label
+from shardio.format.label import Label
 from shardio.format.transform import Transform
 from tests.converter.inputs import contents, write_csv, write_images
 

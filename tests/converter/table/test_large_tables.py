@@ -25,7 +25,7 @@ from converter.table.read_table import read_table
 from converter.table.scratch import SLICE, Scratch, Texts
 from converter.table.splits import SplitShares
 from shardio.errors import StorageError, TableError
-from shardio.format.manifest import Label
+from shardio.format.label import Label
 from tests.converter.inputs import write_csv
 from tests.converter.memory import peak_memory
 

@@ -96,7 +96,7 @@ def test_a_label_that_no_format_knows_is_not_cut_to_32_bits(bare: Made) -> None:
     path, layout = bare.shard(3), bare.layout
     data = bytearray(path.read_bytes())
     tail = len(data) - 4 - layout.tail_bytes
-    for byte, at in zip((0x83, 0x80, 0x80, 0x80, 0x10), count(layout.integer_offsets[0])):
+    for byte, at in zip((0x83, 0x80, 0x80, 0x80, 0x10), count(layout.number_offsets[0])):
         data[tail + at] = byte
     data[-4:] = frame_footer(bytes(data[12:-4]))
     path.write_bytes(data)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from reader import BatchOptions, open_shards
 from reader.batching.memory import Pipeline, plan_memory
 from shardio.errors import OptionError
+from shardio.format.label import Label
 from shardio.format.layout import RecordLayout
-from shardio.format.manifest import Label
 from shardio.sizes import in_words, parse_bytes
 from tests.reader.datasets import Made
 

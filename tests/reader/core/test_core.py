@@ -76,12 +76,18 @@ class Read:
         size: int | None = None,
     ) -> None:
         assert core is not None
-        parts = layout.head, layout.image_bytes, layout.tail_bytes, layout.integer_offsets
+        parts = (
+            layout.head,
+            layout.image_bytes,
+            layout.tail_bytes,
+            layout.number_offsets,
+            layout.number_bytes,
+        )
         count = len(ids)
         offsets = np.array(ids, dtype=np.int64) * layout.stride
         dtype = "float32" if scaled else "uint8"
         self.images: NDArray[Any] = Room(count, layout.image_bytes, dtype).array
-        self.integers = np.empty((count, len(layout.integer_offsets)), dtype=np.int64)
+        self.integers = np.empty((count, layout.numbers), dtype=np.int64)
         self.faults = np.empty(count, dtype=np.int64)
         file = os.open(path, os.O_RDONLY)
         try:
@@ -211,7 +217,13 @@ def test_records_in_memory_are_taken_as_they_are(verify: bool) -> None:
     count = 3000
     whole = np.frombuffer(records_of(layout, count, 4), dtype=np.uint8)
     assert (whole.reshape(count, -1)[:, -1] == 0).any()
-    parts = layout.head, layout.image_bytes, layout.tail_bytes, layout.integer_offsets
+    parts = (
+        layout.head,
+        layout.image_bytes,
+        layout.tail_bytes,
+        layout.number_offsets,
+        layout.number_bytes,
+    )
     faults = np.empty(count, dtype=np.int64)
     wrong = core.read(
         core.layout(*parts, 2),
@@ -236,7 +248,7 @@ def test_what_cannot_be_read_is_an_error_number() -> None:
 
 def test_arguments_that_do_not_fit_are_refused() -> None:
     assert core is not None
-    layout = core.layout(b"h" * 20, 8, 9, (0, 4), 2)
+    layout = core.layout(b"h" * 20, 8, 9, (0, 4), b"\5\5", 2)
 
     def read(**changed: Any) -> None:
         assert core is not None
@@ -272,15 +284,19 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
     frozen.flags.writeable = False
     with pytest.raises(TypeError):
         read(images=frozen)
-    for head, image, tail, places in (
-        (b"short", 8, 9, ()),
-        (b"h" * 20, 0, 9, ()),
-        (b"h" * 20, 8, -1, ()),
-        (b"h" * 20, 8, 9, (5,)),
-        (b"h" * 20, 8, 9, (-1,)),
+    core.layout(b"h" * 20, 8, 9, (4, 5), b"\5\4", 2)
+    for head, image, tail, places, widths in (
+        (b"short", 8, 9, (), b""),
+        (b"h" * 20, 0, 9, (), b""),
+        (b"h" * 20, 8, -1, (), b""),
+        (b"h" * 20, 8, 9, (5,), b"\5"),
+        (b"h" * 20, 8, 9, (6,), b"\4"),
+        (b"h" * 20, 8, 9, (-1,), b"\5"),
+        (b"h" * 20, 8, 9, (0,), b"\3"),
+        (b"h" * 20, 8, 9, (0,), b"\5\5"),
     ):
         with pytest.raises(ValueError):  # noqa: PT011
-            core.layout(head, image, tail, places, 2)
+            core.layout(head, image, tail, places, widths, 2)
 
 
 def fetchers(shards: ShardSet, skipped: list[Skipped] | None, *, verify: bool) -> Any:

@@ -32,7 +32,13 @@ from tests.reader.datasets import Made, write_dataset
 assert core is not None, "the compiled core was not built"
 
 LAYOUT = RecordLayout(5000, ("y0", "y1"))
-PARTS = LAYOUT.head, LAYOUT.image_bytes, LAYOUT.tail_bytes, LAYOUT.integer_offsets
+PARTS = (
+    LAYOUT.head,
+    LAYOUT.image_bytes,
+    LAYOUT.tail_bytes,
+    LAYOUT.number_offsets,
+    LAYOUT.number_bytes,
+)
 COUNT = 400
 
 

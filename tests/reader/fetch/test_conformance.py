@@ -33,7 +33,7 @@ from reader.foreign.indexed_fetch import IndexedFetcher
 from shardio.errors import CorruptRecordError, DatasetError
 from shardio.format.naming import MANIFEST
 from tests.reader.cached import copies, fill, nobody_fills, small, stream, url
-from tests.reader.datasets import Made, write_dataset
+from tests.reader.datasets import OTHER_KINDS, Made, write_dataset
 
 # fsspec's local files complain when the garbage collector gets to them before it does to ours.
 pytestmark = [
@@ -76,8 +76,9 @@ class Kind:
 
     def integers(self, ids: list[int]) -> NDArray[np.int64]:
         """Return what the records `ids` must have; those of foreign shards count as rows."""
-        rows = np.array(ids) if self.name == "indexed" else self.made.rows[ids]
-        return np.concatenate([self.made.labels[ids], rows[:, None]], axis=1)
+        if self.name == "indexed":
+            return np.concatenate([self.made.labels[ids, :2], np.array(ids)[:, None]], axis=1)
+        return np.concatenate([self.made.labels[ids], self.made.rows[ids][:, None]], axis=1)
 
 
 OF_KIND: dict[str, type] = {
@@ -102,7 +103,7 @@ def enrol(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[
     with ExitStack() as stack:
 
         def opened(damaged: bool = False) -> Kind:
-            made = write_dataset(tmp_path / "shards")
+            made = write_dataset(tmp_path / "shards", more=OTHER_KINDS)
             # Otherwise the cache would not take a damaged shard.
             (made.folder / MANIFEST).unlink()
             if damaged:
@@ -120,8 +121,9 @@ def damage(made: Made) -> None:
 
 
 def of_name(name: str, made: Made, cache: Path, stack: ExitStack) -> ShardSet:
-    said: dict[str, Any] = {"shape": made.manifest.shape, "classes": [7, 30]}
+    said: dict[str, Any] = {"shape": made.manifest.shape, "classes": [7, 30, 9]}
     if name == "indexed":
+        said["classes"] = [7, 30]
         return open_shards(made.glob, image="image", labels=["y0", "y1"], **said)
     if name in ("core", "numpy", "blocks of arrays"):
         return open_shards(made.glob, **said)
