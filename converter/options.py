@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from converter.table.reading import PATH, SPLIT, Reading
 from converter.table.splits import SplitShares
-from converter.table.table import PATH, SPLIT
 from shardio.errors import OptionError
 from shardio.format.encoding import Encoding
 from shardio.format.layout import MAX_LABEL, RecordLayout
@@ -47,6 +47,8 @@ class ConvertOptions:
     """Shares of the images for each split, for a table without a column `split`."""
     image_column: str | None = None
     """The column of a Parquet table that holds the images themselves."""
+    reading: Reading = field(default_factory=Reading)
+    """How the table is to be read, where it does not tell by itself."""
 
     def __post_init__(self) -> None:
         left, top, right, bottom = self.transform.crop or (0, 0, 1, 1)

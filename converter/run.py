@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 
@@ -42,7 +42,7 @@ from shardio.storage.paths import is_local
 
 
 def convert(
-    table: str,
+    table: str | Sequence[str],
     out: str,
     options: ConvertOptions | None = None,
     *,
@@ -60,24 +60,26 @@ def convert(
 ) -> Summary:
     """Convert the images that a table names into a folder of shards.
 
-    `table` is a CSV, TSV, JSON Lines or Parquet file with a column `path`, label columns and, if
-    wanted, a column `split`; its rows are kept in TMPDIR for the time of the run. `out` is a folder
-    or a URL. Images that are a column of a Parquet table (see `options`) are copied to the disk of
-    `out`, or to TMPDIR where that is a URL. The bytes of the shards depend on the table, the images
-    and `options` alone. An interrupted conversion goes on when it is called again, and looks at
-    the images again that were rejected; it must find the images below the same `root`, unless they
-    were `moved`. `overwrite` starts anew; `repair` makes those shards of a finished set again that
-    are missing or damaged, or that lack an image which can be used by now. `max_rejects` is a
-    number of rows or a percentage. With `unique` a path that has different labels in different rows
-    is an error. `metadata` (name, description, licence, URL, ...) stands in dataset.json only, in
-    place of what stands there; None leaves that as it is.
+    `table` is a CSV, TSV, JSON, Parquet or Arrow file with a column `path`, label columns and, if
+    wanted, a column `split`, or several files, globs and folders of such; its rows are kept in
+    TMPDIR for the time of the run. `out` is a folder or a URL. Images that are a column of a
+    Parquet table (see `options`) are copied to the disk of `out`, or to TMPDIR where that is a URL.
+    The bytes of the shards depend on the table, the images and `options` alone. An interrupted
+    conversion goes on when it is called again, and looks at the images again that were rejected; it
+    must find the images below the same `root`, unless they were `moved`. `overwrite` starts anew;
+    `repair` makes those shards of a finished set again that are missing or damaged, or that lack an
+    image which can be used by now. `max_rejects` is a number of rows or a percentage. With `unique`
+    a path that has different labels in different rows is an error. `metadata` (name, description,
+    licence, URL, ...) stands in dataset.json only, in place of what stands there; None leaves that
+    as it is.
 
     Raises TableError, OutputError, RejectsError, WorkerError or StorageError; whatever happens,
     `out` holds dataset.json only once every shard is complete.
     """
     from converter.imaging import transformer as imaging
 
-    if not table:
+    tables = [table] if isinstance(table, str) else list(table)
+    if not tables or "" in tables:
         raise OptionError("the name of the table is empty")
     if root and is_local(root) and not os.path.isdir(root):
         raise OptionError(f"the root {root} is no folder")
@@ -93,7 +95,7 @@ def convert(
         if not dry_run:
             runner.get_ready()
         source = read_table(
-            table,
+            tables,
             labels=options.labels,
             classes=options.classes,
             root=root,
@@ -103,9 +105,10 @@ def convert(
             seed=options.seed,
             image_column=options.image_column,
             unique=unique,
+            reading=options.reading,
         )
         if len(source) - 1 > MAX_ROW:
-            raise OptionError(f"{table} has {len(source)} rows; {MAX_ROW + 1} is the most")
+            raise OptionError(f"{source.name} has {len(source)} rows; {MAX_ROW + 1} is the most")
         height, width, channels = options.transform.shape
         layout = RecordLayout(height * width * channels, source.heads)
         shards = plan_shards(
@@ -128,6 +131,7 @@ def convert(
             strict_decode=options.strict_decode,
             split_shares=None if options.splits is None else str(options.splits),
             image_column=options.image_column,
+            reading=options.reading.to_json(),
         )
         summary = Summary(out, len(names), rows=len(source), versions=plan.versions)
         summary.transform = plan.transform
@@ -135,6 +139,7 @@ def convert(
         if options.splits is not None:
             shares = [name for name, _ in options.splits.shares]
             summary.empty_splits = [name for name in shares if name not in source.splits]
+        summary.table = source.found
         summary.notes = list(source.notes)
         if dry_run:
             summary.dry_run = True

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Sequence
 
+from converter.command.table_arguments import add_table_arguments, kind
 from converter.engines import ENGINES
 from converter.options import (
     parse_box,
     parse_colour,
     parse_metadata,
-    parse_names,
     parse_range,
     parse_size,
 )
-from converter.table.splits import SplitShares
 from shardio import __version__
-from shardio.errors import MissingExtraError, OptionError
+from shardio.errors import MissingExtraError
 from shardio.format.encoding import Encoding
 from shardio.format.transform import NO_RESAMPLING, RESAMPLINGS
 from shardio.sizes import parse_bytes
 
-_T = TypeVar("_T")
 # No --crop was given; None is that of `none`.
 WITHOUT_BOX = object()
 
@@ -36,9 +33,10 @@ examples:
   python -m converter flowers.parquet shards --crop none --size 224x224 --labels species
       whole images, one label
 
-TABLE is a .csv, .tsv, .jsonl or .parquet file with a column `path`, one column for each label (y0,
-y1, ... unless --labels says otherwise) and, if wanted, a column `split` (train, val, ...). Paths
-are relative to the table's folder. An interrupted run goes on when the same command is given again.
+TABLE is a .csv, .tsv, .txt, .lst, .json, .jsonl, .parquet or .arrow file (text also as .gz or .zst)
+with a column `path`, one column for each label (y0, y1, ... unless --labels says otherwise) and, if
+wanted, a column `split` (train, val, ...). Paths are relative to the table's folder. An interrupted
+run goes on when the same command is given again.
 """
 
 
@@ -50,14 +48,20 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("table", metavar="TABLE", help="the input table, a file or a URL")
+    parser.add_argument(
+        "table",
+        metavar="TABLE",
+        nargs="+",
+        help="the input table: files, globs or URLs, which are one table, a folder of Parquet "
+        "files, or - for standard input",
+    )
     parser.add_argument("out", metavar="OUT", help="the folder or URL that gets the shards")
     parser.add_argument("--version", action=_ShowVersions, nargs=0, help="show versions and exit")
 
     image = parser.add_argument_group("images")
     image.add_argument(
         "--crop",
-        type=_kind(parse_box),
+        type=kind(parse_box),
         default=WITHOUT_BOX,
         metavar="L,T,R,B",
         help="the box to cut out, in pixels; right and bottom are excluded; `none` keeps the "
@@ -66,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     image.add_argument(
         "--size",
-        type=_kind(parse_size),
+        type=kind(parse_size),
         default="128x32",
         metavar="WxH",
         help="the size of the stored images (default: %(default)s)",
@@ -93,21 +97,21 @@ def build_parser() -> argparse.ArgumentParser:
     )
     image.add_argument(
         "--background",
-        type=_kind(parse_colour),
+        type=kind(parse_colour),
         metavar="R,G,B",
         help="lay transparent images on this colour, before they are cut and resized; 255,255,255 "
         "is white (default: alpha is dropped)",
     )
     image.add_argument(
         "--range",
-        type=_kind(parse_range),
+        type=kind(parse_range),
         metavar="LOW,HIGH",
         help="the values of images of 32 bits a sample, integers or floats, that become black and "
         "white; such images are rejected without it; write --range=-1,1 for a negative one",
     )
     image.add_argument(
         "--encode",
-        type=_kind(Encoding),
+        type=kind(Encoding),
         default="raw",
         metavar="KIND",
         help="store pixels (raw, quickest to read), or files: png, jpeg:95, webp:90, webp:lossless "
@@ -120,52 +124,7 @@ def build_parser() -> argparse.ArgumentParser:
         "files are the same",
     )
 
-    table = parser.add_argument_group("table")
-    table.add_argument(
-        "--labels",
-        type=_kind(parse_names),
-        metavar="y0,y1,..",
-        help="the label columns in order; '' for none (default: all columns called y and a number)",
-    )
-    table.add_argument(
-        "--classes",
-        type=int,
-        metavar="N",
-        help="number of classes of every label; labels are 0 to N-1 (default: the largest label "
-        "of each column + 1)",
-    )
-    table.add_argument(
-        "--text-labels",
-        action="store_true",
-        help="the labels are texts, and their classes numbered in the order of code points",
-    )
-    table.add_argument(
-        "--vocabulary",
-        metavar="FILE",
-        help="a text on each line: the classes of text labels, in this order",
-    )
-    table.add_argument(
-        "--split",
-        type=_kind(SplitShares.parse),
-        metavar="train=0.98,val=0.02",
-        help="deal the images to splits, each path to one, or without paths each image of "
-        "--image-column; for a table without a column split",
-    )
-    table.add_argument(
-        "--image-column",
-        metavar="NAME",
-        help="the column of a Parquet table that holds the image files themselves (binary, or as "
-        "Hugging Face datasets write it); a column `path` is not needed then; they are copied to "
-        "OUT's disk for the time of the run",
-    )
-    table.add_argument(
-        "--root", metavar="FOLDER", help="what paths are relative to (default: TABLE's folder)"
-    )
-    table.add_argument(
-        "--unique",
-        action="store_true",
-        help="refuse a table in which a path has different labels in different rows",
-    )
+    add_table_arguments(parser)
 
     shards = parser.add_argument_group("shards")
     amount = shards.add_mutually_exclusive_group()
@@ -177,7 +136,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     amount.add_argument(
         "--shard-size",
-        type=_kind(parse_bytes),
+        type=kind(parse_bytes),
         metavar="256MB",
         help="how large to make them (default: some 256MB, smaller where the table is small)",
     )
@@ -224,7 +183,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     run.add_argument(
         "--metadata",
-        type=_kind(parse_metadata),
+        type=kind(parse_metadata),
         action="append",
         metavar="NAME=VALUE",
         help="say something about the dataset in dataset.json: name, description, licence, url, "
@@ -237,6 +196,17 @@ def build_parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print the summary as JSON, for other programs"
     )
     return parser
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse arguments, with options anywhere among the tables and OUT, which comes last."""
+    arguments, rest = parser.parse_known_args(argv)
+    wrong = [text for text in rest if text.startswith("-") and len(text) > 1]
+    if wrong:
+        parser.error(f"unrecognized arguments: {' '.join(wrong)}")
+    places = [*arguments.table, arguments.out, *rest]
+    arguments.table, arguments.out = places[:-1], places[-1]
+    return arguments
 
 
 class _ShowVersions(argparse.Action):
@@ -255,15 +225,3 @@ def _versions() -> str:
     found = imaging.versions()
     kind = "" if imaging.is_simd() else " (not pillow-simd: slower)"
     return f"shardio {__version__}, Pillow {found.pillow}{kind}, {found.libjpeg}"
-
-
-def _kind(parse: Callable[[str], _T]) -> Callable[[str], _T]:
-    """Turn a parser of ours into one for argparse, which shows the message of this error only."""
-
-    def wrapped(text: str) -> _T:
-        try:
-            return parse(text)
-        except OptionError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return wrapped

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import current_thread, main_thread
 
-from converter.command.arguments import WITHOUT_BOX, build_parser
+from converter.command.arguments import WITHOUT_BOX, build_parser, parse
 from converter.options import ConvertOptions, RejectLimit
 from converter.report.progress import progress_on
 from converter.run import convert
+from converter.table.reading import Reading
 from converter.table.vocabulary import read_vocabulary
 from shardio.errors import OptionError, ShardioError, StorageError
 from shardio.format.transform import Transform
@@ -22,7 +23,7 @@ from shardio.heap import use_one_heap
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     parser = build_parser()
-    arguments = parser.parse_args(argv)
+    arguments = parse(parser, argv)
     shorter = arguments.shorter_side
     crop = arguments.crop
     if crop is WITHOUT_BOX:
@@ -52,6 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             vocabulary=words,
             splits=arguments.split,
             image_column=arguments.image_column,
+            reading=Reading(
+                delimiter=arguments.delimiter,
+                encoding=arguments.encoding,
+                columns=arguments.columns,
+            ),
         )
         RejectLimit.parse(arguments.max_rejects)
     except OptionError as error:

@@ -53,6 +53,8 @@ class Summary:
     counted: int = 0
     one_colour: int = 0
     transparent: int = 0
+    # How the table was read.
+    table: str = ""
     heads: list[HeadStatistics] = field(default_factory=list)
     splits: list[SplitAccount] = field(default_factory=list)
     # Splits that shares were given for, and that no row was dealt to.
@@ -83,6 +85,7 @@ class Summary:
             return [
                 f"{self.rows:,} rows would become {self.shards} shards in {self.folder}, "
                 f"{_size(self.bytes)} in all. Nothing was written.",
+                *self._table(),
                 *self._images(),
                 *(f"label     {head.line()}" for head in self.heads),
                 *(f"note      {note}" for note in self.notes),
@@ -91,6 +94,7 @@ class Summary:
             f"{self.folder}: {self.records:,} records in {self.shards} shards, {_size(self.bytes)}",
             f"rows      {self.rows:,} read = {self.records:,} written + {self.rejected:,} rejected"
             + (" (see rejects.csv)" if self.rejected else ""),
+            *self._table(),
             *self._images(),
         ]
         if len(self.splits) > 1:
@@ -152,6 +156,9 @@ class Summary:
                 self.one_colour += record.one_colour
                 self.transparent += record.transparent
 
+    def _table(self) -> list[str]:
+        return [f"table     {self.table}"] if self.table else []
+
     def _images(self) -> list[str]:
         """Say what is done to images, and what came of it."""
         lines = [] if self.transform is None else [f"images    {self.transform.line()}"]
@@ -189,6 +196,7 @@ class Summary:
         return {
             "folder": self.folder,
             "state": "planned" if self.dry_run else "complete",
+            "table": self.table,
             "rows": {"read": self.rows, "written": self.records, "rejected": self.rejected},
             "shards": {"all": self.shards, "made": self.shards_made, "kept": self.shards_kept},
             "indexes_made": self.indexes_made,

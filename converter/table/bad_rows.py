@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,14 @@ from numpy.typing import NDArray
 from shardio.errors import TableError
 
 _SHOWN = 20
+
+
+# Says where some rows of a table are, which are in ascending order.
+Places = Callable[[Sequence[int]], list[str]]
+
+
+def _rows(rows: Sequence[int]) -> list[str]:
+    return [f"row {row}" for row in rows]
 
 
 @dataclass(frozen=True)
@@ -53,11 +61,13 @@ class BadRows:
             self._first.append((base + row, text, column if bad.wordy else ""))
         self._first = sorted(self._first)[:_SHOWN]
 
-    def refuse(self, name: str) -> None:
-        """Raise TableError, if there are any."""
+    def refuse(self, name: str, places: Places = _rows) -> None:
+        """Raise TableError, if there are any; `places` says where they are."""
         if not self._count:
             return
-        lines = [f"row {row}: {text}{self.hints.get(by, '')}" for row, text, by in self._first]
+        shown = sorted({row for row, _, _ in self._first})
+        place = dict(zip(shown, places(shown), strict=True))
+        lines = [f"{place[row]}: {text}{self.hints.get(by, '')}" for row, text, by in self._first]
         if self._count > _SHOWN:
             lines.append(f"and {self._count - _SHOWN} more")
         rows = int.from_bytes(self._bits.tobytes(), "little").bit_count()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.table.bad_rows import Bad, BadRows
+from converter.table.bad_rows import Bad, BadRows, Places
 from converter.table.columns import LabelColumn, bad_paths, empty_paths, numbered, texts
 from converter.table.duplicates import (
     DifferingPaths,
@@ -17,11 +17,11 @@ from converter.table.duplicates import (
     hashes_of,
 )
 from converter.table.numbering import Numbering
+from converter.table.reading import PATH, SPLIT
 from converter.table.roots import Roots
 from converter.table.scratch import Scratch, Texts
 from converter.table.spelling import Spelling
 from converter.table.splits import SplitColumn, SplitShares
-from converter.table.table import PATH, SPLIT
 from shardio.errors import TableError
 
 _TEXT_HINT = " (labels that are texts need --text-labels)"
@@ -31,7 +31,8 @@ class TableBuilder:
     """Takes the batches of the table called `name`.
 
     `reading` says what is being looked at, for errors of Arrow. With a `numbering` the labels are
-    texts that it numbers. With the `spelling` it is told which paths are the same. `with_images`
+    texts that it numbers. With the `spelling` it is told which paths are the same. `places` says
+    where rows are in the files of the table. `with_images`
     says that the images are a column; then a path is but a name. With `unique` a path that has
     different labels is an error, else one of the `notes` that `finish` makes.
     """
@@ -46,12 +47,14 @@ class TableBuilder:
         numbering: Numbering | None,
         spelling: Spelling,
         *,
+        places: Places,
         with_images: bool = False,
         unique: bool = False,
     ) -> None:
         self.reading = name
         self.rows = 0
-        self._name = name
+        self._name = self._file = name
+        self._places = places
         self.notes: list[str] = []
         self.roots = Roots()
         self._with_images = with_images
@@ -69,8 +72,9 @@ class TableBuilder:
         self._splits = SplitColumn(scratch)
         self._has_splits = SPLIT in columns
 
-    def append(self, batch: Any, shares: SplitShares | None, seed: int) -> None:
-        """Add an Arrow batch; its paths are dealt by `shares`, where they are given."""
+    def append(self, batch: Any, shares: SplitShares | None, seed: int, name: str) -> None:
+        """Add an Arrow batch of the file called `name`; `shares`, if any, deal its paths."""
+        self._file = self.reading = name
         if self._paths is not None:
             paths = self._text_of(batch, PATH)
             self._add(empty_paths(paths) if self._with_images else bad_paths(paths))
@@ -84,7 +88,7 @@ class TableBuilder:
                 self._hashes.append(hashes_of(paths))
         values = np.empty((batch.num_rows, len(self._heads)), dtype=np.int32)
         for index, (head, checked) in enumerate(self._heads.items()):
-            self.reading = f"column {head} of {self._name}"
+            self.reading = f"column {head} of {self._file}"
             if self._numbering is None:
                 values[:, index], bad = checked.labels(batch.column(head))
             else:
@@ -94,7 +98,7 @@ class TableBuilder:
         if self._has_splits:
             self._add(self._splits.append_column(self._text_of(batch, SPLIT)))
         self.rows += batch.num_rows
-        self.reading = self._name
+        self.reading = self._file
 
     def deal(self, images: Iterator[Any], shares: SplitShares, seed: int) -> None:
         """Deal the rows to splits by the images themselves, Arrow arrays of them."""
@@ -120,7 +124,7 @@ class TableBuilder:
         self._bad.hints = {
             head: _TEXT_HINT for head, column in self._heads.items() if not column.any_number
         }
-        self._bad.refuse(self._name)
+        self._bad.refuse(self._name, self._places)
         return paths, labels, splits, split
 
     def _compare_labels(
@@ -142,7 +146,7 @@ class TableBuilder:
             )
 
     def _text_of(self, batch: Any, column: str) -> Any:
-        self.reading = f"column {column} of {self._name}"
+        self.reading = f"column {column} of {self._file}"
         return texts(batch.column(column))
 
     def _add(self, found: list[Bad], column: str = "") -> None:

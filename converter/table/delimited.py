@@ -1,9 +1,9 @@
-"""CSV and TSV, read with Arrow in blocks of whole rows.
+"""Lines of cells, such as CSV and TSV, read with Arrow in blocks of whole rows.
 
 Where rows end is found here, and Arrow must find as many. In TSV each line is a row and quotation
-marks are characters. In CSV quoted cells may hold line breaks, which are counted, and a quotation
-mark that is never closed is an error. A line ends with a line feed, a carriage return or both;
-those that are empty are no rows.
+marks are characters. In CSV, divided by commas or semicolons, quoted cells may hold line breaks,
+which are counted, and a quotation mark that is never closed is an error. A line ends with a line
+feed, a carriage return or both; those that are empty are no rows.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from converter.table.arrow_errors import explain, row_of_csv
+from converter.table.dialect import Dialect
+from converter.table.line_ends import CR, LF, count_line_ends, end_of_rows
 from converter.table.quoted_cells import MARK, QuotedCells
+from converter.table.text_encoding import Utf8Stream
 from shardio.errors import TableError
-from shardio.storage import storage_for
 
-_BOM = b"\xef\xbb\xbf"
-_LF, _CR = b"\n\r"
 _LONGEST_ROW = 1 << 24
 _NO_CELLS = QuotedCells(np.zeros(0, np.int64), np.zeros(0, np.int64))
 _MARKS = (
@@ -40,24 +42,32 @@ class _Block:
     cells: QuotedCells
 
     def line_at(self, place: int) -> int:
-        return self.line + _line_ends(self.data[:place])
+        return self.line + count_line_ends(self.data[:place])
 
 
 class DelimitedTable:
-    """The table called `name`, whose cells are divided by `delimiter`.
+    """The table called `name`, which `dialect` says how to read; `open_text` opens it as UTF-8.
 
-    `names` are those of the columns. After a reading, `notes` says what may be a slip.
+    `names` are those of the columns, without white space around them. After a reading, `notes` says
+    what may be a slip.
     """
 
-    def __init__(self, name: str, delimiter: str, block: int) -> None:
+    def __init__(
+        self, name: str, open_text: Callable[[], Utf8Stream], dialect: Dialect, block: int
+    ) -> None:
         self._name = name
-        self._delimiter = delimiter
+        self._open = open_text
         self._block = block
-        self._quotes = delimiter == ","
+        self._delimiter = dialect.delimiter
+        self._quotes = dialect.quotes
+        self._has_header = dialect.columns is None
         self._breaks = self._first_break = self._in_marks = 0
         blocks = self._blocks()
-        self.names = self._header(next(blocks, None))
+        first = next(blocks, None)
         blocks.close()
+        if first is None:
+            raise TableError(f"{self._name} is empty")
+        self.names = list(dialect.columns or map(str.strip, self._header(first)))
 
     def batches(self, wanted: list[str]) -> Iterator[Any]:
         """Yield Arrow batches of the columns that are wanted, as texts."""
@@ -65,12 +75,22 @@ class DelimitedTable:
         self._breaks = self._in_marks = 0
         rows = 0
         for number, block in enumerate(self._blocks()):
-            data = block.data if number else block.data[self._end_of_header(block) :]
-            expected = self._rows(block) - (number == 0)
+            header = self._has_header and not number
+            data = block.data[self._end_of_header(block) :] if header else block.data
+            expected = self._rows(block) - header
             self._count_breaks(block)
             if not expected:
                 continue
-            table = self._parse(data, wanted, rows)
+            try:
+                table = self._parse(data, wanted)
+            except ValueError as error:  # Arrow's own is one
+                row, text = row_of_csv(str(error))
+                if row is None:
+                    raise
+                (line,) = self._lines_in(block, [row + header])
+                raise TableError(
+                    f"{self._name} cannot be read: line {line}, row {rows + row}: {explain(text)}"
+                ) from error
             if table.num_rows != expected:
                 raise TableError(
                     f"{self._name}: from line {block.line} on {table.num_rows} rows were read, not "
@@ -80,6 +100,22 @@ class DelimitedTable:
                 self._count_marks(table)
             rows += table.num_rows
             yield from table.to_batches()
+
+    def lines_of(self, rows: Sequence[int]) -> list[int]:
+        """Return the lines, from 1, in which some rows of a table begin; they are in order.
+
+        The table is read again up to the last of them.
+        """
+        found: list[int] = []
+        before = -1 if self._has_header else 0  # the header is a row of its block
+        for block in self._blocks():
+            count = self._rows(block)
+            own = [row - before for row in rows[len(found) :] if row - before < count]
+            found += self._lines_in(block, own)
+            before += count
+            if len(found) == len(rows):
+                break
+        return found
 
     def notes(self) -> list[str]:
         """Return what was read as it is written, but may be meant in another way."""
@@ -100,8 +136,8 @@ class DelimitedTable:
         """Cut the file into blocks of whole rows; the first one begins with the header."""
         line = 1
         has_header = False
-        with storage_for(self._name).open_stream(self._name) as stream:
-            rest = stream.read(len(_BOM)).removeprefix(_BOM)
+        rest = b""
+        with self._open() as stream:
             while True:
                 # A long row is looked at again each time, so it grows by doubling.
                 piece = stream.read(max(self._block, len(rest)))
@@ -110,15 +146,15 @@ class DelimitedTable:
                 data = rest + piece
                 cells = _NO_CELLS
                 if self._quotes and MARK in data:
-                    cells = QuotedCells.find(data)
-                end = len(data) if not piece else _end_of_rows(data, cells)
+                    cells = QuotedCells.find(data, self._delimiter.encode())
+                end = len(data) if not piece else end_of_rows(data, cells)
                 block = _Block(data[:end], line, cells)
                 rest = data[end:]
                 self._refuse(_Block(data, line, cells), len(rest), at_end=not piece)
                 has_header = has_header or self._rows(block) > 0
                 if has_header and end:
                     yield block
-                line += _line_ends(block.data)
+                line += count_line_ends(block.data)
                 if not piece:
                     return
 
@@ -141,14 +177,25 @@ class DelimitedTable:
             line = block.line_at(len(block.data) - unfinished)
             raise TableError(f"{self._name}: line {line} has more than {_LONGEST_ROW:,} bytes")
 
-    def _rows(self, block: _Block) -> int:
-        """Count the lines that are not empty, those of a quoted cell as one."""
+    def _ends(self, block: _Block) -> NDArray[np.bool_]:
+        """Return which bytes end a line outside of quoted cells."""
         values = np.frombuffer(block.data, np.uint8)
-        ends = (values == _LF) | (values == _CR)
+        ends: NDArray[np.bool_] = (values == LF) | (values == CR)
         if len(block.cells.starts):
             places = np.flatnonzero(ends)
             ends[places[block.cells.hold(places)]] = False
+        return ends
+
+    def _rows(self, block: _Block) -> int:
+        """Count the lines that are not empty, those of a quoted cell as one."""
+        ends = self._ends(block)
         return int(np.count_nonzero(ends[:-1] & ~ends[1:])) + int(len(ends) and not ends[0])
+
+    def _lines_in(self, block: _Block, numbers: Sequence[int]) -> list[int]:
+        """Return the lines in which some rows of a block begin, by their numbers in it."""
+        ends = self._ends(block)
+        starts = np.flatnonzero(~ends & np.concatenate([[True], ends[:-1]]))
+        return [block.line_at(int(starts[number])) for number in numbers]
 
     def _end_of_header(self, block: _Block) -> int:
         start = len(block.data) - len(block.data.lstrip(b"\r\n"))
@@ -158,16 +205,9 @@ class DelimitedTable:
                 return start + end
         return len(block.data)
 
-    def _header(self, block: _Block | None) -> list[str]:
+    def _header(self, block: _Block) -> list[str]:
         """Return the names in the first line that is not empty."""
-        if block is None:
-            raise TableError(f"{self._name} is empty")
         line = block.data[: self._end_of_header(block)].lstrip(b"\r\n")
-        if b"\0" in line:
-            raise TableError(
-                f"{self._name} has null bytes in its first line, as UTF-16 has; convert it first, "
-                "for example with iconv -f UTF-16 -t UTF-8"
-            )
         # What is not UTF-8 is for the reading of the whole table to report.
         text = line.decode("utf-8", errors="replace")
         if not self._quotes:
@@ -181,11 +221,11 @@ class DelimitedTable:
         if not len(block.cells.starts):
             return
         values = np.frombuffer(block.data, np.uint8)
-        places = np.flatnonzero((values == _LF) | (values == _CR))
+        places = np.flatnonzero((values == LF) | (values == CR))
         places = places[block.cells.hold(places)]
         if not self._breaks and len(places):
             self._first_break = block.line_at(int(places[0]))
-        follow = (values[places] == _LF) & (values[places - 1] == _CR)
+        follow = (values[places] == LF) & (values[places - 1] == CR)
         self._breaks += len(places) - int(np.count_nonzero(follow))
 
     def _count_marks(self, table: Any) -> None:
@@ -195,7 +235,7 @@ class DelimitedTable:
             both = pc.match_substring_regex(column, r'(?s)^".*"$')
             self._in_marks += pc.sum(both).as_py() or 0
 
-    def _parse(self, data: bytes, wanted: list[str], rows: int) -> Any:
+    def _parse(self, data: bytes, wanted: list[str]) -> Any:
         """Parse some rows; their columns are named by number, as names may be there twice."""
         import pyarrow as pa
         from pyarrow import csv as arrow_csv
@@ -206,54 +246,23 @@ class DelimitedTable:
         # for a label that does not fit would not name the row. An empty line comes first since
         # Arrow would take the mark of UTF-8 away there.
         data = b"\n" + data
-        try:
-            table = arrow_csv.read_csv(
-                pa.BufferReader(data),
-                # Threads would read ahead, and not count the rows.
-                read_options=arrow_csv.ReadOptions(
-                    use_threads=False,
-                    block_size=len(data) + 1,
-                    column_names=[str(number) for number in range(len(self.names))],
-                ),
-                parse_options=arrow_csv.ParseOptions(
-                    delimiter=self._delimiter,
-                    quote_char='"' if quotes else False,
-                    newlines_in_values=quotes,
-                ),
-                convert_options=arrow_csv.ConvertOptions(
-                    include_columns=numbers,
-                    column_types=dict.fromkeys(numbers, pa.string()),
-                    strings_can_be_null=False,
-                ),
-            )
-        except pa.ArrowInvalid as error:
-            raise pa.ArrowInvalid(_counted_from(rows, str(error))) from error
+        table = arrow_csv.read_csv(
+            pa.BufferReader(data),
+            # Threads would read ahead, and not count the rows.
+            read_options=arrow_csv.ReadOptions(
+                use_threads=False,
+                block_size=len(data) + 1,
+                column_names=[str(number) for number in range(len(self.names))],
+            ),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=self._delimiter,
+                quote_char='"' if quotes else False,
+                newlines_in_values=quotes,
+            ),
+            convert_options=arrow_csv.ConvertOptions(
+                include_columns=numbers,
+                column_types=dict.fromkeys(numbers, pa.string()),
+                strings_can_be_null=False,
+            ),
+        )
         return table.rename_columns(wanted)
-
-
-def _counted_from(rows: int, text: str) -> str:
-    """Correct the row in an error of Arrow's, which counts from 1 and from the block's start."""
-    text = re.sub(r"^In CSV column #\d+: ", "", text)
-    return re.sub(r"Row #(\d+)", lambda match: f"row {rows + int(match[1]) - 1}", text, count=1)
-
-
-def _end_of_rows(data: bytes, cells: QuotedCells) -> int:
-    """Return where the last line ends that is whole, and does so outside of quoted cells."""
-    stop = len(data) if cells.open_at is None else cells.open_at
-    while end := max(data.rfind(b"\n", 0, stop), data.rfind(b"\r", 0, stop)) + 1:
-        span = int(np.searchsorted(cells.starts, end - 1)) - 1
-        if span < 0 or end - 1 > cells.stops[span]:
-            break
-        stop = int(cells.starts[span])
-    return end
-
-
-def _line_ends(data: bytes) -> int:
-    # Six times as fast as data.count.
-    values = np.frombuffer(data, np.uint8)
-    feeds = values == _LF
-    count = np.count_nonzero(feeds)
-    if b"\r" in data:
-        returns = values == _CR
-        count += np.count_nonzero(returns) - np.count_nonzero(returns[:-1] & feeds[1:])
-    return int(count)

@@ -1,61 +1,116 @@
-"""Table files, read with Arrow block by block: CSV, JSON Lines, Parquet."""
+"""The files of a table, read with Arrow block by block: lines of cells, JSON, Parquet, Arrow."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from converter.table.delimited import DelimitedTable
-from converter.table.json_lines import open_json
+from converter.table.dialect import find_dialect
+from converter.table.inputs import Kind, TableInput
+from converter.table.json_lines import JsonTable
+from converter.table.reading import PATH, Reading
+from converter.table.text_encoding import NAMES, Utf8Stream, find_encoding
 from shardio.errors import TableError
 from shardio.storage import storage_for
 
 # Bytes of a CSV or JSON file that are parsed at a time.
 BLOCK = 1 << 20
 _PARQUET_ROWS = 1 << 15
+# Bytes at the start of a file that show how its lines are divided.
+_SAMPLE = 1 << 16
+# How a file of Arrow batches starts; a stream of them does not.
+_ARROW = b"ARROW1"
+_LONGEST_LINE = 1 << 24
+_HINT = (
+    " (the first line must be the header); --columns path,y0 names the columns of a list without "
+    "one"
+)
 
 
 @dataclass(frozen=True)
 class TableFile:
-    """The names of a table's columns, and a function that yields batches of some of them.
+    """The names of the columns of a file, and a function that yields batches of some of them.
 
-    `notes` returns what was found on the way that may be a slip.
+    `found` says in a few words how the file is read, `notes` returns what was found on the way that
+    may be a slip, `lines_of` the lines of some rows, where rows are lines.
     """
 
+    name: str
     names: list[str]
     batches: Callable[[list[str]], Iterator[Any]]
+    found: str
     notes: Callable[[], list[str]] = list
+    lines_of: Callable[[Sequence[int]], list[int] | None] = field(default=lambda _: None)
+    has_header: bool = True
+    # What to say where a column is not there.
+    hint: str = ""
 
 
-def open_table(name: str, block: int = BLOCK) -> TableFile:
-    """Open a table by the ending of its name."""
-    ending = name.lower().rsplit(".", 1)[-1]
-    if ending in ("csv", "tsv"):
-        table = DelimitedTable(name, "," if ending == "csv" else "\t", block)
-        return TableFile(table.names, table.batches, table.notes)
-    if ending in ("jsonl", "ndjson", "json"):
-        return TableFile(*open_json(name, block))
-    if is_parquet(name):
-        return _open_parquet(name)
-    raise TableError(f"{name}: a table must end in .csv, .tsv, .jsonl or .parquet")
+def open_file(table: TableInput, reading: Reading, block: int = BLOCK) -> TableFile:
+    """Open a file of a table; TableError where it may be read in several ways, or in none."""
+    packed = "" if table.compression is None else f", {table.compression}"
+    if table.kind is Kind.FOLDER:
+        raise TableError(f"{table.name} is a folder of images; name a table of them")
+    if table.kind is Kind.PARQUET:
+        return _open_parquet(table)
+    if table.kind is Kind.ARROW:
+        return _open_arrow(table)
+    encoding = reading.encoding or find_encoding(table)
+    text = partial(Utf8Stream, table, encoding)
+    shown = NAMES.get(encoding, encoding.upper())
+    if table.kind is Kind.JSON:
+        json = JsonTable(table.name, text, block)
+        return TableFile(
+            table.name, json.names, json.batches, f"JSON, {shown}{packed}", lines_of=json.lines_of
+        )
+    dialect = find_dialect(
+        table.name,
+        _first_lines(text),
+        usual=table.delimiter,
+        delimiter=reading.delimiter,
+        columns=reading.columns,
+        path=PATH,
+    )
+    lines = DelimitedTable(table.name, text, dialect, block)
+    return TableFile(
+        table.name,
+        lines.names,
+        lines.batches,
+        f"{shown}{packed}, {dialect.line(lines.names)}",
+        lines.notes,
+        lines.lines_of,
+        dialect.columns is None,
+        _HINT,
+    )
 
 
-def is_parquet(name: str) -> bool:
-    """Whether a table is a Parquet file, by the ending of its name."""
-    return name.lower().rsplit(".", 1)[-1] in ("parquet", "pq")
+def _first_lines(open_text: Callable[[], Utf8Stream]) -> str:
+    """Return the first whole lines of a text, at least one."""
+    data = b""
+    with open_text() as stream:
+        while piece := stream.read(max(_SAMPLE, len(data))):
+            data += piece
+            end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+            if len(data) >= _SAMPLE and (end or len(data) > _LONGEST_LINE):
+                data = data[:end]
+                break
+    return data.decode("utf-8", "replace")
 
 
-def _open_parquet(name: str) -> TableFile:
+def _open_parquet(table: TableInput) -> TableFile:
     def batches(wanted: list[str]) -> Iterator[Any]:
-        with storage_for(name).open_stream(name) as stream:
+        with storage_for(table.location).open_stream(table.location) as stream:
             yield from parquet_file(stream).iter_batches(
                 _PARQUET_ROWS, columns=wanted, use_threads=False
             )
 
-    with storage_for(name).open_stream(name) as stream:
-        return TableFile(parquet_file(stream).schema_arrow.names, batches)
+    with storage_for(table.location).open_stream(table.location) as stream:
+        names = parquet_file(stream).schema_arrow.names
+    return TableFile(table.name, names, batches, "Parquet")
 
 
 def parquet_file(stream: Any) -> Any:
@@ -65,9 +120,35 @@ def parquet_file(stream: Any) -> Any:
     return parquet.ParquetFile(stream, pre_buffer=False, buffer_size=BLOCK)
 
 
-def explain(error: Exception) -> str:
-    """Say what is wrong with a file that Arrow refuses."""
-    text = str(error).strip() or type(error).__name__
-    if re.search("invalid utf-?8", text, re.IGNORECASE):
-        return f"it is not UTF-8 ({text}); convert it first, for example with iconv -f GB18030"
-    return text
+def _open_arrow(table: TableInput) -> TableFile:
+    @contextmanager
+    def opened(wanted: list[str] | None) -> Iterator[tuple[Any, Iterator[Any]]]:
+        """Open the file, whose batches have the wanted columns: a file of batches, or a stream."""
+        import pyarrow as pa
+        from pyarrow import ipc
+
+        with storage_for(table.location).open_stream(table.location) as stream:
+            is_file = stream.read(len(_ARROW)) == _ARROW
+            stream.seek(0)
+            source = pa.PythonFile(stream, "r")
+            if not is_file:
+                reader = ipc.open_stream(source)
+                yield reader.schema, (batch.select(wanted) for batch in reader)
+                return
+            names = ipc.open_file(source).schema.names
+            places = None if wanted is None else sorted(map(names.index, wanted))
+            reader = ipc.open_file(source, options=ipc.IpcReadOptions(included_fields=places))
+            yield (
+                reader.schema,
+                (reader.get_batch(n).select(wanted) for n in range(reader.num_record_batches)),
+            )
+
+    def batches(wanted: list[str]) -> Iterator[Any]:
+        with opened(wanted) as (_, found):
+            for batch in found:
+                for start in range(0, batch.num_rows, _PARQUET_ROWS):
+                    yield batch.slice(start, _PARQUET_ROWS)
+
+    with opened(None) as (schema, _):
+        names: list[str] = schema.names
+    return TableFile(table.name, names, batches, "Arrow")

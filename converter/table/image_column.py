@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.table.files import is_parquet, parquet_file
+from converter.table.files import parquet_file
+from converter.table.inputs import Kind, TableInput, name_of_all
 from converter.table.scratch import Scratch
 from shardio.errors import ShardioError, StorageError, TableError, UnusableFileError
 from shardio.storage import storage_for
@@ -33,51 +34,68 @@ _BATCH_ROWS = 256
 
 @dataclass(frozen=True)
 class ImageColumn:
-    """The column of images in the table called `table`."""
+    """The column of images in the Parquet files `tables`; messages call all of them `name`."""
 
-    table: str
+    name: str
+    tables: tuple[str, ...]
     column: str
-    # What of it holds the bytes, as Parquet names it.
-    leaf: str
+    # What of it holds the bytes, as Parquet names it, in each file.
+    leaves: tuple[str, ...]
     # The size of all images, about.
     bytes: int
     rows: int
 
     @classmethod
-    def find(cls, table: str, column: str) -> ImageColumn:
-        """Look at the column of a table; TableError where it holds no images."""
-        if not is_parquet(table):
-            raise TableError(f"{table}: images in a column need a .parquet table")
-        with storage_for(table).open_stream(table) as stream:
-            file = parquet_file(stream)
-            schema, data = file.schema_arrow, file.metadata
-        if schema.names.count(column) != 1:
-            raise TableError(
-                f"{table} must have one column {column}; it has {', '.join(schema.names) or 'none'}"
-            )
-        leaf = column + _place_of_bytes(table, column, schema.field(column).type)
-        size = 0
-        for group in map(data.row_group, range(data.num_row_groups)):
-            for part in map(group.column, range(group.num_columns)):
-                if part.path_in_schema == leaf:
-                    size += part.total_uncompressed_size
-        return cls(table, column, leaf, size, data.num_rows)
+    def find(cls, inputs: Sequence[TableInput], column: str) -> ImageColumn:
+        """Look at the column in the files of a table; TableError where one holds no images."""
+        leaves = []
+        size = rows = 0
+        for file in inputs:
+            if file.kind is not Kind.PARQUET or file.location != file.name:
+                raise TableError(f"{file.name}: images in a column need a .parquet table")
+            leaf, own, count = _look_at(file.name, column)
+            leaves.append(leaf)
+            size += own
+            rows += count
+        names = tuple(file.name for file in inputs)
+        return cls(name_of_all(inputs), names, column, tuple(leaves), size, rows)
 
     def batches(self) -> Iterator[Any]:
         """Yield the images as Arrow arrays of bytes; one that is not there is empty."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
         mean = self.bytes // max(1, self.rows) + 1
         rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // mean))
-        with storage_for(self.table).open_stream(self.table) as stream:
-            for batch in parquet_file(stream).iter_batches(
-                rows, columns=[self.leaf], use_threads=False
-            ):
-                images = batch.column(0)
-                if pa.types.is_struct(images.type):
-                    images = pc.struct_field(images, "bytes")
-                yield pc.cast(images, pa.large_binary()).fill_null(b"")
+        for table, leaf in zip(self.tables, self.leaves, strict=True):
+            yield from _images_of(table, leaf, rows)
+
+
+def _look_at(table: str, column: str) -> tuple[str, int, int]:
+    """Return what of a column holds the bytes of images, about how many these are, and the rows."""
+    with storage_for(table).open_stream(table) as stream:
+        file = parquet_file(stream)
+        schema, data = file.schema_arrow, file.metadata
+    if schema.names.count(column) != 1:
+        raise TableError(
+            f"{table} must have one column {column}; it has {', '.join(schema.names) or 'none'}"
+        )
+    leaf = column + _place_of_bytes(table, column, schema.field(column).type)
+    size = 0
+    for group in map(data.row_group, range(data.num_row_groups)):
+        for part in map(group.column, range(group.num_columns)):
+            if part.path_in_schema == leaf:
+                size += part.total_uncompressed_size
+    return leaf, size, data.num_rows
+
+
+def _images_of(table: str, leaf: str, rows: int) -> Iterator[Any]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    with storage_for(table).open_stream(table) as stream:
+        for batch in parquet_file(stream).iter_batches(rows, columns=[leaf], use_threads=False):
+            images = batch.column(0)
+            if pa.types.is_struct(images.type):
+                images = pc.struct_field(images, "bytes")
+            yield pc.cast(images, pa.large_binary()).fill_null(b"")
 
 
 def _place_of_bytes(table: str, column: str, kind: Any) -> str:
@@ -129,7 +147,7 @@ class ImageCopy:
             free = shutil.disk_usage(self._scratch.folder).free
         if need > free:
             raise StorageError(
-                f"{self._scratch.folder}: the images of {self._images.table} are copied to this "
+                f"{self._scratch.folder}: the images of {self._images.name} are copied to this "
                 f"disk for the time of the run, some {need / 1e9:,.1f} GB; {free / 1e9:,.1f} GB "
                 "are free"
             )
@@ -151,7 +169,7 @@ class ImageCopy:
             raise
         except (pa.ArrowException, OSError, ValueError) as error:
             raise TableError(
-                f"column {self._images.column} of {self._images.table} cannot be read: {error}"
+                f"column {self._images.column} of {self._images.name} cannot be read: {error}"
             ) from error
         self._offsets = copy.offsets()
         self._path = f"/proc/{os.getpid()}/fd/{copy.descriptor()}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,12 @@ from numpy.typing import NDArray
 
 MARK = b'"'
 _MARK = 34
-# A cell at its start; the mark that ends it is the group, if there is one.
-_CELL = re.compile(rb'"(?<![^,\r\n]")[^"]*(?:""[^"]*)*("?)')
-_ENDS = b",\r\n"
+
+
+@cache
+def _cell(delimiter: bytes) -> re.Pattern[bytes]:
+    """Match a cell at its start; the mark that ends it is the group, if there is one."""
+    return re.compile(rb'"(?<![^%s\r\n]")[^"]*(?:""[^"]*)*("?)' % re.escape(delimiter))
 
 
 @dataclass(frozen=True)
@@ -35,22 +39,23 @@ class QuotedCells:
     bad_at: int | None = None
 
     @classmethod
-    def find(cls, data: bytes) -> QuotedCells:
+    def find(cls, data: bytes, delimiter: bytes = b",") -> QuotedCells:
         """Find the quoted cells of bytes that begin where a row does."""
-        return cls._by_turns(data) or cls._one_by_one(data)
+        return cls._by_turns(data, delimiter) or cls._one_by_one(data, delimiter)
 
     @classmethod
-    def _by_turns(cls, data: bytes) -> QuotedCells | None:
+    def _by_turns(cls, data: bytes, delimiter: bytes = b",") -> QuotedCells | None:
         """Find them where marks open and close by turns; None where some are characters."""
+        ends = delimiter + b"\r\n"
         values = np.frombuffer(data, np.uint8)
         marks = np.flatnonzero(values == _MARK)
         starts, stops = marks[::2], marks[1::2]
         before = values[starts - 1]
-        before[starts == 0] = _ENDS[0]
-        if not _among(before, MARK + _ENDS).all():
+        before[starts == 0] = ends[0]
+        if not _among(before, MARK + ends).all():
             return None
         after = values[stops[stops < len(data) - 1] + 1]
-        if not _among(after, MARK + _ENDS).all():
+        if not _among(after, MARK + ends).all():
             return None
         if len(starts) == len(stops):
             return cls(starts, stops)
@@ -61,12 +66,13 @@ class QuotedCells:
         return cls(starts[:-1], stops, open_at=int(starts[first]))
 
     @classmethod
-    def _one_by_one(cls, data: bytes) -> QuotedCells:
+    def _one_by_one(cls, data: bytes, delimiter: bytes = b",") -> QuotedCells:
+        ends = delimiter + b"\r\n"
         spans: list[tuple[int, int]] = []
-        for cell in _CELL.finditer(data):
+        for cell in _cell(delimiter).finditer(data):
             if not cell[1]:
                 return cls(*_columns(spans), open_at=cell.start())
-            if cell.end() < len(data) and data[cell.end()] not in _ENDS:
+            if cell.end() < len(data) and data[cell.end()] not in ends:
                 return cls(*_columns(spans), bad_at=cell.end())
             spans.append((cell.start(), cell.end() - 1))
         return cls(*_columns(spans))

@@ -14,9 +14,6 @@ from converter.table.scratch import Texts
 from shardio.format.label import Label
 from shardio.storage.paths import join, scheme_of
 
-PATH = "path"
-SPLIT = "split"
-
 
 @dataclass(frozen=True)
 class Table:
@@ -38,6 +35,8 @@ class Table:
     _paths: Texts | None
     vocabulary: tuple[str, ...] | None = None
     images: ImageColumn | None = None
+    # How its files were read.
+    found: str = ""
     # What was read as it is written, but may be meant in another way.
     notes: tuple[str, ...] = ()
     # A row and its path for each storage that the images are on.

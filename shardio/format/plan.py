@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -45,6 +46,8 @@ class ConversionPlan:
     strict_decode: bool = False
     split_shares: str | None = None
     image_column: str | None = None
+    # How the table was read, where it did not tell by itself.
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def sha256(self) -> str:
@@ -60,6 +63,7 @@ class ConversionPlan:
                 "version": VERSION,
                 "table_sha256": self.table_sha256,
                 **column,
+                **({"reading": self.reading} if self.reading else {}),
                 "transform": self.transform.to_json(),
                 "encoding": self.encoding,
                 "strict_decode": self.strict_decode,

@@ -11,6 +11,7 @@ from dataclasses import replace
 from shardio.errors import MissingFileError, StorageError, UnusableFileError
 from shardio.storage.local import LocalStorage
 from shardio.storage.local_files import info_of, open_regular, translate
+from shardio.storage.paths import name_of
 from shardio.storage.protocol import FileInfo
 
 _LISTS = ("system.posix_acl_access", "system.nfs4_acl")
@@ -52,6 +53,11 @@ class ConfinedStorage(LocalStorage):
             with suppress(UnusableFileError, FileNotFoundError):
                 found.append(self.stat(os.path.join(folder, entry)))
         return sorted(found, key=lambda info: info.path)
+
+    def names(self, folder: str) -> Iterator[tuple[str, bool]]:
+        """Yield the name of each file and folder in `folder`, and whether it is a folder."""
+        for info in self.list(folder):
+            yield name_of(info.path), info.is_folder
 
     def stat(self, path: str) -> FileInfo:
         """Return size and identity."""

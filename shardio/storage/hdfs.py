@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import Any, BinaryIO, cast
 
 from shardio.errors import MissingFileError, OutputError, StorageError
@@ -16,6 +17,7 @@ from shardio.storage.hdfs_client import client_for
 from shardio.storage.hdfs_files import HdfsRanges, identity
 from shardio.storage.hdfs_stream import HdfsStream
 from shardio.storage.hdfs_writer import HdfsWriter
+from shardio.storage.paths import name_of
 from shardio.storage.protocol import Access, FileInfo, RangeReader
 from shardio.storage.temporary import temporary_name
 from shardio.storage.whole import ROOM, Room, read_stream
@@ -23,6 +25,8 @@ from shardio.storage.whole import ROOM, Room, read_stream
 _SLASHES = re.compile(r"/+")
 # Taking away what a failed attempt left must not keep its error back for long.
 _CLEAN_SECONDS = 10.0
+# Names that are listed at a time.
+_NAMES = 1000
 
 
 class HdfsStorage:
@@ -49,6 +53,20 @@ class HdfsStorage:
         # A file is listed as being in itself.
         infos = [_info(base + name, status) for name, status in names if status.path != inner]
         return sorted(infos, key=lambda info: info.path)
+
+    def names(self, folder: str) -> Iterator[tuple[str, bool]]:
+        """Yield the name of each file and folder in `folder`, and whether it is a folder."""
+        inner = self._inner(folder)
+        client = client_for(self._root)
+        try:
+            found = client.ask(folder, lambda raw: iter(raw.list_status(inner, False)))
+            # Not asked for again: a listing that was broken off would go on without an error.
+            while part := client.ask_once(folder, lambda _: list(islice(found, _NAMES))):
+                for status in part:
+                    if status.path != inner:
+                        yield name_of(status.path), status.isdir
+        except MissingFileError:
+            return
 
     def stat(self, path: str) -> FileInfo:
         """Return size and identity."""

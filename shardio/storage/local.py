@@ -47,6 +47,20 @@ class LocalStorage:
             raise translate(error, folder) from error
         return sorted(found, key=lambda info: info.path)
 
+    def names(self, folder: str) -> Iterator[tuple[str, bool]]:
+        """Yield the name of each file and folder in `folder`, and whether it is a folder."""
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    is_folder = entry.is_dir()
+                    # What is neither is a link to nowhere, a pipe or a socket.
+                    if is_folder or entry.is_file():
+                        yield entry.name, is_folder
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except (OSError, ValueError) as error:
+            raise translate(error, folder) from error
+
     def stat(self, path: str) -> FileInfo:
         """Return size and identity."""
         try:

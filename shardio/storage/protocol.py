@@ -6,7 +6,7 @@ again. Every failure is an error of `shardio.errors`; a storage can be pickled.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
@@ -70,6 +70,13 @@ class Storage(Protocol):
 
     def list(self, folder: str) -> list[FileInfo]:
         """List the files and folders in `folder`, sorted by path; empty where it is not there."""
+
+    def names(self, folder: str) -> Iterator[tuple[str, bool]]:
+        """Yield the name of each file and folder in `folder`, and whether it is a folder.
+
+        They come in any order, as far as possible a few at a time: millions of them take little
+        memory. Nothing comes where no folder is.
+        """
 
     def stat(self, path: str) -> FileInfo:
         """Return size and identity; MissingFileError where it is not there."""

@@ -21,6 +21,7 @@ from shardio.errors import (
     UnknownStorageError,
     UnusableFileError,
 )
+from shardio.storage.paths import name_of
 from shardio.storage.protocol import FileInfo, RangeReader
 from shardio.storage.remote_call import LARGE, ask, ask_again
 from shardio.storage.remote_files import FsspecRanges, FsspecStream
@@ -105,12 +106,12 @@ class FsspecStorage:
         base = folder if folder.endswith("/") else f"{folder}/"
         # Some file systems list a folder, or a file, as being in itself.
         names = ((entry["name"].rstrip("/"), entry) for entry in entries)
-        found = [
-            info_of(base + name.rpartition("/")[2], entry)
-            for name, entry in names
-            if name != itself
-        ]
+        found = [info_of(base + name_of(name), entry) for name, entry in names if name != itself]
         return sorted(found, key=lambda info: info.path)
+
+    def names(self, folder: str) -> Iterator[tuple[str, bool]]:
+        """Yield the name of each file and folder, all at once: fsspec lists no piece of them."""
+        return ((name_of(info.path), info.is_folder) for info in self.list(folder))
 
     def stat(self, path: str) -> FileInfo:
         """Return size and identity."""

@@ -157,6 +157,7 @@ class TestList:
     def test_a_missing_folder_is_empty(self, place: Place, storage: Storage) -> None:
         assert storage.list(f"{place.folder}/nowhere") == []
         assert storage.list(f"{place.folder}/nowhere/at/all") == []
+        assert list(storage.names(f"{place.folder}/nowhere")) == []
 
     def test_a_file_is_no_folder(self, place: Place, storage: Storage) -> None:
         place.write("file", b"abc")
@@ -172,6 +173,7 @@ class TestList:
         names = [".hidden", "B", "a", "a-b", "b", "c"]
         assert [info.path for info in found] == [f"{place.folder}/{name}" for name in names]
         assert [info.is_folder for info in found] == [name == "a" for name in names]
+        assert sorted(storage.names(place.folder)) == [(name, name == "a") for name in names]
         assert [info.size for info in found if not info.is_folder] == [7, 1, 3, 1, 1]
 
     def test_a_slash_at_the_end_changes_nothing(self, place: Place, storage: Storage) -> None:

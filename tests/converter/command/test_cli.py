@@ -149,7 +149,7 @@ def make_failures(folder: Path) -> dict[str, tuple[list[object], str]]:
     (folder / "foreign" / "train-00000-of-00001.tfrecord").write_bytes(b"")
     return {
         "no table": ([folder / "none.csv", out], "none.csv: No such file"),
-        "a folder as table": ([folder, out], "not a regular file"),
+        "a folder as table": ([folder / "foreign", out], "has neither images nor"),
         "another ending": ([folder / "file", out], "must end in .csv"),
         "no column": ([good, out, "--labels", "z"], "no column z"),
         "bad label": ([write_csv(folder / "l.csv", header, [["a", "x"]]), out], "y0 is 'x'"),

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 
 from converter.command.cli import main
 from converter.table.delimited import DelimitedTable
+from converter.table.dialect import Dialect
+from converter.table.inputs import Kind, TableInput
 from converter.table.quoted_cells import QuotedCells
+from converter.table.text_encoding import Utf8Stream
 from reader import open_shards
 from shardio.errors import TableError
 from tests.converter.inputs import write_images
@@ -35,7 +38,9 @@ def written(text: str | bytes, ending: str) -> str:
 def read(text: str | bytes, ending: str, block: int = BLOCK) -> tuple[Rows, list[str]]:
     """Return all rows, the header first, and the notes."""
     name = written(text, ending)
-    table = DelimitedTable(name, "," if ending == "csv" else "\t", block)
+    file = TableInput(name, name, Kind.DELIMITED)
+    dialect = Dialect("," if ending == "csv" else "\t")
+    table = DelimitedTable(name, lambda: Utf8Stream(file, "utf-8"), dialect, block)
     # Names that are there twice name the first of their columns.
     wanted = [name for n, name in enumerate(table.names) if table.names.index(name) == n]
     rows = [table.names]
@@ -72,6 +77,7 @@ def expected(text: str, ending: str) -> Rows | None:
         return None
     if not rows or len({len(row) for row in rows}) > 1:
         return None
+    rows[0] = [name.strip() for name in rows[0]]
     # A name that is there twice names the first of its columns.
     return [rows[0]] + [[row[rows[0].index(name)] for name in rows[0]] for row in rows[1:]]
 
@@ -117,6 +123,7 @@ def test_rows_that_were_written_are_read(
     text = end.join(lines) + (end if last else "")
     found, notes = read(text, ending, block)
     reference = rows_of_csv(text) if ending == "csv" else rows_of_tsv(text)
+    reference[0] = [name.strip() for name in reference[0]]
     assert found == reference
     # Rows are lines, but where quoted line breaks were read, and that is said.
     count = len([line for line in re.split(r"\r\n|\r|\n", text) if line])
@@ -196,12 +203,6 @@ def test_the_mark_of_utf_8_and_empty_lines_are_no_text(ending: str, start: bytes
     text = start + "path\n\n\ufeffa\n\n\ufeffb".encode()
     for block in (1, 2, 3, 9, BLOCK):
         assert read(text, ending, block)[0] == [["path"], ["\ufeffa"], ["\ufeffb"]]
-
-
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
-def test_utf_16_is_told(encoding: str) -> None:
-    with pytest.raises(TableError, match="iconv -f UTF-16"):
-        read("path,y0\na,1\n".encode(encoding), "csv")
 
 
 def test_each_image_keeps_its_label_beside_marks(

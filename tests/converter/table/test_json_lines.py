@@ -11,8 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from converter.table import json_nesting
-from converter.table.json_lines import open_json
+from converter.table.inputs import Kind, TableInput
+from converter.table.json_lines import JsonTable
 from converter.table.read_table import read_table
+from converter.table.text_encoding import Utf8Stream
 from shardio.errors import TableError
 
 
@@ -53,9 +55,11 @@ def test_every_object_is_a_row(
         json.dumps({"path": path, "y0": label}, ensure_ascii=escaped) + end
         for (path, label), end in rows
     )
-    names, batches = open_json(written(text), block)
-    assert sorted(names) == ["path", "y0"]
-    found = [row for batch in batches(["path", "y0"]) for row in batch.to_pylist()]
+    name = written(text)
+    file = TableInput(name, name, Kind.JSON)
+    table = JsonTable(name, lambda: Utf8Stream(file, "utf-8"), block)
+    assert sorted(table.names) == ["path", "y0"]
+    found = [row for batch in table.batches(["path", "y0"]) for row in batch.to_pylist()]
     expected = [{"path": path, "y0": label} for (path, label), _ in rows]
     assert found == objects(text) == expected
 

@@ -145,7 +145,7 @@ class TestJson:
         labels = self.read(tmp_path, text)[0]
         assert [labels[0], *labels[-2:]] == [[3], [4], [5]]
         said = self.read(tmp_path, text + lines({"path": "d", "y0": 4.5}))
-        assert said.endswith("\n  row 53: y0 is 4.5, not an integer")
+        assert said.endswith("line 54, row 53: y0 is 4.5, not an integer")
 
     def test_texts_after_dates_leave_both_as_they_are(self, tmp_path: Path) -> None:
         dates = tuple({"path": f"2024-01-{n % 28 + 1:02}", "y0": 1} for n in range(99))
@@ -168,9 +168,12 @@ class TestJson:
     ) -> None:
         said = self.read(tmp_path, lines(*self.FILL, {"path": "a", "y0": 1, "y1": 2}))
         assert "has 50 bad rows" in said
-        assert "\n  row 0: y1 is missing\n" in said
+        assert "line 1, row 0: y1 is missing\n" in said
         said = self.read(tmp_path, lines({"path": "a"}, *self.FILL, {"path": "b", "y0": None}))
-        assert said.split("\n")[1:] == ["  row 0: y0 is missing", "  row 51: y0 is missing"]
+        assert said.split("\n")[1:] == [
+            "  line 1, row 0: y0 is missing",
+            "  line 52, row 51: y0 is missing",
+        ]
 
     def test_damage_is_named_with_its_row_and_blank_lines_do_not_count(
         self, tmp_path: Path

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from converter.table.read_table import read_table
 from converter.table.table import Table
-from shardio.errors import MissingFileError, TableError, UnusableFileError
+from shardio.errors import MissingFileError, TableError
 
 Columns = dict[str, list[Any]]
 
@@ -259,7 +259,7 @@ def test_a_bad_label_is_named_with_its_row(ending: str, value: str, text: str) -
     columns: Columns = {"path": ["a", "b", "c"], "y0": ["1", value, "2"]}
     message = refusal(WRITERS[ending](columns), ending)
     assert "1 bad row" in message
-    assert message.endswith(f"\n  row 1: {text}")
+    assert message.endswith(f"row 1: {text}")
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_bad_rows_are_listed_up_to_20_and_the_rest_counted(bad: set[int], seed: 
     listed = sorted(bad)[:20]
     for row, line in zip(listed, lines, strict=False):
         value = values[row]
-        assert line.startswith(f"  row {row}: ")
+        assert line.startswith(f"  line {row + 2}, row {row}: ")
         assert (repr(value) if value in ("x", "2.5") else value or "missing") in line
     rest = [f"  and {len(bad) - 20} more"] if len(bad) > 20 else []
     assert lines[len(listed) :] == rest
@@ -352,7 +352,7 @@ def test_values_are_shown_however_many_rows_are_bad_in_another_way() -> None:
 def test_a_bad_path_is_named_with_its_row(ending: str, path: str, text: str) -> None:
     columns: Columns = {"path": ["a", path], "y0": [1, 2]}
     message = refusal(WRITERS[ending](columns), ending)
-    assert message.endswith(f"\n  row 1: {text}")
+    assert message.endswith(f"row 1: {text}")
 
 
 @pytest.mark.parametrize("path", ["a/../b", "..a", "a..", "a..b/c", "a/b/../../c", "/../x"])
@@ -403,9 +403,8 @@ def test_a_bad_header_is_refused(data: bytes, labels: tuple[str, ...] | None, te
     [
         (b"path,y0\na,1\nb\n", "row 1: Expected 2 columns, got 1: b"),
         (b"path,y0\na,1\nb,2,3\nc,4\n", "row 1: Expected 2 columns, got 3: b,2,3"),
-        (b"path,y0\na,1\n" + "字,1\n".encode("gb18030"), "iconv -f GB18030"),
+        (b"path,y0\na,1\n\xff,1\n", "neither UTF-8"),
         ("path,y0,字\na,1,字\n".encode("gb18030"), "has no column"),
-        ("path,y0\na,1\n".encode("utf-16"), ""),
     ],
 )
 def test_a_csv_that_cannot_be_read_is_refused(data: bytes, text: str) -> None:
@@ -429,7 +428,7 @@ def test_a_row_far_down_is_named() -> None:
     [
         (b"", "Empty"),
         (b"path,y0\na,1\n", "cannot be read"),
-        (b'[{"path":"a","y0":1}]', "cannot be read"),
+        (b'[{"path":"a","y0":1}', "no comma behind row 0"),
         (b'{"path":"a","y0":1}\n{"path":"b","y0":"x"}\n', "row 1"),
         (b'{"path":"a","y0":1}\n{"path":"b","y0":[1]}\n', "row 1"),
         (b'{"path":"a","y0":1}\n{"path":"b","y0":}\n', "row 1"),
@@ -481,10 +480,10 @@ def test_any_bytes_give_a_table_or_an_error_of_ours(ending: str, junk: bytes) ->
             read(data, ending)
 
 
-@pytest.mark.parametrize("name", ["t.txt", "t", "t.csv.gz", "csv"])
+@pytest.mark.parametrize("name", ["t.xlsx", "t", "t.gz", "csv"])
 def test_another_ending_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"path,y0\na,1\n")
-    with pytest.raises(TableError, match=r"must end in \.csv, \.tsv, \.jsonl or \.parquet"):
+    with pytest.raises(TableError, match=r"must end in \.csv, \.tsv, .* or \.arrow"):
         read_table(str(tmp_path / name), labels=None, classes=None)
 
 
@@ -492,7 +491,7 @@ def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"none\.csv"):
         read_table(str(tmp_path / "none.csv"), labels=None, classes=None)
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(UnusableFileError, match=r"folder\.csv: not a regular file"):
+    with pytest.raises(TableError, match=r"folder\.csv has neither images nor .* it is empty"):
         read_table(str(tmp_path / "folder.csv"), labels=None, classes=None)
 
 

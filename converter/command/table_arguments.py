@@ -1,0 +1,96 @@
+"""The arguments that say how a table is read."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TypeVar
+
+from converter.options import parse_names
+from converter.table.reading import parse_delimiter
+from converter.table.splits import SplitShares
+from shardio.errors import OptionError
+
+_T = TypeVar("_T")
+
+
+def add_table_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the group of them."""
+    table = parser.add_argument_group("table")
+    table.add_argument(
+        "--labels",
+        type=kind(parse_names),
+        metavar="y0,y1,..",
+        help="the label columns in order; '' for none (default: all columns called y and a number)",
+    )
+    table.add_argument(
+        "--classes",
+        type=int,
+        metavar="N",
+        help="number of classes of every label; labels are 0 to N-1 (default: the largest label "
+        "of each column + 1)",
+    )
+    table.add_argument(
+        "--text-labels",
+        action="store_true",
+        help="the labels are texts, and their classes numbered in the order of code points",
+    )
+    table.add_argument(
+        "--vocabulary",
+        metavar="FILE",
+        help="a text on each line: the classes of text labels, in this order",
+    )
+    table.add_argument(
+        "--split",
+        type=kind(SplitShares.parse),
+        metavar="train=0.98,val=0.02",
+        help="deal the images to splits, each path to one, or without paths each image of "
+        "--image-column; for a table without a column split",
+    )
+    table.add_argument(
+        "--image-column",
+        metavar="NAME",
+        help="the column of a Parquet table that holds the image files themselves (binary, or as "
+        "Hugging Face datasets write it); a column `path` is not needed then; they are copied to "
+        "OUT's disk for the time of the run",
+    )
+    table.add_argument(
+        "--root", metavar="FOLDER", help="what paths are relative to (default: TABLE's folder)"
+    )
+    table.add_argument(
+        "--unique",
+        action="store_true",
+        help="refuse a table in which a path has different labels in different rows",
+    )
+
+    table.add_argument(
+        "--delimiter",
+        type=parse_delimiter,
+        metavar="CHAR",
+        help="what divides the cells of a line: a character, or tab, comma, semicolon, space "
+        "(default: found from the table)",
+    )
+    table.add_argument(
+        "--encoding",
+        metavar="NAME",
+        help="the encoding of the table's text, such as gb18030, utf-16 or latin-1 (default: found "
+        "from the table: UTF-8, UTF-16 or GB18030)",
+    )
+    table.add_argument(
+        "--columns",
+        type=kind(parse_names),
+        metavar="path,y0,..",
+        help="the names of the columns of a list without header",
+    )
+
+
+def kind(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+    """Turn a parser of ours into one for argparse, which shows the message of this error only."""
+
+    def wrapped(text: str) -> _T:
+        try:
+            return parse(text)
+        except OptionError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return wrapped

@@ -1,0 +1,140 @@
+"""What a folder holds: images, in the order of code points, and tables."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from converter.table.scratch import Scratch, Texts, slices
+from converter.table.sorted_texts import SortedTexts
+from shardio.errors import TableError
+from shardio.storage import storage_for
+from shardio.storage.paths import is_local, join
+
+# What is taken for an image. Some of these are never read, and are then rejects with a reason.
+IMAGE_ENDINGS = frozenset(
+    [
+        "apng",
+        "avif",
+        "bmp",
+        "dds",
+        "dib",
+        "gif",
+        "heic",
+        "heif",
+        "jfif",
+        "jp2",
+        "j2k",
+        "jpe",
+        "jpeg",
+        "jpg",
+        "jxl",
+        "pbm",
+        "pgm",
+        "png",
+        "pnm",
+        "ppm",
+        "tga",
+        "tif",
+        "tiff",
+        "webp",
+    ]
+)
+# Tables in Parquet or Arrow files make a folder a table; those of the other kinds are named only.
+# What begins with _ is no table, as Spark writes it: _temporary/0/part-0.parquet.
+TABLE_ENDINGS = ("parquet", "pq", "arrow")
+_OTHER_TABLES = ("csv", "tsv", "json", "jsonl", "ndjson", "txt", "lst")
+_MOST_TABLES = 100_000
+_SHOWN = 3
+
+
+def ending_of(path: str) -> str:
+    """Return the ending of a path's name in lower case, without the dot."""
+    name = path.rpartition("/")[2]
+    stem, dot, ending = name.rpartition(".")
+    return ending.lower() if dot and stem else ""
+
+
+@dataclass(frozen=True)
+class FolderListing:
+    """What is below a folder, by paths relative to it. Of any number of images all are on disk."""
+
+    folder: str
+    images: Texts
+    tables: tuple[str, ...]
+    # How many files there are of other endings, and examples of those that may be tables.
+    others: Counter[str]
+    other_tables: tuple[str, ...]
+
+    @classmethod
+    def of(cls, folder: str, scratch: Scratch) -> FolderListing:
+        """List a folder; TableError for names that no table can hold."""
+        images = SortedTexts(scratch)
+        tables: list[str] = []
+        other_tables: list[str] = []
+        others: Counter[str] = Counter()
+        for path in _files_below(folder):
+            ending = ending_of(path)
+            if ending in IMAGE_ENDINGS:
+                _check(path, folder)
+                images.append(path)
+            elif ending in TABLE_ENDINGS and not path.startswith("_") and "/_" not in path:
+                tables.append(path)
+                if len(tables) > _MOST_TABLES:
+                    raise TableError(f"{folder} has more than {_MOST_TABLES:,} tables")
+            else:
+                others[ending] += 1
+                if ending in _OTHER_TABLES and len(other_tables) < _SHOWN:
+                    other_tables.append(path)
+        return cls(folder, images.finish(), tuple(sorted(tables)), others, tuple(other_tables))
+
+    def digest(self) -> bytes:
+        """Return the SHA-256 of the sorted names of the images, a null byte behind each."""
+        digest = hashlib.sha256()
+        for part in slices(len(self.images)):
+            names = self.images.take(np.arange(part.start, part.stop))
+            digest.update("".join(f"{name}\0" for name in names).encode())
+        return digest.digest()
+
+
+def _check(path: str, folder: str) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise TableError(
+            f"{folder}: the name {os.fsencode(path)!r} is not UTF-8; rename it, for example with "
+            "convmv -f gbk -t utf-8"
+        ) from None
+
+
+def _files_below(top: str) -> Iterator[str]:
+    """Yield the paths of all files that are not hidden, relative to `top`, in any order."""
+    storage = storage_for(top)
+    waiting = [""]
+    while waiting:
+        inner = waiting.pop()
+        folder = join(top, inner) if inner else top
+        if inner and _leads_back(folder):
+            continue
+        for name, is_folder in storage.names(folder):
+            if name.startswith("."):
+                continue
+            path = f"{inner}/{name}" if inner else name
+            if is_folder:
+                waiting.append(path)
+            else:
+                yield path
+
+
+def _leads_back(folder: str) -> bool:
+    """Whether a folder is a link to one that it lies in: that has no end."""
+    if not is_local(folder) or not os.path.islink(folder):
+        return False
+    above = os.path.realpath(os.path.dirname(folder))
+    target = os.path.realpath(folder)
+    return above == target or above.startswith(target.rstrip("/") + "/")

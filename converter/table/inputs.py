@@ -1,0 +1,269 @@
+"""The files of a table: found by name, glob or folder, their kind told by the ending."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from converter.table.folder_listing import FolderListing
+from converter.table.scratch import Scratch
+from shardio.errors import MissingFileError, TableError
+from shardio.storage import search, storage_for
+from shardio.storage.paths import is_local, join, name_of
+from shardio.storage.search import is_glob
+
+STANDARD_INPUT = "-"
+ENDINGS = ".csv, .tsv, .txt, .lst, .json, .jsonl, .parquet or .arrow"
+_READ_BYTES = 1 << 20
+_SHOWN = 3
+
+
+class Kind(Enum):
+    """How the rows of a file are written."""
+
+    DELIMITED = "lines of cells"
+    JSON = "JSON"
+    PARQUET = "Parquet"
+    ARROW = "Arrow"
+    FOLDER = "a folder of images"
+
+
+_KINDS = {
+    **dict.fromkeys(("csv", "tsv", "txt", "lst"), Kind.DELIMITED),
+    **dict.fromkeys(("json", "jsonl", "ndjson"), Kind.JSON),
+    **dict.fromkeys(("parquet", "pq"), Kind.PARQUET),
+    "arrow": Kind.ARROW,
+}
+_DELIMITERS = {"csv": ",", "tsv": "\t", "lst": "\t"}
+_COMPRESSIONS = {"gz": "gzip", "zst": "zstd"}
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+# Files of one of these names beside those of another one are not of one table.
+_SPLIT_OF_NAME = re.compile(r"(train|val|valid|validation|dev|test)(?=[-_.\d])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class TableInput:
+    """One file of a table; `name` is what messages call it, `location` where its bytes are."""
+
+    name: str
+    location: str
+    kind: Kind
+    compression: str | None = None
+    # What divides cells by the ending of the name; None where that may be anything.
+    delimiter: str | None = None
+    listing: FolderListing | None = None
+
+    def open(self) -> BinaryIO:
+        """Open the file for reading from its start, decompressed."""
+        stream = storage_for(self.location).open_stream(self.location)
+        return stream if self.compression is None else _decompressed(stream, self.compression)
+
+    def digest(self) -> bytes:
+        """Return the SHA-256 of the file as it is stored, of a folder that of its names."""
+        if self.listing is not None:
+            return self.listing.digest()
+        digest = hashlib.sha256()
+        with storage_for(self.location).open_stream(self.location) as stream:
+            while block := stream.read(_READ_BYTES):
+                digest.update(block)
+        return digest.digest()
+
+
+def find_inputs(given: Sequence[str], scratch: Scratch) -> list[TableInput]:
+    """Return the files that some names, globs and folders stand for, in their order.
+
+    Standard input is copied to `scratch`. Raises TableError for a name that stands for no table.
+    """
+    found = [file for name in given for file in _files_of(name, scratch)]
+    if len(found) > 1 and any(file.kind is Kind.FOLDER for file in found):
+        raise TableError("a folder of images is a table by itself; give no other table beside it")
+    locations = [file.location for file in found]
+    for location in locations:
+        if locations.count(location) > 1:
+            raise TableError(f"{location} is given twice; its rows would be there twice")
+    return found
+
+
+def name_of_all(inputs: Sequence[TableInput]) -> str:
+    """Return what messages call the table as a whole."""
+    if len(inputs) <= _SHOWN:
+        return ", ".join(file.name for file in inputs)
+    return f"{inputs[0].name} and {len(inputs) - 1:,} more files"
+
+
+def digest_of_all(inputs: Sequence[TableInput]) -> str:
+    """Return the SHA-256 of one file, or that of the digests of several in their order."""
+    digests = [file.digest() for file in inputs]
+    if len(digests) == 1:
+        return digests[0].hex()
+    return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def folder_of_all(given: Sequence[str], inputs: Sequence[TableInput]) -> str:
+    """Return the folder that paths are relative to; TableError where the tables lie in several."""
+    if given == [STANDARD_INPUT]:
+        return "."
+    folders = {_folder(name) for name in given}
+    if len(folders) > 1:
+        shown = ", ".join(sorted(folders)[:_SHOWN])
+        raise TableError(
+            f"the tables lie in several folders ({shown}); --root says which one the paths of all "
+            "are relative to"
+        )
+    return folders.pop()
+
+
+def _folder(name: str) -> str:
+    if name == STANDARD_INPUT:
+        return "."
+    if is_glob(name) and not _is_there(name):
+        magic = re.search(r"[*?\[]", name)
+        assert magic is not None
+        name = name[: magic.start()]
+        return name[: name.rfind("/") + 1] or "."
+    if _is_folder(name):
+        return name
+    return name[: name.rfind("/") + 1] or "."
+
+
+def _files_of(name: str, scratch: Scratch) -> Iterator[TableInput]:
+    if name == STANDARD_INPUT:
+        yield _standard_input(scratch)
+    elif is_glob(name) and not _is_there(name):
+        found = [info.path for info in search(name)]
+        if not found:
+            raise TableError(f"{name}: no file has such a name")
+        yield from map(_file, found)
+    elif _is_folder(name):
+        yield from _files_in(name, scratch)
+    else:
+        yield _file(name)
+
+
+def _is_there(name: str) -> bool:
+    try:
+        storage_for(name).stat(name)
+    except (MissingFileError, OSError):
+        return False
+    return True
+
+
+def _is_folder(name: str) -> bool:
+    # A server need not tell what a name is before it is read.
+    if not is_local(name) and _kind_of(name)[0] is not None and not name.endswith("/"):
+        return False
+    try:
+        return storage_for(name).stat(name).is_folder
+    except MissingFileError:
+        return False
+
+
+def _kind_of(name: str) -> tuple[Kind | None, str | None, str]:
+    """Return kind, compression and ending of a file by its name."""
+    parts = name_of(name).lower().split(".")[1:]
+    compression = _COMPRESSIONS.get(parts[-1]) if parts else None
+    if compression is not None:
+        parts.pop()
+    ending = parts[-1] if parts else ""
+    return _KINDS.get(ending), compression, ending
+
+
+def _file(name: str) -> TableInput:
+    kind, compression, ending = _kind_of(name)
+    if kind is None:
+        raise TableError(
+            f"{name}: a table must end in {ENDINGS}, all but the last two also in .gz or .zst "
+            "behind that, or be a folder, or - for standard input"
+        )
+    if compression is not None and kind in (Kind.PARQUET, Kind.ARROW):
+        raise TableError(
+            f"{name}: {kind.value} files are read at any place; decompress this one first"
+        )
+    return TableInput(name, name, kind, compression, _DELIMITERS.get(ending))
+
+
+def _files_in(folder: str, scratch: Scratch) -> Iterator[TableInput]:
+    """Yield the Parquet and Arrow files below a folder, or the folder itself as one of images."""
+    listing = FolderListing.of(folder, scratch)
+    tables, images = listing.tables, listing.images
+    if not tables and not len(images):
+        raise TableError(
+            f"{folder} has neither images nor .parquet or .arrow files; {_what_else(listing)}"
+        )
+    if tables and len(images):
+        raise TableError(
+            f"{folder} may be read in two ways: as {len(images):,} images, such as "
+            f"{images.take(np.array([0]))[0]}, or as {len(tables):,} tables, such as {tables[0]}; "
+            f"name what is meant, the folder of the images or '{join(folder, tables[0])}'"
+        )
+    if not tables:
+        yield TableInput(folder, folder, Kind.FOLDER, listing=listing)
+        return
+    parts = [path for path in tables if "=" in path.rpartition("/")[0]]
+    if parts:
+        raise TableError(
+            f"{join(folder, parts[0])}: values in the names of folders are not read as a column; "
+            "write the table without partitions"
+        )
+    splits = {match[0].lower() for path in tables if (match := _SPLIT_OF_NAME.match(name_of(path)))}
+    if len(splits) > 1:
+        raise TableError(
+            f"{folder} has tables of several splits ({', '.join(sorted(splits))}), which would "
+            f"become one; take one of them, such as '{join(folder, sorted(splits)[0])}*'"
+        )
+    yield from (_file(join(folder, path)) for path in tables)
+
+
+def _what_else(listing: FolderListing) -> str:
+    if listing.other_tables:
+        return f"name the table itself, such as {join(listing.folder, listing.other_tables[0])}"
+    if listing.others:
+        shown = ", ".join(
+            f"{count:,} x .{ending}" for ending, count in listing.others.most_common(_SHOWN)
+        )
+        return f"it has {shown}"
+    return "it is empty"
+
+
+def _standard_input(scratch: Scratch) -> TableInput:
+    copy = scratch.file()
+    with scratch.reporting():
+        while block := sys.stdin.buffer.read(_READ_BYTES):
+            copy.write(block)
+        copy.flush()
+    location = f"/proc/{os.getpid()}/fd/{copy.fileno()}"
+    whole = TableInput("standard input", location, Kind.DELIMITED)
+    with whole.open() as stream:
+        start = stream.read(_READ_BYTES)
+    compression = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), None)
+    if compression is not None:
+        whole = TableInput(whole.name, location, Kind.DELIMITED, compression)
+        with whole.open() as stream:
+            start = stream.read(_READ_BYTES)
+    kind = Kind.DELIMITED
+    if start.startswith(b"PAR1"):
+        kind = Kind.PARQUET
+    elif start.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
+        kind = Kind.ARROW
+    elif start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
+        kind = Kind.JSON
+    return TableInput(whole.name, location, kind, compression)
+
+
+def compression_of(start: bytes) -> str | None:
+    """Return how a file is compressed that begins with these bytes, whatever its name says."""
+    return next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), None)
+
+
+def _decompressed(stream: BinaryIO, compression: str) -> Any:
+    import pyarrow as pa
+
+    return pa.CompressedInputStream(stream, compression)

@@ -1,0 +1,111 @@
+"""Several files that are one table: the rows of all of them, one after the other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from converter.table.files import TableFile
+from shardio.errors import TableError
+
+_SHOWN = 3
+
+
+class JoinedTable:
+    """The rows of `files`, which are counted on over all of them in their order.
+
+    `reading` names the file that is being read. A column that is wanted must be in every file.
+    """
+
+    def __init__(self, files: Sequence[TableFile]) -> None:
+        self._files = files
+        self.names = files[0].names
+        self.reading = files[0].name
+        self._rows = [0]
+        first = files[0]
+        for file in files:
+            if file.has_header != first.has_header:
+                with_, without = (first, file) if first.has_header else (file, first)
+                raise TableError(
+                    f"{without.name} has no header, and {with_.name} has one "
+                    f"({', '.join(with_.names)}); give all of them one, or none and --columns"
+                )
+
+    @property
+    def name(self) -> str:
+        """What messages call the file that the names of the columns are from."""
+        return self._files[0].name
+
+    @property
+    def missing_hint(self) -> str:
+        """What may help where a column is not there."""
+        return self._files[0].hint
+
+    def check_same(self, what: str, of: Callable[[Sequence[str]], tuple[str, ...]]) -> None:
+        """Raise TableError where a file has other columns of a kind than the first one."""
+        first = of(self.names)
+        for file in self._files:
+            if (other := of(file.names)) != first:
+                raise TableError(
+                    f"{file.name} has other {what} than {self.name}: {', '.join(other) or 'none'}, "
+                    f"not {', '.join(first) or 'none'}"
+                )
+
+    def batches(self, wanted: list[str]) -> Iterator[Any]:
+        """Yield Arrow batches of the columns that are wanted."""
+        self._rows = [0]
+        for file in self._files:
+            self.reading = file.name
+            for column in wanted:
+                if file.names.count(column) != 1:
+                    raise TableError(
+                        f"{file.name} has {'no' if column not in file.names else 'more than one'} "
+                        f"column {column}, as {self._files[0].name} has; it has "
+                        f"{', '.join(file.names) or 'none'}"
+                    )
+            rows = 0
+            for batch in file.batches(wanted):
+                yield batch
+                rows += batch.num_rows
+            self._rows.append(self._rows[-1] + rows)
+
+    def places(self, rows: Sequence[int]) -> list[str]:
+        """Say where some rows are, which are in order: in which file and line, and the row."""
+        found = []
+        ends = np.array(self._rows[1:])
+        several = len(self._files) > 1
+        for number in sorted({*np.searchsorted(ends, rows, side="right").tolist()}):
+            file, first = self._files[number], self._rows[number]
+            own = [row for row in rows if first <= row < self._rows[number + 1]]
+            lines = file.lines_of([row - first for row in own])
+            for index, row in enumerate(own):
+                place = [file.name] if several else []
+                if lines is not None:
+                    place.append(f"line {lines[index]}")
+                elif several:
+                    place.append(f"its row {row - first}")
+                found.append(", ".join([*place, f"row {row}"]))
+        return found
+
+    def found(self) -> str:
+        """Say how the files are read; what is the same in all of them once."""
+        kinds = Counter(file.found for file in self._files)
+        if len(self._files) == 1:
+            return f"{self._files[0].name}: {self._files[0].found}"
+        if len(kinds) == 1:
+            return f"{len(self._files):,} files: {self._files[0].found}"
+        shown = [f"{count:,} x {kind}" for kind, count in kinds.most_common(_SHOWN)]
+        rest = [f"and {len(kinds) - _SHOWN} more kinds"] if len(kinds) > _SHOWN else []
+        return f"{len(self._files):,} files: {'; '.join([*shown, *rest])}"
+
+    def notes(self) -> list[str]:
+        """Return what may be a slip in each file."""
+        several = len(self._files) > 1
+        return [
+            f"{file.name}: {note}" if several else note
+            for file in self._files
+            for note in file.notes()
+        ]

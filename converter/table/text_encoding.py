@@ -1,0 +1,141 @@
+"""How the text of a table is encoded: found by strict trials of few encodings, and read as UTF-8.
+
+Libraries that guess by frequency are wrong on short tables of few different characters. A mark at
+the start tells, null bytes tell UTF-16, and what is UTF-8 throughout is nearly never anything else.
+What is GB18030 throughout may be Latin letters with accents, so the shape of it is looked at too.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import Any, BinaryIO
+
+from converter.table.inputs import TableInput, compression_of
+from shardio.errors import TableError
+
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    b"\x84\x31\x95\x33": "gb18030",
+}
+_READ_BYTES = 1 << 20
+_SHOWN = 20
+# The share of null bytes that text of mostly ASCII has in every second place.
+_NULLS = 0.2
+_PAIR = re.compile(rb"[\x81-\xfe](?:[0-9][\x81-\xfe][0-9]|([\x40-\x7e])|[\x80-\xfe])")
+_WORD = re.compile(r"[^\s,;|\"]*[^\x00-\x7f][^\s,;|\"]*")
+
+UTF_8 = "utf-8"
+NAMES = {"utf-8": "UTF-8", "utf-16": "UTF-16", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
+
+
+def find_encoding(table: TableInput) -> str:
+    """Return the encoding of a file as Python names it.
+
+    Raises TableError for what is in none of UTF-8, UTF-16 and GB18030, or may be in several.
+    """
+    with table.open() as stream:
+        start = stream.read(_READ_BYTES)
+    if (compression := compression_of(start)) is not None:
+        raise TableError(f"{table.name} is compressed with {compression}; let its name say so")
+    for mark, encoding in _MARKS.items():
+        if start.startswith(mark):
+            return encoding
+    if start:
+        for encoding, first in (("utf-16-be", 0), ("utf-16-le", 1)):
+            nulls = start[first::2].count(0), start[1 - first :: 2].count(0)
+            if nulls[0] > _NULLS * len(start) / 2 and nulls[1] * 10 < nulls[0]:
+                return encoding
+    if (place := _first_fault(table, UTF_8)) is None:
+        return UTF_8
+    if _first_fault(table, "gb18030") is None:
+        _refuse_letters(table)
+        return "gb18030"
+    raise TableError(
+        f"{table.name} is neither UTF-8 (byte {place:,} cannot be) nor UTF-16 or GB18030; "
+        "--encoding names what it is, for example latin-1, cp1251, shift_jis or big5"
+    )
+
+
+def _first_fault(table: TableInput, encoding: str) -> int | None:
+    """Return the first byte that an encoding cannot have, None where it can have all."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    place = 0
+    with table.open() as stream:
+        while True:
+            data = stream.read(_READ_BYTES)
+            waiting = len(decoder.getstate()[0])
+            if not data.isascii() or not data or waiting or encoding != UTF_8:
+                try:
+                    decoder.decode(data, final=not data)
+                except UnicodeDecodeError as error:
+                    return place - waiting + error.start
+            if not data:
+                return None
+            place += len(data)
+
+
+def _refuse_letters(table: TableInput) -> None:
+    """Raise TableError where most characters of GB18030 would end with an ASCII letter.
+
+    Those are hanzi that are rare, or letters with accents of another encoding before a plain one.
+    """
+    with table.open() as stream:
+        start = _from_first_character(stream)
+    pairs = _PAIR.findall(start)
+    if 2 * sum(map(bool, pairs)) <= len(pairs):
+        return
+    gb18030, latin = (
+        found[0][:_SHOWN] if (found := _WORD.search(start.decode(name, "replace"))) else ""
+        for name in ("gb18030", "latin-1")
+    )
+    raise TableError(
+        f"{table.name} is not UTF-8 and may be read in two ways: {gb18030!r} in GB18030, or "
+        f"{latin!r} in Latin-1; give --encoding gb18030 or --encoding latin-1"
+    )
+
+
+def _from_first_character(stream: BinaryIO) -> bytes:
+    """Return a piece of a file in which its first character that is not ASCII is."""
+    before = b""
+    while data := stream.read(_READ_BYTES):
+        if not data.isascii():
+            # It need not begin with a whole character, but the line before it does.
+            line = before.rpartition(b"\n")[2] if len(before) < _READ_BYTES else b""
+            return line + data
+        before = data
+    return b""
+
+
+class Utf8Stream:
+    """The text of a file as UTF-8, without a mark at its start."""
+
+    def __init__(self, table: TableInput, encoding: str) -> None:
+        self._stream: Any = table.open()
+        codec = codecs.lookup(encoding)
+        # UTF-8 stays as it is: what is damaged is reported where it is read.
+        self._decoder = None if codec.name == UTF_8 else codec.incrementaldecoder()
+        self._at_start = True
+
+    def __enter__(self) -> Utf8Stream:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stream.close()
+
+    def read(self, size: int) -> bytes:
+        """Return some bytes, about `size`; none at the end."""
+        while True:
+            # At the start more than the mark, so that it comes in one piece.
+            data: bytes = self._stream.read(max(size, 8) if self._at_start else size)
+            text = data
+            if self._decoder is not None:
+                text = self._decoder.decode(data, final=not data).encode()
+            if self._at_start and text:
+                text = text.removeprefix(codecs.BOM_UTF8)
+                self._at_start = False
+            if text or not data:
+                return text
