@@ -2,169 +2,168 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import sys
-import threading
+import time
 from collections.abc import Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from itertools import islice
-from multiprocessing import forkserver, resource_tracker
-from multiprocessing.connection import wait as wait_for_sentinels
+from multiprocessing import connection, forkserver, get_context, resource_tracker
 
 from converter.engines.interrupts import no_interrupts
 from converter.engines.protocol import Jobs, Progress
 from converter.engines.work_state import POLL_SECONDS, WorkState
-from converter.engines.workers import (
-    OwnForks,
-    ServerForks,
-    end,
-    forking,
-    kill,
-    may_fork,
-    why_none_started,
-)
-from converter.shards.shard import ShardJob, ShardResult, convert_shard
+from converter.engines.worker import END_SECONDS, without_main, work
+from converter.shards.shard import ShardJob, ShardResult
 from shardio.errors import WorkerError
-from shardio.heap import use_one_heap
 
 # Workers stop by themselves in that time, or else they are killed: they wait for a slow storage, or
 # decode an image of many megapixels.
 _STOP_SECONDS = 1.0
-# At the end of a run that went well nothing is lost by waiting.
-_END_SECONDS = 10.0
-_WATCH_SECONDS = 0.5
-# What a pool and the process that its workers are forked from have open, and more for each worker.
+# What the process that workers are forked from has open, and more for each worker.
 _FILES = 24
-_WORKER_FILES = 3
+_WORKER_FILES = 4
 
 
 class ProcessesEngine:
     """Runs jobs in `workers` processes.
 
-    They are forked from this one where that is safe, before it has opened anything: threads and
-    clients are not copied well, and locks that are held at that moment stay locked in the child.
-    Else they are forked from a process of their own, which takes a while to start.
+    They are forked from a process of their own, which has imported what they need and nothing
+    else of this one: threads, clients and locks that are held are not copied well.
     """
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
-        self._context: OwnForks | ServerForks = ServerForks()
-        # Workers that were forked already.
-        self._pool: tuple[ProcessPoolExecutor, WorkState] | None = None
 
     def get_ready(self) -> None:
-        """Start the workers, or else the process that they are forked from.
+        """Start the process that workers are forked from: it imports while the table is read.
 
-        That one imports while the table is read.
+        Raises WorkerError where the system lacks what so many workers need.
         """
-        with no_interrupts():  # an exception in the copy would run on there
-            alone = may_fork()
-        if alone:
-            self._fork()
-        else:
-            self._start_server()
-
-    def close(self) -> None:
-        """Let workers end that have got no work."""
-        if self._pool is not None:
-            pool, state = self._pool
-            self._end(pool, state, _STOP_SECONDS)
-
-    def _fork(self) -> None:
-        self._context = OwnForks()
-        try:
-            pool, state = self._pool = self._make_pool(self._workers)
-        except WorkerError:  # told when there is work
-            return
-        try:
-            with no_interrupts(), forking():
-                pool.submit(_do_nothing)
-        # No memory, or too many processes or threads: told when there is work.
-        except (OSError, RuntimeError):
-            self._end(pool, state, _STOP_SECONDS)
-            end(self._context)
-
-    def _start_server(self) -> None:
-        self._context = ServerForks()
         # Where the caller uses one already it stays as it is, and each worker imports by itself.
-        self._context.set_forkserver_preload(["converter.engines.warm"])
-        with _room_for(self._workers):
+        forkserver.set_forkserver_preload(["converter.engines.warm"])
+        with _enough_for(self._workers):
             resource_tracker.ensure_running()  # first: it lets interrupts through again
-            with no_interrupts():
+            with no_interrupts(), without_main():
                 forkserver.ensure_running()
 
-    def _make_pool(self, workers: int) -> tuple[ProcessPoolExecutor, WorkState]:
-        with _room_for(workers):
-            state = WorkState(workers)
-            pool = ProcessPoolExecutor(
-                workers,
-                mp_context=self._context,
-                initializer=_start_worker,
-                initargs=(state, dict(os.environ)),
-            )
-        return pool, state
+    def close(self) -> None:
+        """Do nothing: the process that workers are forked from ends with this one."""
 
     def run(self, jobs: Jobs, progress: Progress) -> Generator[ShardResult, None, None]:
-        """Run every job and yield its result as soon as it is there."""
-        if self._pool is None:
-            self._start_server()
-            self._pool = self._make_pool(max(1, min(self._workers, len(jobs.names))))
-        pool, state = self._pool
+        """Run every job and yield its result as soon as it is there.
+
+        Raises the error of the first job that fails, WorkerError where a worker dies.
+        """
+        count = min(self._workers, len(jobs.names))
+        self.get_ready()
+        state = WorkState(max(1, count))
+        workers: list[_Worker] = []
         seconds = _STOP_SECONDS
-        waiting = iter(jobs.names)
-        running: dict[Future[ShardResult], str] = {}
         try:
-            while True:
-                # One job more than there are workers: none waits, and few job lists are held.
-                for name in islice(waiting, self._workers + 1 - len(running)):
-                    job = jobs.job(name)
-                    running[_submit(pool, job)] = str(name)
-                if not running:
-                    seconds = _END_SECONDS
-                    return
-                ready, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            with _enough_for(count):
+                for number in range(count):
+                    workers.append(_Worker(state, number))
+            upcoming = map(jobs.job, jobs.names)
+            # One job is made ahead, so that no worker waits for it, and few lists are held.
+            job = next(upcoming, None)
+            while job is not None or any(worker.shard for worker in workers):
+                idle = next((worker for worker in workers if worker.is_idle), None)
+                if job is not None and idle is not None:
+                    idle.give(job)
+                    job = next(upcoming, None)
+                    continue
+                ready = connection.wait([worker.pipe for worker in workers], POLL_SECONDS)
                 progress.advance(*state.take())
-                for future in ready:
-                    result = future.result()
-                    del running[future]
-                    yield result
-        except BrokenProcessPool as error:
-            # First: an exit code that the pool and we ask for at once is lost.
-            self._end(pool, state, seconds)
-            if not state.was_claimed or not running:
-                raise WorkerError(why_none_started(self._context)) from error
-            raise WorkerError(
-                "a worker process died (killed, or out of memory) while these shards were being "
-                f"made: {', '.join(sorted(running.values()))}. Finished shards are kept: run the "
-                "same command again to go on, with fewer --workers if the memory ran out"
-            ) from error
+                for worker in workers:
+                    if worker.pipe in ready and (result := worker.take()) is not None:
+                        yield result
+            seconds = END_SECONDS
+        except _DiedError as error:
+            raise _death(workers) from error
         finally:
-            self._end(pool, state, seconds)
+            _end(workers, state, seconds)
             progress.advance(*state.take())
 
-    def _end(self, pool: ProcessPoolExecutor, state: WorkState, seconds: float) -> None:
-        """Let the workers stop, and kill those that have not after so many seconds."""
-        self._pool = None
-        state.stop()
-        killer = threading.Timer(seconds, kill, [self._context])
+
+class _DiedError(Exception):
+    """A worker process is gone."""
+
+
+class _Worker:
+    """A worker process, and the shard that it makes."""
+
+    def __init__(self, state: WorkState, number: int) -> None:
+        context = get_context("forkserver")
+        self.pipe, other = context.Pipe()
+        self.shard = ""
+        self.has_started = False
+        arguments = other, state, number, dict(os.environ)
+        self.process = context.Process(target=work, args=arguments, daemon=True)
         try:
-            killer.start()
-            pool.shutdown(wait=True, cancel_futures=True)
-        except RuntimeError:  # no thread can be started, or the pool's could not be
-            end(self._context)
-        killer.cancel()
+            with no_interrupts(), without_main():
+                self.process.start()
+        finally:
+            other.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for a job."""
+        return self.has_started and not self.shard
+
+    def give(self, job: ShardJob) -> None:
+        """Send it a job."""
+        self.shard = str(job.name)
+        try:
+            self.pipe.send(job)
+        except ConnectionError as error:
+            raise _DiedError from error
+
+    def take(self) -> ShardResult | None:
+        """Return its result, or raise its error; None where it says that it has started."""
+        try:
+            answer = self.pipe.recv()
+        except (EOFError, ConnectionError) as error:
+            raise _DiedError from error
+        if isinstance(answer, BaseException):
+            raise answer
+        self.shard, self.has_started = "", True
+        result: ShardResult | None = answer
+        return result
+
+
+def _death(workers: list[_Worker]) -> WorkerError:
+    """Return the error of a worker that has died."""
+    if not any(worker.has_started for worker in workers):
+        return WorkerError(
+            "the worker processes died (killed, or out of memory) before they had started; if "
+            "the memory ran out, or there are too many processes, run it with fewer --workers"
+        )
+    made = sorted(worker.shard for worker in workers if worker.shard)
+    return WorkerError(
+        "a worker process died (killed, or out of memory) while these shards were being "
+        f"made: {', '.join(made)}. Finished shards are kept: run the "
+        "same command again to go on, with fewer --workers if the memory ran out"
+    )
+
+
+def _end(workers: list[_Worker], state: WorkState, seconds: float) -> None:
+    """Let the workers stop, and kill those that have not after so many seconds."""
+    state.stop()
+    for worker in workers:
+        worker.pipe.close()
+    end = time.monotonic() + seconds
+    for worker in workers:
+        worker.process.join(max(0.0, end - time.monotonic()))
+    for worker in workers:
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
 
 
 @contextmanager
-def _room_for(workers: int) -> Iterator[None]:
+def _enough_for(workers: int) -> Iterator[None]:
     """Say in a WorkerError that the system lacks what so many workers need.
 
-    Open files are counted beforehand: a pool that gets half of its pipes, and a worker that gets
-    half of its own, say nothing of use.
+    Open files are counted beforehand: a worker that gets half of its own says nothing of use.
     """
     descriptors: list[int] = []
     try:
@@ -175,75 +174,8 @@ def _room_for(workers: int) -> Iterator[None]:
             for descriptor in descriptors:
                 os.close(descriptor)
         yield
-    except OSError as error:
+    except (OSError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or "none could be forked"
         raise WorkerError(
-            f"no worker process can be started ({error.strerror}); --workers 1 needs none"
+            f"no worker process can be started ({reason}); --workers 1 needs none"
         ) from error
-
-
-def _submit(pool: ProcessPoolExecutor, job: ShardJob) -> Future[ShardResult]:
-    try:
-        with no_interrupts(), _no_false_main():
-            return pool.submit(_run_job, job)
-    except BrokenProcessPool:
-        raise
-    # The pool is closing its pipes, since a worker has died just now; or no thread can be started.
-    except (OSError, RuntimeError) as error:
-        raise BrokenProcessPool(str(error)) from error
-
-
-@contextmanager
-def _no_false_main() -> Iterator[None]:
-    """Let workers not look for the file of a script that came from the standard input."""
-    main = sys.modules["__main__"]
-    file = getattr(main, "__file__", None)
-    if file is None or getattr(main, "__spec__", None) is not None or os.path.exists(file):
-        yield
-        return
-    del main.__file__
-    try:
-        yield
-    finally:
-        main.__file__ = file
-
-
-_state: WorkState
-
-
-def _start_worker(state: WorkState, environment: dict[str, str]) -> None:
-    global _state  # the pool hands state to its workers in no other way
-    # That of the fork server is of an earlier moment: of an earlier conversion, maybe.
-    for name in os.environ.keys() - environment.keys():
-        del os.environ[name]
-    os.environ.update(environment)
-    _state = state
-    use_one_heap()
-    # Ctrl-C reaches the whole group; the parent stops the workers, which then clean up.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not what a forked process has of its parent
-    threading.Thread(target=_end_in_time, args=(state,), daemon=True).start()
-    state.claim()  # last: now it can work
-
-
-def _end_in_time(state: WorkState) -> None:
-    """End this process when nobody would take its result.
-
-    That is when its parent is gone, be it by SIGKILL, and some time after it was told to stop: when
-    the fork server is gone, the parent takes its workers for gone, too.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        while not wait_for_sentinels([parent.sentinel], _WATCH_SECONDS):
-            if state.is_stopped:
-                wait_for_sentinels([parent.sentinel], _END_SECONDS)
-                break
-        os._exit(1)
-
-
-def _do_nothing() -> None:
-    """Be the first work of workers, which are forked when there is some."""
-
-
-def _run_job(job: ShardJob) -> ShardResult:
-    _state.pause(0)  # another one may be waiting when the run is stopped
-    return convert_shard(job, _state.image_done, _state.pause)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 
-from converter.engines.semaphore import Semaphore
 from converter.engines.shared_integers import SharedIntegers
 
 POLL_SECONDS = 0.1
 # Counters of a worker.
 _KINDS = 4
-# Where it is whether the run is being stopped, how many workers have counters, and the counters.
-_STOP, _CLAIMED, _COUNTS = 0, 1, 2
+# Where it is whether the run is being stopped, and where the counters begin.
+_STOP, _COUNTS = 0, 1
 
 
 class StoppedError(Exception):
@@ -27,8 +26,7 @@ class WorkState:
 
     def __init__(self, workers: int) -> None:
         self._integers = SharedIntegers(_COUNTS + _KINDS * workers)
-        self._turn = Semaphore()
-        self._first = 0
+        self._first = _COUNTS
         self._taken = [0] * _KINDS
 
     @property
@@ -36,16 +34,9 @@ class WorkState:
         """Whether the run is being stopped."""
         return bool(self._integers[_STOP])
 
-    @property
-    def was_claimed(self) -> bool:
-        """Whether a worker has ever started."""
-        return bool(self._integers[_CLAIMED])
-
-    def claim(self) -> None:
-        """Choose the counters of this worker."""
-        with self._turn:
-            self._first = _COUNTS + _KINDS * self._integers[_CLAIMED]
-            self._integers[_CLAIMED] += 1
+    def claim(self, number: int) -> None:
+        """Count with the counters of worker `number`."""
+        self._first = _COUNTS + _KINDS * number
 
     def image_done(self, size: int, rejected: bool, written: int) -> None:
         """Count an image; raises StoppedError when the run is being stopped."""

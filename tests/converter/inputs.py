@@ -156,22 +156,10 @@ def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProc
     )
 
 
-# A process with another thread is not forked: its workers come from a process of their own.
-_BESIDE_A_THREAD = """
-import sys, threading, time
-threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()
-from converter.__main__ import main
-sys.exit(main())
-"""
-
-
-def start(*arguments: object, beside_a_thread: bool = False) -> subprocess.Popen[str]:
+def start(*arguments: object) -> subprocess.Popen[str]:
     """Start the converter as the leader of a new process group."""
-    line = command(*arguments)
-    if beside_a_thread:
-        line[1:3] = ["-c", _BESIDE_A_THREAD]
     return subprocess.Popen(
-        line,
+        command(*arguments),
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -194,10 +182,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
 
 
 def servers_of(process: subprocess.Popen[str]) -> list[int]:
-    """Return the id of the process that the workers of a running converter are forked from.
-
-    There is none where they are forked from the converter itself.
-    """
+    """Return the id of the process that the workers of a running converter are forked from."""
     return [
         pid for pid in children_of(process.pid) if b"multiprocessing.forkserver" in line_of(pid)
     ]
@@ -205,12 +190,11 @@ def servers_of(process: subprocess.Popen[str]) -> list[int]:
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
     """Return the ids of the worker processes of a running converter."""
-    own = [pid for pid in children_of(process.pid) if line_of(pid) == line_of(process.pid)]
-    return own + [worker for server in servers_of(process) for worker in children_of(server)]
+    return [worker for server in servers_of(process) for worker in children_of(server)]
 
 
 def line_of(pid: int) -> bytes:
-    """Return the command line of a process, which its forks have, too."""
+    """Return the command line of a process."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

@@ -59,18 +59,11 @@ def undisturbed(work: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return contents(out)
 
 
-@pytest.fixture(params=["alone", "beside a thread"])
-def started(
-    work: Path, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[subprocess.Popen[str]]:
-    """A run whose workers are forks of itself, and one whose workers are not."""
-    beside_a_thread = request.param == "beside a thread"
-    process = start(work, tmp_path / "out", *OPTIONS, beside_a_thread=beside_a_thread)
+@pytest.fixture
+def started(work: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    process = start(work, tmp_path / "out", *OPTIONS)
     yield process
     kill_group(process)
-
-
-BESIDE_A_THREAD = pytest.mark.parametrize("started", ["beside a thread"], indirect=True)
 
 
 def shards_in(out: Path) -> int:
@@ -177,7 +170,6 @@ def test_an_interrupt_stops_cleanly(
     assert_stops(work, tmp_path / "out", undisturbed, started, moment, group)
 
 
-@BESIDE_A_THREAD
 def test_an_interrupt_while_workers_import_stops_cleanly(
     work: Path, tmp_path: Path, undisturbed: dict[str, bytes], started: subprocess.Popen[str]
 ) -> None:

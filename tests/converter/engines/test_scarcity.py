@@ -6,15 +6,12 @@ import os
 import resource
 import signal
 import subprocess
-import threading
 from collections.abc import Iterator
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from converter.engines.semaphore import Semaphore
 from converter.engines.shared_integers import SharedIntegers
 from tests.converter.inputs import (
     command,
@@ -31,19 +28,10 @@ from tests.converter.inputs import (
     write_input,
 )
 
-BESIDE_A_THREAD = (
-    "import sys, threading, time\n"
-    "threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()\n"
-    "from converter.__main__ import main\n"
-    "sys.exit(main())\n"
-)
 
-
-@pytest.fixture(params=["alone", "beside a thread"])
-def line(request: pytest.FixtureRequest, table: Path) -> list[str]:
-    """A command whose workers are forks of itself, and one whose workers are not."""
-    words = command(table)
-    return words if request.param == "alone" else [words[0], "-c", BESIDE_A_THREAD, *words[3:]]
+@pytest.fixture
+def line(table: Path) -> list[str]:
+    return command(table)
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +91,10 @@ def test_dev_shm_may_be_read_only_or_full(
     assert contents(out) == undisturbed
 
 
-@pytest.fixture(params=[False, True], ids=["alone", "beside a thread"])
-def started(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     many = write_input(tmp_path / "many", 3000)
-    options = ["--shards", 12, "--workers", 2]
-    process = start(many, tmp_path / "out", *options, beside_a_thread=request.param)
+    process = start(many, tmp_path / "out", "--shards", 12, "--workers", 2)
     yield process
     kill_group(process)
 
@@ -126,44 +113,8 @@ def test_nothing_lies_in_dev_shm_that_a_killed_group_could_leave(
     wait_until(lambda: not any(map(is_running, workers)))
 
 
-def count(semaphore: Semaphore, integers: SharedIntegers, times: int) -> None:
-    for _ in range(times):
-        with semaphore:
-            integers[0] += 1
-
-
-@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-def test_a_semaphore_lets_one_process_through_at_a_time(method: str) -> None:
-    context: Any = get_context(method)
-    semaphore, integers = Semaphore(), SharedIntegers(2)
-    processes = [context.Process(target=count, args=(semaphore, integers, 500)) for _ in range(3)]
-    for process in processes:
-        process.start()
-    count(semaphore, integers, 500)
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0, 0, 0]
-    assert list(integers) == [2000, 0]
-
-
-def test_a_semaphore_counts_and_waits() -> None:
-    semaphore = Semaphore(2)
-    assert semaphore.acquire()
-    assert semaphore.acquire(False)
-    assert not semaphore.acquire(False)
-    assert not semaphore.acquire(True, 0.01)
-    assert semaphore._is_zero()
-    waiting = threading.Thread(target=semaphore.acquire)
-    waiting.start()
-    semaphore.release()
-    waiting.join()
-    assert semaphore._is_zero()
-    semaphore.release()
-    assert not semaphore._is_zero()
-
-
 def test_what_is_shared_is_given_back() -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
-        Semaphore(), SharedIntegers(3)
+        SharedIntegers(3)
     assert len(os.listdir("/proc/self/fd")) == before
