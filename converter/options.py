@@ -60,6 +60,10 @@ class ConvertOptions:
                 raise OptionError(
                     f"the {what} of {width}x{height} pixels is above the limit of {MAX_PIXELS}"
                 )
+        if self.encoding.kind == "JPEG" and self.transform.channels == 4:
+            raise OptionError(
+                f"{self.encoding.name} holds no alpha; store RGBA raw, or as png or webp"
+            )
         if self.labels is not None:
             RecordLayout(1, self.labels)  # refuses names that no record can hold
             for name in {PATH, SPLIT}.intersection(self.labels):

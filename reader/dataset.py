@@ -39,9 +39,10 @@ from shardio.storage.paths import is_local
 class Dataset:
     """Shards that were found and checked, and the sources that read them.
 
-    `shape` is (height, width, 3) of every image. `labels` are the heads; without a manifest their
-    number of classes is 0, which stands for not known. `left_out` are the shards of the same splits
-    that the glob did not take. With a `cache` shards are read from there once they are copied.
+    `shape` is (height, width, channels) of every image. `labels` are the heads; without a manifest
+    their number of classes is 0, which stands for not known. `left_out` are the shards of the same
+    splits that the glob did not take. With a `cache` shards are read from there once they are
+    copied.
     """
 
     shards: tuple[ShardFile, ...]

@@ -42,7 +42,7 @@ class ShardSet(Dataset):
         )
 
     def __getitem__(self, index: int) -> Any:
-        """Return one record: the image, uint8 (height, width, 3), and its label.
+        """Return one record: the image, uint8 (height, width, channels), and its label.
 
         As of `batches`: several labels are a list, and without one there is the image alone, as a
         tuple of one. A label is a number, or an array of them.
@@ -78,12 +78,12 @@ class ShardSet(Dataset):
         """Iterate over batches in NumPy.
 
         A batch is `(x, [y0, y1, ...])`, with one head `(x, y)` and without any `(x,)`: `x` is
-        (batch, height, width, 3), float32 in [0, 1] or uint8; each label is int32 (batch,) or, with
-        `one_hot`, float32 (batch, classes); a label of floats is float32, and a vector (batch,
-        length). With `rows` the last element holds the rows of the input table, int64 (batch,).
-        With `as_dict` a batch is `{"image": x, "y0": y0, ...}`, with `weight` and `row` where asked
-        for. A batch is the caller's to keep and to change. The keyword arguments are those of
-        `BatchOptions`.
+        (batch, height, width, channels), float32 in [0, 1] or uint8; each label is int32 (batch,)
+        or, with `one_hot`, float32 (batch, classes); a label of floats is float32, and a vector
+        (batch, length). With `rows` the last element holds the rows of the input table, int64
+        (batch,). With `as_dict` a batch is `{"image": x, "y0": y0, ...}`, with `weight` and `row`
+        where asked for. A batch is the caller's to keep and to change. The keyword arguments are
+        those of `BatchOptions`.
         """
         return Batches(self, self.options(batch_size, **options))
 
@@ -114,7 +114,7 @@ class ShardSet(Dataset):
         """Make a `torch.utils.data.IterableDataset` of batches; each pass is the next epoch.
 
         Its items are those of `batches`, as tensors that share the memory of the arrays; integer
-        labels are int64. With `channels_first` `x` is a view of shape (batch, 3, height, width).
+        labels are int64. With `channels_first` `x` is a view, (batch, channels, height, width).
         For a DataLoader give `batch_size=None`. The keyword arguments are those of `BatchOptions`.
         """
         from reader.frameworks.torch_dataset import TorchBatches

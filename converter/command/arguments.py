@@ -18,7 +18,7 @@ from converter.options import (
 from shardio import __version__
 from shardio.errors import MissingExtraError
 from shardio.format.encoding import Encoding
-from shardio.format.transform import NO_RESAMPLING, RESAMPLINGS
+from shardio.format.transform import MODES, NO_RESAMPLING, RESAMPLINGS
 from shardio.sizes import parse_bytes
 
 # No --crop was given; None is that of `none`.
@@ -108,6 +108,15 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="LOW,HIGH",
         help="the values of images of 32 bits a sample, integers or floats, that become black and "
         "white; such images are rejected without it; write --range=-1,1 for a negative one",
+    )
+    image.add_argument(
+        "--channels",
+        type=int,
+        choices=MODES,
+        default=3,
+        metavar="1|3|4",
+        help="store grey, RGB or RGBA; images of other colours are turned into these first "
+        "(default: %(default)s)",
     )
     image.add_argument(
         "--encode",

@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 shorter=shorter,
                 background=arguments.background,
                 value_range=arguments.range,
+                channels=arguments.channels,
             ),
             labels=arguments.labels,
             classes=arguments.classes,

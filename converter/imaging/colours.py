@@ -1,4 +1,4 @@
-"""The colours of a decoded image: any mode of Pillow's becomes RGB or RGBA of 8 bits.
+"""The colours of a decoded image: any mode of Pillow's becomes 8 bits of grey, RGB or RGBA.
 
 16-bit grey keeps its high byte, as Pillow does when it decodes 16-bit colour. Nothing says which
 values of 32 bits are black and white, so those need a range.
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
     from PIL.ImageFile import ImageFile
 
-_EIGHT_BIT = {"1", "L", "P", "PA", "LA", "La", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV"}
+_EIGHT_BIT = {
+    *("1", "L", "P", "PA", "LA", "La", "RGB", "RGBA", "RGBX", "RGBa"),
+    *("CMYK", "YCbCr", "LAB", "HSV"),
+}
 _WITH_ALPHA = {"RGBA", "LA", "PA", "La", "RGBa"}
 _WITH_TRANSPARENT_COLOUR = {"1", "L", "P", "RGB"}
 # Tags of TIFF: bits a sample, and their kind; the kind is unsigned where nothing is said.
@@ -53,7 +56,7 @@ def check_transparent_colour(image: ImageFile) -> None:
     if image.format != "PNG" or "transparency" not in image.info or image.mode == "P":
         return
     if not image.tile or image.tile[0].args not in ("L", "RGB"):
-        raise BadImageError("a transparent colour that is not of 8 bits cannot be laid on another")
+        raise BadImageError("a transparent colour that is not of 8 bits is not supported")
 
 
 def on_background(image: PillowImage, colour: tuple[int, int, int]) -> PillowImage:
@@ -65,19 +68,24 @@ def on_background(image: PillowImage, colour: tuple[int, int, int]) -> PillowIma
     return under.convert("RGB")
 
 
-def to_colours(image: PillowImage, value_range: tuple[float, float] | None) -> PillowImage:
-    """Return the image as RGB or RGBA; BadImageError where nothing says how."""
-    if image.mode in ("RGB", "RGBA"):
+def to_colours(
+    image: PillowImage, value_range: tuple[float, float] | None, mode: str
+) -> PillowImage:
+    """Return the image in `mode` (L, RGB or RGBA); BadImageError where nothing says how.
+
+    For RGB an image may keep its alpha, which takes part when it is resized.
+    """
+    if image.mode == mode or (image.mode, mode) == ("RGBA", "RGB"):
         return image
     if image.mode in _EIGHT_BIT:
-        return image.convert("RGB")
+        return image.convert(mode)
     bits, kind = _samples(image)
     if image.mode.startswith("I;16") or (image.mode == "I" and bits <= 16):
         low, _ = image.getextrema()
         if not isinstance(low, tuple) and low < 0:
             raise BadImageError("16-bit values below 0 are not supported")
         part = 1 / (1 << bits - 8)
-        return image.convert("I").point(lambda value: value * part).convert("RGB")
+        return image.convert("I").point(lambda value: value * part).convert("L").convert(mode)
     if image.mode not in ("I", "F"):
         raise BadImageError(f"images of mode {image.mode} are not supported")
     if value_range is None:
@@ -87,7 +95,7 @@ def to_colours(image: PillowImage, value_range: tuple[float, float] | None) -> P
     values = np.asarray(image)
     if image.mode == "I" and kind == _UNSIGNED:
         values = values.view(np.uint32)  # Pillow takes them for signed ones
-    return _of_values(image, values.astype(np.float64), *value_range)
+    return _of_values(image, values.astype(np.float64), *value_range).convert(mode)
 
 
 def _of_values(
@@ -98,7 +106,7 @@ def _of_values(
     eight = np.rint(np.clip((values - low) / (high - low) * 255, 0, 255)).astype(np.uint8)
     grey = image.convert("L")
     grey.frombytes(eight.tobytes())
-    return grey.convert("RGB")
+    return grey
 
 
 def _samples(image: PillowImage) -> tuple[int, int]:

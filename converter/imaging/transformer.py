@@ -4,7 +4,8 @@ The pixels equal, bit for bit and with the same Pillow,
 
     np.array(Image.open(path).crop(box).resize(size))[..., :3]
 
-for RGB and RGBA images. Others become RGB first (see colours). EXIF orientation is not applied.
+for RGB and RGBA images. Others become RGB first (see colours). With 1 or 4 channels all become L or
+RGBA first. EXIF orientation is not applied.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from converter.imaging.png_tile import keep_upper_rows
 from shardio.errors import MissingExtraError, OptionError
 from shardio.format.encoding import Encoding
 from shardio.format.manifest import Versions
-from shardio.format.transform import MAX_PIXELS, NO_RESAMPLING, Transform
+from shardio.format.transform import MAX_PIXELS, MODES, NO_RESAMPLING, Transform
 
 try:
     import PIL
@@ -93,11 +94,12 @@ class ImageTransformer:
         self.times = ImageTimes()
         self.counts = ImageCounts()
         self._transform = transform
+        self._mode = MODES[transform.channels]
         none = transform.resample == NO_RESAMPLING
         self._resample = None if none else Image.Resampling[transform.resample.upper()]
 
     def pixels(self, data: bytes) -> bytes:
-        """Return height x width x 3 bytes of RGB, row-major; BadImageError with the reason."""
+        """Return height x width x channels bytes, row-major; BadImageError with the reason."""
         if not data:
             raise BadImageError("the file is empty")
         with warnings.catch_warnings():
@@ -120,17 +122,19 @@ class ImageTransformer:
             except Exception as error:
                 _reject(error)
         self.counts.transparent += transparent
-        self.counts.one_colour += _is_one_colour(packed)
+        self.counts.one_colour += _is_one_colour(packed, self._transform.channels)
         return packed
 
     def encode(self, pixels: bytes, encoding: Encoding) -> bytes:
         """Return an image file of the pixels, in the way in which Pillow writes one by default."""
         start = time.perf_counter()
-        image = Image.frombytes("RGB", self._transform.size, pixels)
+        image = Image.frombytes(self._mode, self._transform.size, pixels)
         data = BytesIO()
         if encoding.kind == "WEBP":
             lossless = encoding.quality is None
-            image.save(data, "WEBP", lossless=lossless, quality=encoding.quality or 80)
+            # Pillow's default would change the colours of transparent pixels.
+            how = {"lossless": lossless, "exact": lossless, "quality": encoding.quality or 80}
+            image.save(data, "WEBP", **how)
         elif encoding.quality is not None:
             image.save(data, encoding.kind, quality=encoding.quality)
         else:
@@ -152,7 +156,7 @@ class ImageTransformer:
         image = Image.open(BytesIO(data), formats=load_formats())
         self._check(*image.size)
         check_opened(data, image)
-        if self._transform.background is not None:
+        if self._transform.background is not None or self._mode == "RGBA":
             check_transparent_colour(image)
         if crop is not None and not self._strict:
             keep_upper_rows(image, data, crop[3])
@@ -161,15 +165,15 @@ class ImageTransformer:
         return image
 
     def _cut_out(self, image: Image.Image) -> tuple[Image.Image, bool]:
-        """Return the box as RGB or RGBA, and whether transparent parts of it lose their alpha."""
+        """Return the box in its colours, and whether transparent parts of it lose their alpha."""
         box = self._transform.crop
-        alpha = may_be_transparent(image)
+        alpha = may_be_transparent(image) and self._mode != "RGBA"
         if alpha and self._transform.background is not None:
             image, alpha = on_background(image, self._transform.background), False
         # What is filled up is transparent as well; of common images less is looked at afterwards.
-        before = alpha and (self._transform.pad or image.mode != "RGBA")
+        before = alpha and (self._transform.pad or image.mode != "RGBA" or self._mode == "L")
         transparent = before and is_transparent(image, box)
-        image = to_colours(image, self._transform.value_range)
+        image = to_colours(image, self._transform.value_range, self._mode)
         image = image if box is None else image.crop(box)
         return image, transparent or (alpha and not before and is_transparent(image))
 
@@ -184,7 +188,7 @@ class ImageTransformer:
             raise BadImageError(
                 f"{image.width}x{image.height} pixels, not {width}x{height}, and nothing is resized"
             )
-        return image.tobytes("raw", "RGB")
+        return image.tobytes("raw", self._mode)
 
     def _centre(self, image: Image.Image, shorter: int) -> Image.Image:
         """Resize to a shorter side and cut out the centre, rounding as torchvision does."""
@@ -255,10 +259,10 @@ def _rows_of_jpeg(data: bytes, header: JpegHeader, bottom: int) -> Image.Image:
     return decoded(header.lowered(data, rows), rows)
 
 
-def _is_one_colour(packed: bytes) -> bool:
-    first = packed[:3]
+def _is_one_colour(packed: bytes, channels: int) -> bool:
+    first = packed[:channels]
     # Few images begin and end with one colour; only those are compared whole.
-    return packed.endswith(first) and packed == first * (len(packed) // 3)
+    return packed.endswith(first) and packed == first * (len(packed) // channels)
 
 
 def _reject(error: Exception) -> NoReturn:

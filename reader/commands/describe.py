@@ -21,6 +21,7 @@ from reader.opening.absent_shards import describe_absent
 from reader.order.shuffle_quality import window_quality
 from reader.shardset import ShardSet
 from shardio.errors import ShardioError, UnsupportedRecordError
+from shardio.format.transform import COLOURS
 from shardio.storage import storage_for
 
 _READ_BYTES = 1 << 23
@@ -44,7 +45,7 @@ def info(shards: ShardSet, memory: int | str | None = None) -> list[str]:
     The memory and the quality of the window order are those of the options' defaults, within
     `memory` if it is given.
     """
-    height, width, _ = shards.shape
+    height, width, channels = shards.shape
     layout = shards.layout
     foreign = isinstance(layout, ForeignLayout)
     stored = layout.record_bytes if isinstance(layout, ForeignLayout) else layout.stride
@@ -52,7 +53,8 @@ def info(shards: ShardSet, memory: int | str | None = None) -> list[str]:
     total = len(shards.shards) + len(shards.left_out)
     lines = [
         f"records   {len(shards):,} in {len(shards.shards)} shards, {size / 1e6:,.1f} MB",
-        f"images    {width}x{height} RGB, uint8; {'some ' * foreign}{stored:,} bytes a record",
+        f"images    {width}x{height} {COLOURS[channels]}, uint8; "
+        f"{'some ' * foreign}{stored:,} bytes a record",
     ]
     if isinstance(layout, ForeignLayout):
         kind = "encoded" if layout.encoded else "raw"

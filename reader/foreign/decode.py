@@ -1,7 +1,8 @@
 """Encoded images: PNG, JPEG or WebP to pixels. The only file of the reader that imports PIL.
 
-The pixels are those of `np.asarray(Image.open(file).convert("RGB"))`, but for 16-bit grey, of which
-the high byte is kept. EXIF orientation is not applied.
+The pixels are those of `np.asarray(Image.open(file).convert("RGB"))`, or "L" or "RGBA" for sets of
+1 or 4 channels, but for 16-bit grey, of which the high byte is kept. EXIF orientation is not
+applied.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from reader.foreign.image_claim import check_claim
 from shardio.errors import FormatError, MissingExtraError, UnsupportedRecordError
+from shardio.format.transform import MODES
 
 _FORMATS = ("PNG", "JPEG", "WEBP")
 # How files of other kinds begin, or what stands at byte 4.
@@ -59,7 +61,7 @@ def image_shape(data: bytes | memoryview) -> tuple[int, int, int]:
 
 
 def decode(data: bytes | memoryview, out: NDArray[np.uint8]) -> None:
-    """Decode an image into `out`, (height, width, 3).
+    """Decode an image into `out`, (height, width, channels).
 
     Raises FormatError where it cannot be decoded, and UnsupportedRecordError where it is of another
     size or kind.
@@ -72,11 +74,13 @@ def decode(data: bytes | memoryview, out: NDArray[np.uint8]) -> None:
             f"{out.shape[0]}x{out.shape[1]} (height x width), and images of several sizes are not "
             "read together; write the set again with images of one size"
         )
+    mode = MODES[out.shape[2]]
     try:
         if image.mode.startswith("I;16") or image.mode == "I":
-            out[:] = (np.asarray(image) >> 8).astype(np.uint8)[:, :, None]
-        else:
-            out[:] = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+            grey = (np.asarray(image) >> 8).astype(np.uint8)
+            image = _pillow()[0].fromarray(grey)
+        pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+        out[:] = pixels.reshape(out.shape)
     except MemoryError:
         raise
     # Pillow's plugins raise nearly anything on damaged bytes, and these are in memory.

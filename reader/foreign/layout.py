@@ -43,11 +43,11 @@ _DECODED = 4
 class ForeignLayout:
     """Records that are a `tf.train.Example` of any kind, found by an index.
 
-    `image` is the feature with the image, of `shape` (height, width, 3): `encoded` as PNG, JPEG or
-    WebP, or raw pixels. `labels` are the features with the labels, `kinds` what each of them is,
-    one integer if nothing is said; `row` is the one with the row; without it the row of a record
-    is its number in the set. `strange` are features that no record may hold, because the first one
-    does not, and the labels would be others. `record_bytes` is the mean size of a record,
+    `image` is the feature with the image, of `shape` (height, width, channels): `encoded` as PNG,
+    JPEG or WebP, or raw pixels. `labels` are the features with the labels, `kinds` what each of
+    them is, one integer if nothing is said; `row` is the one with the row; without it the row of a
+    record is its number in the set. `strange` are features that no record may hold, because the
+    first one does not, and the labels would be others. `record_bytes` is the mean size of a record,
     `index_bytes` what the index takes.
     """
 
@@ -84,7 +84,9 @@ class ForeignLayout:
     @property
     def decoder_bytes(self) -> int:
         """What all threads that decode own while they do."""
-        return DECODERS * (_DECODER + _DECODED * self.image_bytes) if self.encoded else 0
+        height, width, channels = self.shape
+        pixels = height * width * max(3, channels)
+        return DECODERS * (_DECODER + _DECODED * pixels) if self.encoded else 0
 
     @property
     def choice(self) -> tuple[object, ...]:

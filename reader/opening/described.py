@@ -33,8 +33,8 @@ class SetOptions:
                 object.__setattr__(self, "classes", operator.index(self.classes))
         except (TypeError, ValueError) as error:
             raise OptionError(
-                "shape must be (height, width, 3), and classes one number or one for each head: "
-                f"{self.shape}, {self.classes}"
+                "shape must be (height, width, channels), and classes one number or one for each "
+                f"head: {self.shape}, {self.classes}"
             ) from error
         if isinstance(self.labels, str):
             object.__setattr__(self, "labels", (self.labels,))

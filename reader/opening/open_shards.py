@@ -20,6 +20,7 @@ from shardio.format.label import Label
 from shardio.format.layout import RecordLayout
 from shardio.format.manifest import Manifest
 from shardio.format.naming import MANIFEST, ShardName
+from shardio.format.transform import MODES
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.paths import folder_of, join, name_of
 
@@ -43,8 +44,8 @@ def open_shards(
 
     `source` is a glob, a list of globs or files, or the folder of a dataset; each may be a URL.
     `split` chooses a split of a folder that holds several; `"*"` takes them all. `shape` (height,
-    width, 3) and `classes` (of all heads, or of each) are needed only where no dataset.json lies
-    beside the shards.
+    width, channels) and `classes` (of all heads, or of each) are needed only where no dataset.json
+    lies beside the shards.
 
     TFRecord shards that others wrote are opened too: `image` names the bytes feature with the
     image, `labels` the int64 features with the labels, where their usual names do not tell. Encoded
@@ -159,13 +160,14 @@ def _without_manifest(named: list[FileInfo], options: SetOptions) -> ShardSet:
     if shape is None:
         raise OptionError(
             f"there is no {MANIFEST} beside {files[0].path}; give the shape of its images, which "
-            f"have {layout.image_bytes} bytes: shape=(height, width, 3), or --shape HxWx3"
+            f"have {layout.image_bytes} bytes: shape=(height, width, channels), or --shape HxWx3"
         )
     height, width, channels = shape
-    if channels != 3 or height < 1 or height * width * channels != layout.image_bytes:
+    if channels not in MODES or height < 1 or height * width * channels != layout.image_bytes:
+        wrong = "" if channels in MODES else "; channels are 1, 3 or 4"
         raise OptionError(
             f"images of shape {shape} have {height * width * channels} bytes, those in "
-            f"{files[0].path} have {layout.image_bytes}"
+            f"{files[0].path} have {layout.image_bytes}{wrong}"
         )
     counts = options.class_counts(layout.kinds)
     problems = [

@@ -70,7 +70,7 @@ class Manifest:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(height, width, 3) of every image."""
+        """(height, width, channels) of every image."""
         return self.transform.shape
 
     @cached_property

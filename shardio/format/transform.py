@@ -16,6 +16,10 @@ NO_RESAMPLING = "none"
 
 MAX_SIDE = 65_535
 
+# The modes of Pillow with so many channels, and the words for them.
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
+
 
 @dataclass(frozen=True)
 class Transform:
@@ -28,7 +32,9 @@ class Transform:
     `size` is cut from its centre. With `resample` "none" nothing is resized, and an image that does
     not have `size` is rejected. `background` is the colour (R, G, B) that transparent images are
     laid on, before anything else; without it their alpha is dropped at the end. `value_range` is
-    (black, white) for images of 32 bits a sample, which are rejected without it.
+    (black, white) for images of 32 bits a sample, which are rejected without it. `channels` are
+    those of the result: 1 (grey), 3 (RGB) or 4 (RGBA); an image of other ones is turned into them
+    before it is cut and resized.
     """
 
     crop: tuple[int, int, int, int] | None = (186, 0, 300, 30)
@@ -38,6 +44,7 @@ class Transform:
     shorter: int | None = None
     background: tuple[int, int, int] | None = None
     value_range: tuple[float, float] | None = None
+    channels: int = 3
 
     def __post_init__(self) -> None:
         if self.resample not in (*RESAMPLINGS, NO_RESAMPLING):
@@ -49,6 +56,10 @@ class Transform:
                 f"the size must be 1x1 to {MAX_SIDE}x{MAX_SIDE} pixels, not "
                 f"{self.size[0]}x{self.size[1]}"
             )
+        if self.channels not in MODES:
+            raise OptionError(f"channels must be 1, 3 or 4: grey, RGB or RGBA, not {self.channels}")
+        if self.background is not None and self.channels == 4:
+            raise OptionError("RGBA keeps what is transparent: a background goes with grey or RGB")
         if self.background is not None and not all(0 <= part <= 255 for part in self.background):
             colour = ",".join(map(str, self.background))
             raise OptionError(f"a background is three integers of 0 to 255, not {colour}")
@@ -80,8 +91,8 @@ class Transform:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(height, width, 3) of the result."""
-        return self.size[1], self.size[0], 3
+        """(height, width, channels) of the result."""
+        return self.size[1], self.size[0], self.channels
 
     def line(self) -> str:
         """Return what is done, in the order in which it is done."""
@@ -90,6 +101,8 @@ class Transform:
             parts.append(f"range {self.value_range[0]:g},{self.value_range[1]:g} of 32-bit files")
         if self.background is not None:
             parts.append(f"background {','.join(map(str, self.background))}")
+        if self.channels != 3:
+            parts.append(COLOURS[self.channels])
         if self.shorter is None:
             box = "none" if self.crop is None else ",".join(map(str, self.crop))
             parts.append(f"crop {box}{', padded with black' if self.pad else ''}")
@@ -119,6 +132,8 @@ class Transform:
             written["background"] = list(self.background)
         if self.value_range is not None:
             written["range"] = list(self.value_range)
+        if self.channels != 3:
+            written["channels"] = self.channels
         return written
 
     @classmethod
@@ -131,6 +146,7 @@ class Transform:
         shorter = fields.optional_integer("shorter", 1, MAX_SIDE)
         background = fields.optional_numbers("background", 3, whole=True)
         value_range = fields.optional_numbers("range", 2)
+        channels = fields.optional_integer("channels", 1, 4) or 3
         sound = fields.sound
         fields.close()
         if not sound:
@@ -146,6 +162,7 @@ class Transform:
                 if background is None
                 else (int(background[0]), int(background[1]), int(background[2])),
                 value_range=None if value_range is None else (value_range[0], value_range[1]),
+                channels=channels,
             )
         except OptionError as error:
             problems.append(f"transform: {error}")

@@ -235,14 +235,19 @@ def kill_group(process: subprocess.Popen[str]) -> None:
 
 
 def reference(
-    data: bytes, crop: tuple[int, int, int, int] | None, size: tuple[int, int], resample: str
+    data: bytes,
+    crop: tuple[int, int, int, int] | None,
+    size: tuple[int, int],
+    resample: str,
+    mode: str = "",
 ) -> NDArray[np.uint8]:
-    """Do what the converter promises, in the words of the promise."""
+    """Do what the converter promises, in the words of the promise; `mode` is L or RGBA."""
     image: Image.Image = Image.open(io.BytesIO(data))
-    if image.mode not in ("RGB", "RGBA"):
+    if mode or image.mode not in ("RGB", "RGBA"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a palette with transparency
-            image = image.convert("RGB")
+            image = image.convert(mode or "RGB")
     if crop is not None:
         image = image.crop(crop)
-    return np.array(image.resize(size, Image.Resampling[resample.upper()]))[..., :3]
+    resized = np.array(image.resize(size, Image.Resampling[resample.upper()]))
+    return resized if mode else resized[..., :3]

@@ -80,6 +80,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         (draw(st.integers(1, 5000)), draw(st.integers(1, 5000))),
         draw(st.sampled_from(RESAMPLINGS)),
         pad=left < 0 or top < 0 or draw(st.booleans()),
+        channels=draw(st.sampled_from([1, 3, 4])),
     )
     plain = Manifest(
         draw(DIGESTS),
@@ -269,7 +270,8 @@ def test_the_schema_takes_what_is_written() -> None:
     SCHEMA.validate(FULL)
     SCHEMA.validate(EXAMPLE)
     full = Transform((-5, 0, 4, 2), (4, 2), pad=True, background=(1, 2, 3), value_range=(0, 0.5))
-    for transform in (full, Transform(None, (4, 2), shorter=9)):
+    grey = Transform(None, (4, 2), channels=1)
+    for transform in (full, grey, Transform(None, (4, 2), shorter=9)):
         for encoding in ("png", "jpeg:95", "webp:lossless"):
             SCHEMA.validate(json.loads(example(transform=transform, encoding=encoding).to_json()))
 
@@ -307,6 +309,7 @@ CONTRADICTIONS: dict[str, tuple[str, Any, str]] = {
     "CRC of nothing": ("shards[2].last_crc", 5, "CRCs"),
     "written": ("rows.written", 7, "rows.written is 7"),
     "read": ("rows.read", 11, "rows.read is 11"),
+    "channels": ("transform.channels", 2, "channels must be 1, 3 or 4"),
     "box": ("transform.crop", [5, 0, 5, 9], "crop box 5,0,5,9 is empty"),
     "size": ("transform.size", [0, 2], "transform: the size"),
     "resample": ("transform.resample", "cubic", "transform.resample"),
