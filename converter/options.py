@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from converter.table.reading import PATH, SPLIT, Reading
+from converter.table.reading import Reading
 from converter.table.splits import SplitShares
 from shardio.errors import OptionError
 from shardio.format.encoding import Encoding
@@ -66,7 +66,7 @@ class ConvertOptions:
             )
         if self.labels is not None:
             RecordLayout(1, self.labels)  # refuses names that no record can hold
-            for name in {PATH, SPLIT}.intersection(self.labels):
+            for name in {self.reading.path, self.reading.split or ""}.intersection(self.labels):
                 raise OptionError(f"the column {name} cannot be a label")
         if self.shards is not None and self.shard_size is not None:
             raise OptionError("give the number of shards or their size, not both")
@@ -82,7 +82,10 @@ class ConvertOptions:
             raise OptionError("a vocabulary goes with text labels")
         if self.text_labels and self.classes is not None:
             raise OptionError("the vocabulary says how many classes text labels have")
-        if self.image_column in ("", PATH, SPLIT, *(self.labels or ())):
+        if self.image_column in (
+            *("", self.reading.path, self.reading.split or ""),
+            *(self.labels or ()),
+        ):
             raise OptionError(f"the column {self.image_column!r} cannot be the images")
         if not 0 <= self.seed < 2**63:
             raise OptionError(f"the seed must be 0 to 2^63 - 1, not {self.seed}")

@@ -52,8 +52,8 @@ def build_parser() -> argparse.ArgumentParser:
         "table",
         metavar="TABLE",
         nargs="+",
-        help="the input table: files, globs or URLs, which are one table, a folder of Parquet "
-        "files, or - for standard input",
+        help="the input table: files, globs or URLs, which are one table, a folder of images or "
+        "of Parquet files, or - for standard input",
     )
     parser.add_argument("out", metavar="OUT", help="the folder or URL that gets the shards")
     parser.add_argument("--version", action=_ShowVersions, nargs=0, help="show versions and exit")

@@ -58,6 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 delimiter=arguments.delimiter,
                 encoding=arguments.encoding,
                 columns=arguments.columns,
+                path_column=arguments.path_column,
+                split_column=arguments.split_column,
+                split_names=arguments.split_names,
+                name_pattern=arguments.name_pattern,
             ),
         )
         RejectLimit.parse(arguments.max_rejects)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from converter.options import parse_names
-from converter.table.reading import parse_delimiter
+from converter.table.reading import parse_delimiter, parse_split_names
 from converter.table.splits import SplitShares
 from shardio.errors import OptionError
 
@@ -81,6 +81,27 @@ def add_table_arguments(parser: argparse.ArgumentParser) -> None:
         type=kind(parse_names),
         metavar="path,y0,..",
         help="the names of the columns of a list without header",
+    )
+    table.add_argument(
+        "--path-column", metavar="NAME", help="the column of the paths (default: path)"
+    )
+    table.add_argument(
+        "--split-column",
+        metavar="NAME",
+        help="the column of the splits; '' for none (default: split, where there is one)",
+    )
+    table.add_argument(
+        "--split-names",
+        type=kind(parse_split_names),
+        default=(),
+        metavar="0=train,1=val",
+        help="what the splits of the table are called in the dataset",
+    )
+    table.add_argument(
+        "--name-pattern",
+        metavar="REGEX",
+        help=r"columns from the names of images: '(?P<text>[^_]+)_\d+' fits names without their "
+        "ending and makes a column text; with a slash in it, it fits whole paths",
     )
 
 

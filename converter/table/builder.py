@@ -17,7 +17,7 @@ from converter.table.duplicates import (
     hashes_of,
 )
 from converter.table.numbering import Numbering
-from converter.table.reading import PATH, SPLIT
+from converter.table.reading import Reading
 from converter.table.roots import Roots
 from converter.table.scratch import Scratch, Texts
 from converter.table.spelling import Spelling
@@ -48,6 +48,7 @@ class TableBuilder:
         spelling: Spelling,
         *,
         places: Places,
+        reading: Reading,
         with_images: bool = False,
         unique: bool = False,
     ) -> None:
@@ -65,18 +66,19 @@ class TableBuilder:
         self._numbering = numbering
         self._bad = BadRows()
         self._labels = scratch.column(np.int32, len(heads))
-        self._paths = scratch.texts() if PATH in columns else None
-        self._compares_labels = PATH in columns and bool(heads) and not with_images
-        hashed = self._compares_labels or {PATH, SPLIT} <= {*columns}
+        self._path, self._split = reading.path, reading.split
+        has_paths, self._has_splits = self._path in columns, self._split in columns
+        self._paths = scratch.texts() if has_paths else None
+        self._compares_labels = has_paths and bool(heads) and not with_images
+        hashed = self._compares_labels or (has_paths and self._has_splits)
         self._hashes = scratch.column(np.uint64) if hashed else None
-        self._splits = SplitColumn(scratch)
-        self._has_splits = SPLIT in columns
+        self._splits = SplitColumn(scratch, reading.split_names)
 
     def append(self, batch: Any, shares: SplitShares | None, seed: int, name: str) -> None:
         """Add an Arrow batch of the file called `name`; `shares`, if any, deal its paths."""
         self._file = self.reading = name
         if self._paths is not None:
-            paths = self._text_of(batch, PATH)
+            paths = self._text_of(batch, self._path)
             self._add(empty_paths(paths) if self._with_images else bad_paths(paths))
             self._paths.append(paths)
             self.roots.add(paths, self.rows)
@@ -96,9 +98,13 @@ class TableBuilder:
             self._add(bad, head)
         self._labels.append(values)
         if self._has_splits:
-            self._add(self._splits.append_column(self._text_of(batch, SPLIT)))
+            self._add(self._splits.append_column(self._text_of(batch, self._split)))
         self.rows += batch.num_rows
         self.reading = self._file
+
+    def add_bad(self, found: list[Bad]) -> None:
+        """Add rows that are bad, of the batch that is appended next."""
+        self._add(found)
 
     def deal(self, images: Iterator[Any], shares: SplitShares, seed: int) -> None:
         """Deal the rows to splits by the images themselves, Arrow arrays of them."""
@@ -145,7 +151,7 @@ class TableBuilder:
                 f"rows {first} and {second}; --unique makes that an error"
             )
 
-    def _text_of(self, batch: Any, column: str) -> Any:
+    def _text_of(self, batch: Any, column: str | None) -> Any:
         self.reading = f"column {column} of {self._file}"
         return texts(batch.column(column))
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from converter.table.delimited import DelimitedTable
 from converter.table.dialect import find_dialect
+from converter.table.image_folder import open_folder
 from converter.table.inputs import Kind, TableInput
 from converter.table.json_lines import JsonTable
-from converter.table.reading import PATH, Reading
+from converter.table.reading import Reading
+from converter.table.table_file import TableFile
 from converter.table.text_encoding import NAMES, Utf8Stream, find_encoding
-from shardio.errors import TableError
 from shardio.storage import storage_for
 
 # Bytes of a CSV or JSON file that are parsed at a time.
@@ -31,30 +31,11 @@ _HINT = (
 )
 
 
-@dataclass(frozen=True)
-class TableFile:
-    """The names of the columns of a file, and a function that yields batches of some of them.
-
-    `found` says in a few words how the file is read, `notes` returns what was found on the way that
-    may be a slip, `lines_of` the lines of some rows, where rows are lines.
-    """
-
-    name: str
-    names: list[str]
-    batches: Callable[[list[str]], Iterator[Any]]
-    found: str
-    notes: Callable[[], list[str]] = list
-    lines_of: Callable[[Sequence[int]], list[int] | None] = field(default=lambda _: None)
-    has_header: bool = True
-    # What to say where a column is not there.
-    hint: str = ""
-
-
 def open_file(table: TableInput, reading: Reading, block: int = BLOCK) -> TableFile:
     """Open a file of a table; TableError where it may be read in several ways, or in none."""
     packed = "" if table.compression is None else f", {table.compression}"
-    if table.kind is Kind.FOLDER:
-        raise TableError(f"{table.name} is a folder of images; name a table of them")
+    if table.listing is not None:
+        return open_folder(table.listing, splits=reading.split_column is None)
     if table.kind is Kind.PARQUET:
         return _open_parquet(table)
     if table.kind is Kind.ARROW:
@@ -73,7 +54,7 @@ def open_file(table: TableInput, reading: Reading, block: int = BLOCK) -> TableF
         usual=table.delimiter,
         delimiter=reading.delimiter,
         columns=reading.columns,
-        path=PATH,
+        path=reading.path,
     )
     lines = DelimitedTable(table.name, text, dialect, block)
     return TableFile(

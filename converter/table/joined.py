@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from converter.table.files import TableFile
+from converter.table.table_file import TableFile
 from shardio.errors import TableError
 
 _SHOWN = 3
@@ -40,9 +40,14 @@ class JoinedTable:
         return self._files[0].name
 
     @property
-    def missing_hint(self) -> str:
+    def hint(self) -> str:
         """What may help where a column is not there."""
         return self._files[0].hint
+
+    @property
+    def label_hint(self) -> str:
+        """What may help where no label columns are."""
+        return self._files[0].label_hint
 
     def check_same(self, what: str, of: Callable[[Sequence[str]], tuple[str, ...]]) -> None:
         """Raise TableError where a file has other columns of a kind than the first one."""

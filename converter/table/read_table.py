@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from converter.table.arrow_errors import explain
+from converter.table.bad_rows import Bad
 from converter.table.box_columns import box_columns
 from converter.table.builder import TableBuilder
+from converter.table.columns import texts
 from converter.table.files import BLOCK, open_file
 from converter.table.image_column import ImageColumn
 from converter.table.inputs import digest_of_all, find_inputs, folder_of_all, name_of_all
 from converter.table.joined import JoinedTable
+from converter.table.name_pattern import NamePattern
 from converter.table.numbering import Numbering
-from converter.table.reading import PATH, SPLIT, Reading
+from converter.table.reading import Reading
 from converter.table.scratch import Scratch, recoded
 from converter.table.spelling import Spelling
 from converter.table.splits import SplitShares
 from converter.table.table import Table
 from shardio.errors import MissingExtraError, ShardioError, TableError
 
+# Other names of a column of paths, without all but letters.
+_PATHS = (
+    *("path", "filename", "filepath", "file", "imagepath", "imagefile", "imagename"),
+    *("image", "img", "imgpath", "id"),
+)
 _LABEL = re.compile(r"y(0|[1-9][0-9]*)")
 
 
@@ -70,10 +79,15 @@ def read_table(
                 files.append(open_file(file, reading, block))
             table = JoinedTable(files)
             images = None if image_column is None else ImageColumn.find(inputs, image_column)
-            heads = _heads(table, labels, image_column)
-            columns = [*heads, *(column for column in (PATH, SPLIT) if column in table.names)]
-            if shares is not None and SPLIT in table.names:
-                raise TableError(f"{name} has a column {SPLIT} already; give no shares of splits")
+            pattern = None if reading.name_pattern is None else NamePattern(reading.name_pattern)
+            present = _present(table, pattern)
+            heads = _heads(table, present, labels, image_column, reading)
+            columns = [*heads]
+            columns += [one for one in (reading.path, reading.split) if one in present]
+            if shares is not None and reading.split in present:
+                raise TableError(
+                    f"{name} has a column {reading.split} already; give no shares of splits"
+                )
             numbering = Numbering(vocabulary) if text_labels and heads else None
             builder = TableBuilder(
                 name,
@@ -84,12 +98,13 @@ def read_table(
                 numbering,
                 Spelling(below),
                 places=table.places,
+                reading=reading,
                 with_images=images is not None,
                 unique=unique,
             )
-            for batch in table.batches(columns):
+            for batch in _with_names(table, columns, reading.path, pattern, builder.add_bad):
                 builder.append(batch, shares, seed, table.reading)
-            if images is not None and shares is not None and PATH not in columns:
+            if images is not None and shares is not None and reading.path not in columns:
                 builder.deal(images.batches(), shares, seed)
             paths, values, splits, split = builder.finish()
             if numbering is not None and vocabulary is None:
@@ -132,21 +147,58 @@ def _unused_boxes(present: list[str], heads: tuple[str, ...]) -> list[str]:
     ]
 
 
+def _present(table: JoinedTable, pattern: NamePattern | None) -> list[str]:
+    """Return the names of all columns, those from the names of images too."""
+    if pattern is None:
+        return table.names
+    for name in pattern.names:
+        if name in table.names:
+            raise TableError(
+                f"{table.name} has a column {name} already; give the group of --name-pattern "
+                "another name"
+            )
+    return [*table.names, *pattern.names]
+
+
+def _with_names(
+    table: JoinedTable,
+    columns: Sequence[str],
+    path: str,
+    pattern: NamePattern | None,
+    add_bad: Callable[[list[Bad]], None],
+) -> Iterator[Any]:
+    """Yield batches of columns of the table, and of those from the names of images."""
+    made = () if pattern is None else pattern.names
+    for batch in table.batches([column for column in columns if column not in made]):
+        if pattern is None:
+            yield batch
+            continue
+        found, bad = pattern.columns(texts(batch.column(path)))
+        add_bad(bad)
+        for column in columns:
+            if column in found:
+                batch = batch.append_column(column, found[column])
+        yield batch
+
+
 def _heads(
-    table: JoinedTable, asked: tuple[str, ...] | None, image_column: str | None
+    table: JoinedTable,
+    present: list[str],
+    asked: tuple[str, ...] | None,
+    image_column: str | None,
+    reading: Reading,
 ) -> tuple[str, ...]:
     """Choose the label columns, in the order asked for, or by number."""
-    name, present = table.name, table.names
+    name, path, split = table.name, reading.path, reading.split
     has = f"it has {', '.join(present) or 'none'}"
-    if PATH not in present and image_column is None:
-        raise TableError(f"{name} has no column {PATH}; {has}{table.missing_hint}")
+    if path not in present and (image_column is None or reading.path_column is not None):
+        raise TableError(f"{name} has no column {path}; {has}{_path_hint(present) or table.hint}")
+    if reading.split_column and split not in present:
+        raise TableError(f"{name} has no column {split}; {has}{table.hint}")
     if asked is None:
         heads = numbered_columns(present, image_column)
         if not heads:
-            raise TableError(
-                f"{name} has no label columns y0, y1, ...; {has}. "
-                "Name them with --labels a,b,c (or --labels '' for images without labels)"
-            )
+            raise TableError(f"{name} has no label columns y0, y1, ...; {has}{table.label_hint}")
         boxes = box_columns(present)
         if not {*boxes}.isdisjoint(heads):
             raise TableError(
@@ -156,17 +208,28 @@ def _heads(
         table.check_same("label columns", lambda names: numbered_columns(names, image_column))
     else:
         heads = asked
-    table.check_same("splits", lambda names: tuple(name for name in names if name == SPLIT))
-    needed = heads if image_column is not None else (PATH, *heads)
-    missing = [column for column in needed if column not in present]
+    table.check_same("splits", lambda names: tuple(name for name in names if name == split))
+    missing = [column for column in heads if column not in present]
     if missing:
-        hint = table.missing_hint
-        raise TableError(f"{name} has no column {', '.join(missing)}; {has}{hint}")
-    twice = sorted({column for column in present if present.count(column) > 1})
-    bad = [column for column in twice if column in (PATH, SPLIT, *heads)]
+        raise TableError(f"{name} has no column {', '.join(missing)}; {has}{table.hint}")
+    wrong = [column for column in heads if column in (path, split)]
+    if wrong:
+        raise TableError(f"{name}: the column {', '.join(wrong)} cannot be a label")
+    bad = [
+        column
+        for column in {path, *heads, *([split] if split else [])}
+        if present.count(column) > 1
+    ]
     if bad:
-        raise TableError(f"{name} has the column {', '.join(bad)} more than once")
+        raise TableError(f"{name} has the column {', '.join(sorted(bad))} more than once")
     return heads
+
+
+def _path_hint(present: Sequence[str]) -> str:
+    """Name the column that most likely has the paths, if there is one."""
+    plain = {re.sub(r"[^a-z]", "", name.lower()): name for name in present}
+    found = next((plain[name] for name in _PATHS if name in plain), None)
+    return "" if found is None else f"; --path-column {found} takes that one"
 
 
 def numbered_columns(names: Sequence[str], image_column: str | None) -> tuple[str, ...]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import re
 from dataclasses import dataclass, fields
 from typing import Any
 
+from converter.table.name_pattern import NamePattern
 from shardio.errors import OptionError
+from shardio.format.naming import SPLIT_PATTERN
 
 PATH = "path"
 SPLIT = "split"
@@ -23,6 +26,24 @@ class Reading:
     """The encoding of the text, as Python names it; None finds it."""
     columns: tuple[str, ...] | None = None
     """The names of the columns of a list without header."""
+    path_column: str | None = None
+    """The column of paths; None is `path`."""
+    split_column: str | None = None
+    """The column of splits; None is `split`, where there is one, and "" is none."""
+    split_names: tuple[tuple[str, str], ...] = ()
+    """What the splits of the table are called instead."""
+    name_pattern: str | None = None
+    """A regular expression whose named groups are columns from the names of the images."""
+
+    @property
+    def path(self) -> str:
+        """The column of paths."""
+        return PATH if self.path_column is None else self.path_column
+
+    @property
+    def split(self) -> str | None:
+        """The column of splits, which need not be there; None where none is wanted."""
+        return SPLIT if self.split_column is None else self.split_column or None
 
     def __post_init__(self) -> None:
         if self.delimiter is not None and (
@@ -43,16 +64,39 @@ class Reading:
                 ) from None
         if self.columns is not None:
             _check_names(self.columns)
+        if self.path_column == "" or self.path == self.split:
+            raise OptionError(f"the column {self.path!r} cannot be the paths")
+        for text, name in self.split_names:
+            if not re.fullmatch(SPLIT_PATTERN, name):
+                raise OptionError(
+                    f"split {text!r} cannot be called {name!r}: that is not a letter, then "
+                    "letters, digits or _"
+                )
+        if self.name_pattern is not None:
+            NamePattern(self.name_pattern)
 
     def to_json(self) -> dict[str, Any]:
         """Return what was asked for, for the plan; empty where a table tells all by itself."""
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return {name: value for name, value in values if value not in (None, (), False)}
+        return {
+            name: dict(value) if name == "split_names" else value
+            for name, value in values
+            if value not in (None, (), False)
+        }
 
 
 def parse_delimiter(text: str) -> str:
     """Read one character, or the name of one: tab, comma, semicolon, space."""
     return _ESCAPES.get(text.lower(), text)
+
+
+def parse_split_names(text: str) -> tuple[tuple[str, str], ...]:
+    """Read `0=train,1=val`; the names of the table are before the last = of each part."""
+    pairs = [part.rpartition("=") for part in text.split(",")]
+    found = tuple((old.strip(), new.strip()) for old, _, new in pairs)
+    if "" in (part for pair in found for part in pair) or len(dict(found)) < len(found):
+        raise OptionError(f"names of splits must be like 0=train,1=val, not {text!r}")
+    return found
 
 
 def _check_names(columns: tuple[str, ...]) -> None:

@@ -86,8 +86,9 @@ class SplitShares:
 class SplitColumn:
     """The split of each row, slice by slice, on disk; one split takes no space."""
 
-    def __init__(self, scratch: Scratch) -> None:
+    def __init__(self, scratch: Scratch, names: Sequence[tuple[str, str]] = ()) -> None:
         self._scratch = scratch
+        self._names = dict(names)
         self._column = scratch.column(np.int32)
         self._numbering = Numbering()
 
@@ -96,9 +97,13 @@ class SplitColumn:
         self._column.append(self._numbering.of_each(names)[split])
 
     def append_column(self, column: Any) -> list[Bad]:
-        """Add the texts of an Arrow array; returns those that no shard can be named by."""
+        """Add the texts of an Arrow array, or what they are called instead.
+
+        White space around them is left out. Returns those that no shard can be named by.
+        """
         encoded = column.dictionary_encode()
-        names = encoded.dictionary.to_pylist()
+        names = [name.strip() for name in encoded.dictionary.to_pylist()]
+        names = [self._names.get(name, name) for name in names]
         split = encoded.indices.to_numpy(zero_copy_only=False)
         self.append(names, split)
         bad = np.array([not re.fullmatch(SPLIT_PATTERN, name) for name in names], dtype=np.bool_)
@@ -107,6 +112,11 @@ class SplitColumn:
                 np.flatnonzero(bad[split]),
                 lambda row: (
                     f"split is {names[split[row]]!r}, not a letter, then letters, digits or _"
+                    + (
+                        f" (--split-names {names[split[row]]}=train,...)"
+                        if names[split[row]]
+                        else ""
+                    )
                 ),
             )
         ]

@@ -1,0 +1,27 @@
+"""What every kind of table gives to those who read its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """The names of the columns of a file, and a function that yields batches of some of them.
+
+    `found` says in a few words how the file is read, `notes` returns what was found on the way that
+    may be a slip, `lines_of` the lines of some rows, where rows are lines.
+    """
+
+    name: str
+    names: list[str]
+    batches: Callable[[list[str]], Iterator[Any]]
+    found: str
+    notes: Callable[[], list[str]] = list
+    lines_of: Callable[[Sequence[int]], list[int] | None] = field(default=lambda _: None)
+    has_header: bool = True
+    # What to say where a column, or those of labels are not there.
+    hint: str = ""
+    label_hint: str = ". Name them with --labels a,b,c (or --labels '' for images without labels)"
