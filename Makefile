@@ -50,13 +50,13 @@ mount: $(VENV)/.mount ## mount a folder of shards, read-only, until Ctrl-C [HDFS
 test: $(VENV)/.dev ## run the tests but for the slow ones [T=reader/cache for those of a room]
 	$(BIN)/python -m pytest -m 'not slow' $(if $(T),tests/$(T))
 
-test-slow: $(VENV)/.dev ## run the slow tests that have no target of their own
-	$(BIN)/python -m pytest -m 'slow and not kills and not fuzz and not outages' $(if $(T),tests/$(T))
+test-slow: $(VENV)/.dev ## run the slow tests [PART=1 for a part of the kinds below]
+	$(BIN)/python -m pytest -m slow $(if $(PART),--part) $(if $(T),tests/$(T))
 
-test-kills: $(VENV)/.dev ## kill runs at each of their steps [PART=1 for some of the tests, here and below]
+test-kills: $(VENV)/.dev ## kill runs at each of their steps
 	$(BIN)/python -m pytest -m kills $(if $(PART),--part)
 
-test-fuzz: $(VENV)/.dev ## flip bits and damage files otherwise
+test-fuzz: $(VENV)/.dev ## read files with each bit flipped
 	$(BIN)/python -m pytest -m fuzz $(if $(PART),--part)
 
 test-outages: $(VENV)/.dev ## let servers of HDFS die, freeze and restart
