@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 
@@ -17,7 +18,13 @@ from tests import started
 _BEFORE = pytest.StashKey[set[int]]()
 # Kinds of slow tests that have targets of their own. With --part every n-th test of a kind runs: no
 # more than two minutes.
-_PARTS = {"kills": 2, "fuzz": 6, "outages": 5}
+_PARTS = {"kills": 2, "fuzz": 2, "outages": 7}
+
+
+def pytest_configure() -> None:
+    """Let SIGINT end the processes of tests, also where a shell has begun all this with `&`."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

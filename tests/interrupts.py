@@ -23,8 +23,6 @@ class Waiting:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            # Whoever runs the tests in the background may have Ctrl-C ignored.
-            preexec_fn=_take_interrupts,
         )
         # It ends with the test, whatever happens.
         self._timer = threading.Timer(_SECONDS, self._process.kill)
@@ -49,7 +47,3 @@ class Waiting:
         _, said = self._process.communicate()
         self._timer.cancel()
         return self._process.returncode, said.splitlines()
-
-
-def _take_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
