@@ -7,85 +7,25 @@ are read as ranges of bytes, by any number of threads at once.
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Condition, Lock
+from functools import lru_cache
+from threading import Lock
 
 from converter.sources.archive_index import ArchiveIndex, read_index
-from converter.sources.archive_member import Member, unpack
+from converter.sources.archive_member import PLAIN, Member, unpack
 from converter.table.locations import SEPARATOR
 from shardio.errors import MissingFileError, UnusableFileError
 from shardio.storage import RangeReader, storage_for
 from shardio.storage.paths import is_local
-from shardio.storage.whole import ROOM, Room, check_size
+from shardio.storage.whole import check_size
 
-# As many as threads read ahead, so that none waits for another's file.
-_OPEN = 24
+# As many as threads read ahead, so that none opens another's file again.
+_OPEN = 48
 # A zip's local header, and what its names and extra fields take in nearly all cases.
 _HEADER_BYTES = 30
 _HEADER_EXTRA = 256
-
-
-class _OpenFile:
-    """An open archive, and how many threads read from it."""
-
-    def __init__(self) -> None:
-        self.users = 0
-        self.reader: RangeReader | None = None
-        self.turn = Lock()
-
-
-class OpenFiles:
-    """Open archives, at most `most`; the one that nobody reads from for longest is closed first."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._files: OrderedDict[str, _OpenFile] = OrderedDict()
-        self._change = Condition()
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    @contextmanager
-    def use(self, path: str) -> Iterator[RangeReader]:
-        """Lend the file, which stays open as long; waits while all are lent to others."""
-        with self._change:
-            while path not in self._files and not self._has_place():
-                self._change.wait()
-            file = self._files.setdefault(path, _OpenFile())
-            self._files.move_to_end(path)
-            file.users += 1
-        try:
-            with file.turn:
-                if file.reader is None:
-                    file.reader = storage_for(path).open_ranges(path)
-            yield file.reader
-        finally:
-            with self._change:
-                file.users -= 1
-                if file.reader is None and not file.users:  # it could not be opened
-                    del self._files[path]
-                self._change.notify()
-
-    def close(self) -> None:
-        """Close what nobody reads from."""
-        with self._change:
-            for path in [path for path, file in self._files.items() if not file.users]:
-                reader = self._files.pop(path).reader
-                if reader is not None:
-                    reader.close()
-
-    def _has_place(self) -> bool:
-        if len(self._files) < self._most:
-            return True
-        unused = next((path for path, file in self._files.items() if not file.users), None)
-        if unused is None:
-            return False
-        reader = self._files.pop(unused).reader
-        if reader is not None:
-            reader.close()
-        return True
 
 
 class _KnownArchive:
@@ -96,41 +36,54 @@ class _KnownArchive:
         self.index: ArchiveIndex | MissingFileError | UnusableFileError | None = None
 
 
+class _OpenArchive:
+    """An open archive, which is closed when nobody reads from it any more."""
+
+    def __init__(self, path: str) -> None:
+        self.reader: RangeReader = storage_for(path).open_ranges(path)
+
+    def __del__(self) -> None:
+        if hasattr(self, "reader"):
+            self.reader.close()
+
+
 class Archives:
     """The archives that this process has read from."""
 
-    def __init__(self, most_open: int = _OPEN) -> None:
+    def __init__(self, max_open: int = _OPEN) -> None:
         self._known: dict[str, _KnownArchive] = {}
-        self._files = OpenFiles(most_open)
+        self._opened = lru_cache(max_open)(_OpenArchive)
 
-    def read(self, location: str, most: int, room: Room) -> bytes:
-        """Return the bytes of `archive::name`."""
+    def read(self, location: str, most: int) -> bytes:
+        """Return the bytes of `archive::name`; raises what `read_member` does."""
         path, _, name = location.partition(SEPARATOR)
         index = self._index(path)
         if isinstance(index, MissingFileError | UnusableFileError):
             if is_local(location) and os.path.isfile(location):  # its name has a :: in it
-                return storage_for(location).read_file(location, most, room)
+                return storage_for(location).read_file(location, most)
             raise type(index)(str(index))
         member = index.find(name)
         if member is None:
             raise MissingFileError(f"{location}: no such member")
+        if why := member.why_unread():
+            raise UnusableFileError(f"{location}: {why}")
         check_size(member.size, location, most)
         # A damaged zip may say anything; the packed bytes of an image are not more than a file.
         check_size(member.stored, location, 2 * most)
-        room.take(member.size + member.stored)
-        with self._files.use(path) as file:
-            if member.method is None:
-                return _read_plain(file, member, location)
-            packed, start = _read_packed(file, member, location)
+        file = self._opened(path)
+        if member.method == PLAIN:
+            data = bytearray(member.size)
+            _fill(file.reader, member.offset, memoryview(data), location)
+            return bytes(data)
+        packed = _read_packed(file.reader, member, location)
         try:
-            return unpack(member, packed, start)
-        # Whatever a decompressor says: the bytes were read, they are at fault.
-        except Exception as error:
+            return unpack(member, packed)
+        except (ValueError, zlib.error) as error:
             raise UnusableFileError(f"{location}: damaged: {error}") from error
 
     def close(self) -> None:
         """Close the open files."""
-        self._files.close()
+        self._opened.cache_clear()
 
     def _index(self, path: str) -> ArchiveIndex | MissingFileError | UnusableFileError:
         known = self._known.setdefault(path, _KnownArchive())
@@ -145,18 +98,8 @@ class Archives:
             return known.index
 
 
-def _read_plain(file: RangeReader, member: Member, location: str) -> bytes:
-    data = bytearray(member.size)
-    offset = member.offset
-    for place, size in member.parts or [(0, member.size)]:
-        if size:
-            _fill(file, offset, memoryview(data)[place : place + size], location)
-        offset += size
-    return bytes(data)
-
-
-def _read_packed(file: RangeReader, member: Member, location: str) -> tuple[bytes, int]:
-    """Read a zip's member; returns its local header with what follows, and where its bytes start.
+def _read_packed(file: RangeReader, member: Member, location: str) -> memoryview:
+    """Read the packed bytes of a zip's member, which follow its local header.
 
     How long the header is, only the header says.
     """
@@ -170,7 +113,7 @@ def _read_packed(file: RangeReader, member: Member, location: str) -> tuple[byte
     if count < end:
         data[count:] = bytes(end - count)
         _fill(file, member.offset + count, memoryview(data)[count:], location)
-    return bytes(data), start
+    return memoryview(data)[start:end]
 
 
 def _fill(file: RangeReader, offset: int, buffer: memoryview, location: str) -> None:
@@ -181,18 +124,18 @@ def _fill(file: RangeReader, offset: int, buffer: memoryview, location: str) -> 
 _of_process = Archives()
 
 
-def read_member(location: str, most: int, room: Room = ROOM) -> bytes:
+def read_member(location: str, most: int) -> bytes:
     """Return the bytes of `archive::name`, at most `most`.
 
     Raises MissingFileError where archive or member are not there, UnusableFileError where they are
     damaged.
     """
-    return _of_process.read(location, most, room)
+    return _of_process.read(location, most)
 
 
 @contextmanager
 def known_archives() -> Iterator[None]:
-    """Know archives for one run: before the next one they may be mended, or others."""
+    """Keep the indexes of archives for one run; files may change between runs."""
     global _of_process
     try:
         yield

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from converter.sources import compiled_ahead
 from converter.sources.archives import read_member
 from converter.sources.compiled_ahead import CompiledAhead
+from converter.sources.files_ahead import FilesAhead
 from converter.sources.patience import reading
-from converter.sources.room import ClosedError
-from converter.sources.threads_ahead import ThreadsAhead
 from converter.table.image_column import COPIED, read_copied
 from converter.table.locations import SEPARATOR
 from shardio.errors import ShardioError, StorageError
 from shardio.storage import storage_for
 from shardio.storage.paths import is_local
-from shardio.storage.whole import ROOM, Room
 
 # A larger file is no image of this kind of work; reading it would only fill the memory.
 MAX_FILE_BYTES = 256_000_000
@@ -35,6 +34,8 @@ _MANY = 4
 # indexes of archives were read. The next time it is after so many times as many.
 _STRETCH = 64
 _LONGER = 4
+# The sizes of so many files say how large the next ones may be.
+_RECENT = 64
 
 
 class ImageFiles:
@@ -53,10 +54,11 @@ class ImageFiles:
         self._locations = locations
         self._paused = paused
         self._next = 0
-        self._ahead: ThreadsAhead | CompiledAhead | None = None
+        self._ahead: FilesAhead | CompiledAhead | None = None
         # Where reading ahead ends, and how many files it takes the next time.
         self._until = 0
         self._stretch = _STRETCH
+        self._sizes = deque([0], _RECENT)
         self._slow = 0
 
     def __enter__(self) -> ImageFiles:
@@ -82,8 +84,11 @@ class ImageFiles:
             self._begin_ahead(number)
         try:
             if number < self._until and self._ahead is not None:
-                return self._ahead.take()
-            return read_image(self._locations[number], self._paused)
+                data = self._ahead.take()
+            else:
+                data = read_image(self._locations[number], self._paused)
+            self._sizes.append(len(data))
+            return data
         finally:
             seconds = time.perf_counter() - start
             self.seconds += seconds
@@ -95,36 +100,28 @@ class ImageFiles:
         self._end_ahead()
         self._until = min(len(self._locations), number + self._stretch)
         self._stretch *= _LONGER
-        self._ahead = _read_ahead(self._locations[number : self._until], self._paused)
+        self._ahead = self._read_ahead(self._locations[number : self._until])
+
+    def _read_ahead(self, locations: Sequence[str]) -> FilesAhead | CompiledAhead:
+        def read(location: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+            return read_image(location, self._paused, max_bytes)
+
+        limits = {"limit": AHEAD_BYTES, "most": MAX_FILE_BYTES}
+        if compiled_ahead.compiled is not None and all(map(_is_plain, locations)):
+            # Where it cannot start a thread Python cannot, either, and says so; and of a name that
+            # no file can have it says which.
+            with suppress(OSError, UnicodeEncodeError):
+                return CompiledAhead(
+                    locations, read, threads=_COMPILED_THREADS, files=_COMPILED_FILES, **limits
+                )
+        return FilesAhead(
+            locations, read, self._sizes, threads=_THREADS, files=_AHEAD_FILES, **limits
+        )
 
     def _end_ahead(self) -> None:
         if self._ahead is not None:
             self._ahead.close()
             self._ahead = None
-
-
-def _read_ahead(
-    locations: Sequence[str], paused: Callable[[float], None]
-) -> ThreadsAhead | CompiledAhead:
-    if compiled_ahead.compiled is not None and all(map(_is_plain, locations)):
-        # Where it cannot start a thread Python cannot, either, and says so; and of a name that no
-        # file can have it says which.
-        with suppress(OSError, UnicodeEncodeError):
-            return CompiledAhead(
-                locations,
-                lambda location: read_image(location, paused),
-                threads=_COMPILED_THREADS,
-                files=_COMPILED_FILES,
-                limit=AHEAD_BYTES,
-                most=MAX_FILE_BYTES,
-            )
-    return ThreadsAhead(
-        locations,
-        lambda location, room: read_image(location, paused, room),
-        threads=_THREADS,
-        files=_AHEAD_FILES,
-        limit=AHEAD_BYTES,
-    )
 
 
 def _is_plain(location: str) -> bool:
@@ -138,23 +135,27 @@ def _is_plain(location: str) -> bool:
 
 
 def read_image(
-    location: str, paused: Callable[[float], None] = time.sleep, room: Room = ROOM
+    location: str,
+    paused: Callable[[float], None] = time.sleep,
+    max_bytes: int = MAX_FILE_BYTES,
 ) -> bytes:
-    """Read a whole file; StorageError after a minute, where the storage is at fault.
+    """Read a whole file.
 
-    `paused` sleeps between the tries, and may raise.
+    Raises MissingFileError and UnusableFileError where the file is at fault, also for one of more
+    than `max_bytes`; StorageError after a minute, where the storage is. `paused` sleeps between
+    the tries, and may raise.
     """
-    return reading(lambda: _read_once(location, room), paused)
+    return reading(lambda: _read_once(location, max_bytes), paused)
 
 
-def _read_once(location: str, room: Room) -> bytes:
+def _read_once(location: str, max_bytes: int) -> bytes:
     if location.startswith(COPIED):
-        return read_copied(location, MAX_FILE_BYTES, room)
+        return read_copied(location, max_bytes)
     try:
         if SEPARATOR in location:
-            return read_member(location, MAX_FILE_BYTES, room)
-        return storage_for(location).read_file(location, MAX_FILE_BYTES, room)
-    except (ShardioError, ClosedError):
+            return read_member(location, max_bytes)
+        return storage_for(location).read_file(location, max_bytes)
+    except ShardioError:
         raise
     # Clients of remote storages have errors of their own that are no OSError.
     except Exception as error:

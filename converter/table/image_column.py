@@ -22,7 +22,6 @@ from converter.table.inputs import Kind, TableInput, name_of_all
 from converter.table.scratch import Scratch
 from shardio.errors import ShardioError, StorageError, TableError, UnusableFileError
 from shardio.storage import storage_for
-from shardio.storage.whole import Room
 
 COPIED = "copied://"
 _LOCATION = re.compile(rf"{COPIED}(\d+)\+(\d+)(/.*)")
@@ -175,7 +174,7 @@ class ImageCopy:
         self._path = f"/proc/{os.getpid()}/fd/{copy.descriptor()}"
 
 
-def read_copied(location: str, most: int, room: Room) -> bytes:
+def read_copied(location: str, most: int) -> bytes:
     """Read an image of at most `most` bytes from the copy of a column."""
     match = _LOCATION.fullmatch(location)
     if match is None:
@@ -185,7 +184,6 @@ def read_copied(location: str, most: int, room: Room) -> bytes:
         raise UnusableFileError(f"{location}: the table has no image here")
     if size > most:
         raise UnusableFileError(f"{location}: the image is larger than {most:,} bytes")
-    room.take(size)
     # Whatever fails here is no fault of the image.
     try:
         with open(match[3], "rb", buffering=0) as file:

@@ -20,7 +20,7 @@ from shardio.storage.hdfs_writer import HdfsWriter
 from shardio.storage.paths import name_of
 from shardio.storage.protocol import Access, FileInfo, RangeReader
 from shardio.storage.temporary import temporary_name
-from shardio.storage.whole import ROOM, Room, read_stream
+from shardio.storage.whole import read_stream
 
 _SLASHES = re.compile(r"/+")
 # Taking away what a failed attempt left must not keep its error back for long.
@@ -86,10 +86,10 @@ class HdfsStorage:
         ranges = HdfsRanges(self._root, path, self._inner(path))
         return cast(BinaryIO, HdfsStream(ranges))
 
-    def read_file(self, path: str, most: int, room: Room = ROOM) -> bytes:
+    def read_file(self, path: str, most: int) -> bytes:
         """Return a whole file."""
         with self.open_stream(path) as stream:
-            return read_stream(stream, path, most, room)
+            return read_stream(stream, path, most)
 
     @contextmanager
     def publish(self, path: str, *, attempt: str, overwrite: bool = True) -> Iterator[BinaryIO]:

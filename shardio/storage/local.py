@@ -19,7 +19,7 @@ from shardio.storage.local_files import (
 )
 from shardio.storage.protocol import FileInfo, RangeReader
 from shardio.storage.temporary import temporary_name
-from shardio.storage.whole import ROOM, Room, check_size, read_stream
+from shardio.storage.whole import check_size, read_stream
 
 # Large enough that a shard is written in few calls, small enough to stay in the cache.
 _WRITE_BUFFER = 1 << 20
@@ -80,17 +80,16 @@ class LocalStorage:
         """Open a file for reading; unbuffered, so read large pieces."""
         return cast(BinaryIO, LocalStream(path, self._open(path)))
 
-    def read_file(self, path: str, most: int, room: Room = ROOM) -> bytes:
+    def read_file(self, path: str, most: int) -> bytes:
         """Return a whole file, at once."""
         descriptor = self._open(path)
         try:
             size = os.fstat(descriptor).st_size
             check_size(size, path, most)
-            room.take(size)
             data = os.read(descriptor, size + 1)
             if len(data) != size:  # it grows, or is one whose size is not known
                 with LocalStream(path, os.dup(descriptor)) as rest:
-                    data += read_stream(cast(BinaryIO, rest), path, most - len(data), room)
+                    data += read_stream(cast(BinaryIO, rest), path, most - len(data))
             return data
         except OSError as error:
             if isinstance(error, StorageError):

@@ -11,8 +11,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
-from shardio.storage.whole import ROOM, Room
-
 
 @dataclass(frozen=True)
 class Access:
@@ -90,11 +88,8 @@ class Storage(Protocol):
     def open_stream(self, path: str) -> BinaryIO:
         """Open a file for reading from its start to its end."""
 
-    def read_file(self, path: str, most: int, room: Room = ROOM) -> bytes:
-        """Return a whole file, at once; UnusableFileError where it has more than `most` bytes.
-
-        Before bytes are read, `room` is taken for them, which may wait.
-        """
+    def read_file(self, path: str, most: int) -> bytes:
+        """Return a whole file, at once; UnusableFileError where it has more than `most` bytes."""
 
     def publish(
         self, path: str, *, attempt: str, overwrite: bool = True

@@ -27,7 +27,7 @@ from shardio.storage.remote_call import LARGE, ask, ask_again
 from shardio.storage.remote_files import FsspecRanges, FsspecStream
 from shardio.storage.remote_info import info_of
 from shardio.storage.temporary import temporary_name
-from shardio.storage.whole import ROOM, Room, check_size, read_stream
+from shardio.storage.whole import check_size, read_stream
 
 T = TypeVar("T")
 
@@ -139,12 +139,17 @@ class FsspecStorage:
         """Open a file for reading."""
         return cast(BinaryIO, FsspecStream(path, self._open(path)))
 
-    def read_file(self, path: str, most: int, room: Room = ROOM) -> bytes:
-        """Return a whole file with one request, where the file system and `room` let it."""
+    def read_file(self, path: str, most: int) -> bytes:
+        """Return a whole file with one request, where the file system lets it."""
+
+        def whole(files: Any) -> bytes:
+            # One byte more tells whether there are more.
+            return bytes(files.cat_file(path, start=0, end=most + 1))
+
         try:
             if not _has_own_cat_file(self._files):
                 raise NotImplementedError
-            data = self._whole(path, most, room)
+            data = self._ask(path, whole, min(most, _PIECE_BYTES))
         except (MissingFileError, UnavailableError, LoginError):
             raise
         except (NotImplementedError, StorageError):
@@ -153,32 +158,11 @@ class FsspecStorage:
             with FsspecStream(path, file := self._open(path, cache_type="none")) as stream:
                 size = getattr(file, "size", None)
                 if not isinstance(size, int):
-                    return read_stream(cast(BinaryIO, stream), path, most, room)
+                    return read_stream(cast(BinaryIO, stream), path, most)
                 check_size(size, path, most)
-                room.take(size)
                 return stream.read(size)
         check_size(len(data), path, most)
         return data
-
-    def _whole(self, path: str, most: int, room: Room) -> bytes:
-        """Return a whole file, or more than `most` bytes of it: what is expected, then more."""
-        data = b""
-        want = min(room.expected, most)
-        while True:
-            room.take(want)
-            start, end = len(data), want + 1
-
-            # One more tells whether there are more, and those then exist: not every one takes the
-            # range behind the end.
-            def piece(files: Any, start: int = start, end: int = end) -> bytes:
-                return bytes(files.cat_file(path, start=start, end=end))
-
-            data += self._ask(path, piece, min(end - start, _PIECE_BYTES))
-            # Less: that was all. Much more: the server does not know ranges, and that was all, too.
-            if len(data) != want + 1 or want >= most:
-                return data
-            data = data[:want]
-            want = min(2 * want, most)
 
     def _open(self, path: str, **options: Any) -> Any:
 

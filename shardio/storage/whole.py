@@ -11,30 +11,12 @@ _FIRST_BYTES = 1 << 16
 _NEXT_BYTES = 1 << 20
 
 
-class Room:
-    """Memory for the bytes of one file. This one has no bound; others may let their callers wait.
-
-    `expected` is what a file may have, as far as is known: a storage that does not know the size
-    begins with so many bytes.
-    """
-
-    expected = 1 << 62
-
-    def take(self, size: int) -> None:
-        """Take room for `size` bytes in all, before they are read."""
-
-
-ROOM = Room()
-
-
-def read_stream(stream: BinaryIO, path: str, most: int, room: Room = ROOM) -> bytes:
-    """Return what is left of a stream; UnusableFileError where that is more than `most` bytes."""
+def read_stream(stream: BinaryIO, path: str, most: int) -> bytes:
+    """Return the rest of a stream; raises UnusableFileError for more than `most` bytes."""
     blocks: list[bytes] = []
     size = 0
     while True:
-        wanted = _NEXT_BYTES if blocks else _FIRST_BYTES
-        room.take(size + wanted)
-        block = stream.read(wanted)
+        block = stream.read(_NEXT_BYTES if blocks else _FIRST_BYTES)
         if not block:
             return blocks[0] if len(blocks) == 1 else b"".join(blocks)
         blocks.append(block)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import pickle
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -31,7 +32,6 @@ from shardio.storage import Storage, search, storage_for
 from shardio.storage.chooser import confined_to
 from shardio.storage.paths import join
 from shardio.storage.temporary import final_name, temporary_name
-from shardio.storage.whole import Room
 from tests.hdfs.place import HdfsPlace
 
 
@@ -242,31 +242,15 @@ class TestReadFile:
         with pytest.raises(UnusableFileError, match=f"/a: the file is larger than {size - 1:,} b"):
             storage.read_file(f"{place.folder}/a", size - 1)
 
-    @pytest.mark.parametrize("size", [0, 1, 1000, 1001, 2000, 2001, 70_000, 2_500_000])
-    def test_room_is_taken_before_there_are_bytes(
-        self, place: Place, storage: Storage, size: int
-    ) -> None:
-        class Taken(Room):
-            expected = 1000
-            bytes = 0
-
-            def take(self, size: int) -> None:
-                self.bytes = max(self.bytes, size)
-
-        data = np.random.default_rng(1).bytes(size)
-        place.write("a", data)
-        room = Taken()
-        assert storage.read_file(f"{place.folder}/a", 1 << 30, room) == data
-        assert size <= room.bytes <= max(1 << 16, 2 * size + (1 << 20))
-
-    def test_who_gets_no_room_reads_nothing(self, place: Place, storage: Storage) -> None:
-        class Full(Room):
-            def take(self, size: int) -> None:
-                raise KeyboardInterrupt
-
-        place.write("a", b"data")
-        with pytest.raises(KeyboardInterrupt):
-            storage.read_file(f"{place.folder}/a", 1 << 30, Full())
+    def test_a_larger_file_takes_little_memory(self, place: Place, storage: Storage) -> None:
+        place.write("a", bytes(8_000_000))
+        tracemalloc.start()
+        try:
+            with pytest.raises(UnusableFileError, match="larger than 1,000 bytes"):
+                storage.read_file(f"{place.folder}/a", 1000)
+            assert tracemalloc.get_traced_memory()[1] < 3_000_000
+        finally:
+            tracemalloc.stop()
 
 
 class TestOpenStream:

@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,11 +18,9 @@ from hypothesis import strategies as st
 
 from converter.sources import compiled_ahead, image_files, patience
 from converter.sources.compiled_ahead import CompiledAhead
+from converter.sources.files_ahead import FilesAhead
 from converter.sources.image_files import ImageFiles, read_image
-from converter.sources.room import ClosedError, FileRoom, ReadAheadBound
-from converter.sources.threads import ReadingThreads
-from converter.sources.threads_ahead import ThreadsAhead
-from shardio.errors import MissingFileError, ShardioError, StorageError
+from shardio.errors import MissingFileError, ShardioError, StorageError, UnusableFileError
 from shardio.storage import waiting
 from tests.converter.inputs import environment
 
@@ -125,7 +122,7 @@ def test_slow_files_of_this_machine_are_read_without_the_interpreter(
     for others in ([], ["shardio-slow://7"], [f"{tmp_path}/archive.tar::7"], ["\0"], ["\ud800"]):
         with ImageFiles(names[:50] + others) as files:
             found = [take() for _, take in zip(range(40), files, strict=False)]
-            kind = ThreadsAhead if others or not built else CompiledAhead
+            kind = FilesAhead if others or not built else CompiledAhead
             assert isinstance(files._ahead, kind)
         assert found == [b"%d" % n for n in range(40)]
 
@@ -163,8 +160,8 @@ def test_what_is_ahead_is_bounded_in_bytes(
         for size, take in zip(sizes, files, strict=True):
             assert len(take()) == size
             time.sleep(0.01)  # so that those ahead get as far as they may
-            if isinstance(files._ahead, ThreadsAhead):
-                held.append(files._ahead.taken)
+            if isinstance(files._ahead, FilesAhead):
+                held.append(files._ahead.size)
     # Beside the bound one file that is waited for, of which it is asked twice as much.
     assert len(held) > 80
     assert max(held[:70]) <= 3_000_000 + 2 * 700_000
@@ -232,46 +229,34 @@ def test_memory_is_bounded_when_small_files_come_first(tmp_path: Path, start: st
     assert peak < image_files.AHEAD_BYTES + 2 * 20_000_000 + 10_000_000
 
 
-@settings(max_examples=50, deadline=None)
-@given(sizes=st.lists(st.integers(0, 50), min_size=1, max_size=40), limit=st.integers(1, 60))
-def test_room_is_taken_in_turn_and_nobody_waits_for_ever(sizes: list[int], limit: int) -> None:
-    bound = ReadAheadBound(limit, 8)
-    threads = ReadingThreads(8)
-    rooms = [FileRoom(bound, number) for number in range(len(sizes))]
-    most = 0
+@settings(max_examples=100, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 300_000), min_size=1, max_size=40), limit=st.integers(1, 10**6)
+)
+def test_what_threads_read_ahead_is_all_there_and_within_its_bound(
+    sizes: list[int], limit: int
+) -> None:
+    largest = 250_000
 
-    def read(number: int) -> bytes:
-        nonlocal most
-        for size in (sizes[number] // 2, sizes[number]):  # it grows
-            rooms[number].take(size)
-            most = max(most, sum(room.taken for room in rooms))
-        return bytes(sizes[number])
+    def read(location: str, max_bytes: int) -> bytes:
+        size = sizes[int(location)]
+        if size > max_bytes:
+            raise UnusableFileError(location)
+        return bytes(size)
 
-    waiting = [threads.begin(partial(read, number)) for number in range(len(sizes))]
-    for number, file in enumerate(waiting):
-        bound.need(number)
-        assert len(file.result(timeout=120)) == sizes[number]
-        rooms[number].settle(0)
-    threads.close()
-    assert most <= limit + 50
-
-
-def test_those_who_wait_for_room_are_let_go(tmp_path: Path) -> None:
-    bound = ReadAheadBound(10, 2)
-    room = FileRoom(bound, 7)
-    threads = ReadingThreads(1)
-
-    def read() -> bytes:
-        room.take(11)
-        return b""
-
-    file = threads.begin(read)
-    time.sleep(0.05)
-    assert not file.done()
-    bound.close()
-    with pytest.raises(ClosedError):
-        file.result(timeout=120)
-    threads.close()
+    seen = [0]
+    locations = [str(number) for number in range(len(sizes))]
+    files = FilesAhead(locations, read, seen, threads=8, files=9, limit=limit, most=largest)
+    for size in sizes:
+        if size > largest:
+            with pytest.raises(UnusableFileError):
+                files.take()
+        else:
+            assert len(files.take()) == size
+            seen.append(size)
+        # One file that is ahead may be above the limit.
+        assert files.size <= max(limit, largest)
+    files.close()
 
 
 def test_one_who_stops_waits_for_nothing(slow: type[SlowFiles]) -> None:
