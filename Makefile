@@ -7,11 +7,14 @@ DEMO := data/captcha
 
 # The input table and the folder of shards; the demo's without arguments.
 TABLE ?= $(DEMO)/labels.csv
-OUT ?= $(if $(filter $(DEMO)/labels.csv,$(TABLE)),$(DEMO)/shards,shards)
+IS_DEMO := $(filter $(DEMO)/labels.csv,$(TABLE))
+OUT ?= $(if $(IS_DEMO),$(DEMO)/shards,shards)
 # A glob (in quotes), or the folder of a dataset.
 SHARDS ?= $(DEMO)/shards/train-*.tfrecord
-# More options for the converter, e.g. ARGS='--crop none --size 64x64'.
+# More options for the converter, e.g. ARGS='--size 64x64'.
 ARGS ?=
+# Where the demo's captchas have their characters.
+DEMO_BOX := --crop 186,0,300,30 --size 128x32
 # Servers of `make hdfs`.
 DATANODES ?= 1
 
@@ -22,14 +25,17 @@ PART ?=
 C_SOURCES := $(wildcard reader/core/*.[ch]) converter/sources/_files.c
 
 .DEFAULT_GOAL := help
-.PHONY: help shards train hdfs hdfs-stop mount test test-slow test-kills test-fuzz test-outages test-hdfs test-asan lint bench bench-peers dist clean
+.PHONY: help shards table train hdfs hdfs-stop mount test test-slow test-kills test-fuzz test-outages test-hdfs test-asan lint bench bench-peers dist clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
 		while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
-shards: $(VENV)/.convert $(if $(filter $(DEMO)/labels.csv,$(TABLE)),$(DEMO)/labels.csv) ## convert images to shards [TABLE=labels.csv OUT=folder ARGS='--size 64x64']; without TABLE, the demo
-	$(BIN)/python -m converter '$(TABLE)' '$(OUT)' $(ARGS)
+shards: $(VENV)/.convert $(if $(IS_DEMO),$(DEMO)/labels.csv) ## convert images to shards [TABLE=labels.csv OUT=folder ARGS='--size 64x64']; without TABLE, the demo
+	$(BIN)/python -m converter --in-make '$(TABLE)' '$(OUT)' $(if $(IS_DEMO),$(DEMO_BOX)) $(ARGS)
+
+table:
+	@bash .ci/table '$(TABLE)'
 
 train: $(VENV)/.train ## train a small Keras model [SHARDS='folder/train-*.tfrecord']; without SHARDS, on the demo
 	$(if $(filter file,$(origin SHARDS)),@test -e $(DEMO)/shards/dataset.json || $(MAKE) --no-print-directory shards)
@@ -99,7 +105,7 @@ $(DEMO)/labels.csv: | $(VENV)/.convert
 	$(BIN)/python examples/captcha/make_captchas.py $(DEMO)
 
 # Stamps, one for each set of extras: what a target does not need is not installed for it.
-$(VENV)/.convert: pyproject.toml setup.py $(C_SOURCES) .ci/install .ci/headers
+$(VENV)/.convert: pyproject.toml setup.py $(C_SOURCES) .ci/install .ci/headers | $(if $(IS_DEMO),,table)
 	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,hdfs
 	@touch $@
 

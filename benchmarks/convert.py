@@ -22,7 +22,10 @@ from pathlib import Path
 from made_images import HEADS, KINDS, write_images
 from rounds import Way, measure, table
 
+from shardio.format.transform import Transform
+
 _IMPORTED = ("multiprocessing.sharedctypes", "pyarrow.compute", "pyarrow.csv")
+TRANSFORM = Transform((186, 0, 300, 30), (128, 32))
 # So many that one worker takes some seconds.
 COUNTS = {"jpeg": 16_000, "large-jpeg": 3_000, "png": 8_000}
 
@@ -44,7 +47,7 @@ def plain(labels: Path, out: Path) -> float:
         tf.io.TFRecordWriter(str(out / "train.tfrecord")) as writer,
     ):
         for number, row in enumerate(csv.DictReader(file)):
-            image = Image.open(labels.parent / row["path"]).crop((186, 0, 300, 30))
+            image = Image.open(labels.parent / row["path"]).crop(TRANSFORM.crop)
             pixels = np.array(image.resize((128, 32)))[..., :3]
             bytes_list = tf.train.BytesList(value=[pixels.tobytes()])
             features = {"image": tf.train.Feature(bytes_list=bytes_list), "row": ints(number)}
@@ -56,13 +59,13 @@ def plain(labels: Path, out: Path) -> float:
 
 def ours(labels: Path, out: Path, workers: int) -> float:
     """Convert with `workers` processes; returns the seconds."""
-    from converter import convert
+    from converter import ConvertOptions, convert
 
     # What it imports when it needs it; the others have imported all by now.
     for name in ("converter.imaging.transformer", "converter.engines.processes", *_IMPORTED):
         import_module(name)
     start = time.perf_counter()
-    convert(str(labels), str(out), workers=workers)
+    convert(str(labels), str(out), ConvertOptions(transform=TRANSFORM), workers=workers)
     return time.perf_counter() - start
 
 

@@ -86,8 +86,8 @@ def main() -> None:
         images = int(COUNTS[kind.name] * arguments.scale)
         labels = write_images(arguments.folder / f"{kind.name}-{images}", kind, images)
         for title, size in (
-            ("the default box", []),
-            ("whole images to 224x224", ["--crop", "none", "--size", "224x224"]),
+            ("a box", ["--crop", "186,0,300,30", "--size", "128x32"]),
+            ("whole images to 224x224", ["--size", "224x224"]),
         ):
             with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
                 peaks = watch(labels, f"{folder}/out", arguments.workers, size)

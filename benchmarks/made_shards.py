@@ -33,7 +33,7 @@ def make(folder: Path, records: int, shards: int = 16, classes: int = 21_000) ->
     folder.mkdir(parents=True, exist_ok=True)
     manifest = Manifest(
         plan_sha256="0" * 64,
-        transform=Transform(),
+        transform=Transform((186, 0, 300, 30), (128, 32)),
         labels=tuple(Label(f"y{head}", classes) for head in range(4)),
         seed=0,
         versions=_NOTHING,

@@ -28,6 +28,7 @@ from made_images import KINDS, write_images
 from rounds import Way, measure, table
 
 from converter import ConvertOptions, convert
+from shardio.format.transform import Transform
 
 SOURCE = Path(__file__).with_name("slow_folder.c")
 # More files than that are never opened at once.
@@ -76,7 +77,8 @@ def converted(listed: Path, folder: Path, count: int) -> float:
     """Convert; returns images a second."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
         start = time.perf_counter()
-        summary = convert(str(listed), out, ConvertOptions(shards=1), engine="inline")
+        options = ConvertOptions(transform=Transform((186, 0, 300, 30), (128, 32)), shards=1)
+        summary = convert(str(listed), out, options, engine="inline")
         assert summary.records == count
         return count / (time.perf_counter() - start)
 

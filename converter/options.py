@@ -54,7 +54,7 @@ class ConvertOptions:
         left, top, right, bottom = self.transform.crop or (0, 0, 1, 1)
         for what, width, height in (
             ("crop box", right - left, bottom - top),
-            ("size", *self.transform.size),
+            ("size", *(self.transform.size or (1, 1))),
         ):
             if width * height > MAX_PIXELS:
                 raise OptionError(

@@ -14,7 +14,9 @@ from converter.options import ConvertOptions, RejectLimit
 from converter.report.summary import Summary
 from converter.report.too_many_rejects import too_many_rejects
 from converter.shards.accounts import accounts_in, accounts_of
+from converter.shards.conversion_plan import plan_of
 from converter.shards.finished import manifest_of
+from converter.shards.first_look import settle, try_out
 from converter.shards.image_sample import compare_images
 from converter.shards.jobs import ConversionJobs
 from converter.shards.metadata import (
@@ -30,6 +32,7 @@ from converter.shards.rejected_images import RejectedImages
 from converter.shards.repair import reopen
 from converter.sources.archives import known_archives
 from converter.sources.storage_trial import try_roots
+from converter.table.first_rows import first_rows
 from converter.table.label_statistics import label_statistics
 from converter.table.read_table import read_table
 from shardio.errors import OptionError
@@ -85,13 +88,15 @@ def convert(
         raise OptionError(f"the root {root} is no folder")
     out = output_name(out)
     options = options or ConvertOptions()
+    if repair and overwrite:
+        raise OptionError("--overwrite makes everything again, --repair only what is bad")
     if unique and options.image_column is not None:
         raise OptionError("--unique compares paths; the images of --image-column have none")
     limit = RejectLimit.parse(max_rejects)
     check_metadata(metadata or {})
     imaging.check_encoding(options.encoding)
     progress = progress or NoProgress()
-    with closing(engine_for(engine, workers)) as runner:
+    with closing(engine_for(engine, workers)) as runner, known_archives():
         if not dry_run:
             runner.get_ready()
         source = read_table(
@@ -109,6 +114,9 @@ def convert(
         )
         if len(source) - 1 > MAX_ROW:
             raise OptionError(f"{source.name} has {len(source)} rows; {MAX_ROW + 1} is the most")
+        folder = OutputFolder(out)
+        earlier = None if overwrite or dry_run else folder.transform()
+        options, look = settle(source, options, earlier)
         height, width, channels = options.transform.shape
         layout = RecordLayout(height * width * channels, source.heads)
         shards = plan_shards(
@@ -120,19 +128,7 @@ def convert(
             seed=options.seed,
         )
         names = shards.names()
-        plan = ConversionPlan(
-            table_sha256=source.sha256,
-            transform=options.transform,
-            labels=source.heads_of(options.classes),
-            splits=shards.splits,
-            seed=options.seed,
-            versions=imaging.versions(),
-            encoding=options.encoding.name,
-            strict_decode=options.strict_decode,
-            split_shares=None if options.splits is None else str(options.splits),
-            image_column=options.image_column,
-            reading=options.reading.to_json(),
-        )
+        plan = plan_of(source, options, shards, imaging.versions())
         summary = Summary(out, len(names), rows=len(source), versions=plan.versions)
         summary.transform = plan.transform
         summary.heads = label_statistics(plan.labels, source.labels, source.splits, source.split)
@@ -141,19 +137,20 @@ def convert(
             summary.empty_splits = [name for name in shares if name not in source.splits]
         summary.table = source.found
         summary.notes = list(source.notes)
+        summary.look = look
         if dry_run:
+            assert look is not None
+            try_out(source, options, look)
             summary.dry_run = True
             summary.bytes = len(source) * layout.stride
+            summary.first_rows = first_rows(source, plan.labels)
             return summary
 
-        folder = OutputFolder(out)
         jobs = ConversionJobs(out, source, options, shards, names)
         rejected_images = RejectedImages(plan, source)
         inputs = ConversionInputs(None)
         if source.images is None:
             inputs = ConversionInputs.below(source.root, is_url=not is_local(source.root))
-        if repair and overwrite:
-            raise OptionError("--overwrite makes everything again, --repair only what is bad")
         if (
             not overwrite
             and not repair
@@ -162,7 +159,7 @@ def convert(
         ):
             return summary
         reopened = False
-        with folder.locked(), known_archives():
+        with folder.locked():
             if overwrite:
                 folder.clear()
             elif repair and (manifest := folder.manifest(plan)) is not None:
@@ -177,7 +174,8 @@ def convert(
             elif _was_complete(folder, plan, jobs, summary, metadata):
                 folder.work.remove()
                 return summary
-            try_roots(source)
+            if look is None:
+                try_roots(source)
             folder.begin(plan)
             if metadata is not None:
                 keep_metadata(folder, metadata)
@@ -191,12 +189,13 @@ def convert(
             summary.looked_at = rejected_images.looked_at
             summary.shards_kept = len(finished)
             rejected = sum(len(done.rejects) for done in finished.values())
-            progress.begin(
-                len(source), sum(done.records for done in finished.values()) + rejected, rejected
-            )
             allowed = limit.rows(len(source))
-            jobs = replace(jobs, names=[name for name in names if name not in finished])
             if rejected <= allowed:
+                progress.announce(summary.image_line())
+            done_before = sum(done.records for done in finished.values()) + rejected
+            progress.begin(len(source), done_before, rejected)
+            if rejected <= allowed:
+                jobs = replace(jobs, names=[name for name in names if name not in finished])
                 _work(jobs, runner, finished, progress, summary, allowed)
             _close(folder, plan, names, finished, summary, limit, allowed)
         return summary
@@ -271,5 +270,5 @@ def _close(
     summary.rejected = len(rejects)
     summary.records = sum(done.records for done in finished.values())
     summary.bytes = sum(done.bytes for done in finished.values())
-    summary.count(finished.values())
+    summary.image_totals.add(finished.values())
     folder.finish(manifest_of(plan, names, finished, kept_metadata(folder)))

@@ -15,6 +15,7 @@ from reader.batching.label_arrays import label_arrays, wrong_label
 from reader.batching.options import BatchOptions
 from reader.dataset import Dataset
 from shardio.errors import DatasetError
+from shardio.grammar import counted
 
 if TYPE_CHECKING:
     import keras
@@ -37,7 +38,7 @@ class ShardSet(Dataset):
             for label in self.labels
         )
         return (
-            f"<ShardSet of {len(self):,} records in {len(self.shards)} shards, "
+            f"<ShardSet of {counted(len(self), 'record')} in {counted(len(self.shards), 'shard')}, "
             f"{height}x{width}x{channels}, classes {heads or 'none'}>"
         )
 

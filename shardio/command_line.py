@@ -63,7 +63,7 @@ def _drop_unread() -> bool:
 
 def _drop(stream: TextIO) -> bool:
     try:
-        if not _is_unread(stream):
+        if not is_unread(stream):
             stream.flush()
             return False
     except OSError:
@@ -75,8 +75,11 @@ def _drop(stream: TextIO) -> bool:
     return True
 
 
-def _is_unread(stream: TextIO) -> bool:
+def is_unread(stream: TextIO) -> bool:
     """Whether a stream is a pipe whose reader has gone; what is not buffered shows it only so."""
     asked = select.poll()
-    asked.register(stream, select.POLLOUT)
+    try:
+        asked.register(stream, select.POLLOUT)
+    except ValueError:  # it has no descriptor, or is closed
+        return False
     return any(event & select.POLLERR for _, event in asked.poll(0))

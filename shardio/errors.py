@@ -3,6 +3,7 @@
 ShardioError
 ├── OptionError (ValueError)            an argument or a combination of arguments is wrong
 ├── TableError (ValueError)             the input table cannot be used
+├── SizesError (ValueError)             images have several sizes, and no option says what to do
 ├── FormatError (ValueError)            bytes are not what the format says
 │   ├── ManifestError                   dataset.json, or a file like it, is not valid
 │   └── CorruptRecordError              a record of a shard is damaged
@@ -34,6 +35,17 @@ class OptionError(ShardioError, ValueError):
 
 class TableError(ShardioError, ValueError):
     """The input table cannot be used: a column is missing, labels are no integers, ..."""
+
+
+class SizesError(ShardioError, ValueError):
+    """Images have several sizes, and nothing says what becomes of them.
+
+    `ways` are options that would do, each with what it does.
+    """
+
+    def __init__(self, message: str, ways: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(message)
+        self.ways = ways
 
 
 class FormatError(ShardioError, ValueError):

@@ -23,13 +23,15 @@ PACKAGES = ("shardio", "converter", "reader")
 ROOMS: dict[str, tuple[str, ...]] = {
     # What a dataset is, and how to reach it.
     "shardio": (),
+    "shardio.arguments": (),
     "shardio.cached_property": (),
     "shardio.command_line": (),
     "shardio.errors": (),
+    "shardio.grammar": (),
     "shardio.heap": (),
     "shardio.permutation": (),
     "shardio.sizes": ("shardio.errors",),
-    "shardio.format": ("shardio.errors", "shardio.cached_property"),
+    "shardio.format": ("shardio.errors", "shardio.cached_property", "shardio.grammar"),
     "shardio.storage": ("shardio.errors",),
     # Shards in, batches out.
     "reader.core": (),

@@ -16,22 +16,22 @@ from converter.options import (
     parse_size,
 )
 from shardio import __version__
+from shardio.arguments import Parser
 from shardio.errors import MissingExtraError
 from shardio.format.encoding import Encoding
 from shardio.format.transform import MODES, NO_RESAMPLING, RESAMPLINGS
 from shardio.sizes import parse_bytes
 
-# No --crop was given; None is that of `none`.
-WITHOUT_BOX = object()
-
 _EXAMPLES = """\
 examples:
-  python -m converter labels.csv shards
-      crop, resize and store every image that labels.csv names
   python -m converter labels.csv shards --dry-run
-      check the table and say what would be made
-  python -m converter flowers.parquet shards --crop none --size 224x224 --labels species
-      whole images, one label
+      check the table, look at some images and say what would be made
+  python -m converter labels.csv shards --size 128x32
+      resize and store every image that labels.csv names
+  python -m converter labels.csv shards --crop 186,0,300,30 --size 128x32
+      the same of a box in each image
+  python -m converter flowers.parquet shards --size 224x224 --labels species
+      one label, in another column
 
 TABLE is a .csv, .tsv, .txt, .lst, .json, .jsonl, .parquet or .arrow file (text also as .gz or .zst)
 with a column `path`, one column for each label (y0, y1, ... unless --labels says otherwise) and, if
@@ -40,9 +40,9 @@ run goes on when the same command is given again.
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Make the parser."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="shardio-convert",
         description="Crop and resize every image of a table, once, into TFRecord shards.",
         epilog=_EXAMPLES,
@@ -62,18 +62,16 @@ def build_parser() -> argparse.ArgumentParser:
     image.add_argument(
         "--crop",
         type=kind(parse_box),
-        default=WITHOUT_BOX,
         metavar="L,T,R,B",
         help="the box to cut out, in pixels; right and bottom are excluded; `none` keeps the "
-        "whole image; a box that starts with a minus is written --crop=-9,0,... (default: "
-        "186,0,300,30, or none with --shorter-side)",
+        "whole image; a box that starts with a minus is written --crop=-9,0,... (default: none)",
     )
     image.add_argument(
         "--size",
         type=kind(parse_size),
-        default="128x32",
         metavar="WxH",
-        help="the size of the stored images (default: %(default)s)",
+        help="the size of the stored images (default: that of the box or, without one, of the "
+        "images, which must all have the same; 200 of them are looked at)",
     )
     image.add_argument(
         "--resample",
@@ -199,7 +197,9 @@ def build_parser() -> argparse.ArgumentParser:
         "...; may be given several times, also for a finished set",
     )
     run.add_argument(
-        "--dry-run", action="store_true", help="check the table and the options, write nothing"
+        "--dry-run",
+        action="store_true",
+        help="check the table and the options, look at 200 images, write nothing",
     )
     run.add_argument(
         "--json", action="store_true", help="print the summary as JSON, for other programs"

@@ -9,36 +9,35 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import current_thread, main_thread
 
-from converter.command.arguments import WITHOUT_BOX, build_parser, parse
+from converter.command.arguments import build_parser, parse
+from converter.command.call import Call
 from converter.options import ConvertOptions, RejectLimit
 from converter.report.progress import progress_on
 from converter.run import convert
 from converter.table.reading import Reading
 from converter.table.vocabulary import read_vocabulary
-from shardio.errors import OptionError, ShardioError, StorageError
+from shardio.errors import OptionError, ShardioError, SizesError, StorageError
 from shardio.format.transform import Transform
 from shardio.heap import use_one_heap
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    call = Call(sys.argv[1:] if argv is None else argv)
     parser = build_parser()
-    arguments = parse(parser, argv)
-    shorter = arguments.shorter_side
-    crop = arguments.crop
-    if crop is WITHOUT_BOX:
-        crop = Transform().crop if shorter is None else None
-    if arguments.pad and crop is None:
+    parser.hint = call.hint
+    arguments = parse(parser, call.words)
+    if arguments.pad and arguments.crop is None:
         parser.error("--pad needs a box: it does nothing with --crop none")
     try:
         words = read_vocabulary(arguments.vocabulary) if arguments.vocabulary else None
         options = ConvertOptions(
             transform=Transform(
-                crop=crop,
+                crop=arguments.crop,
                 size=arguments.size,
                 resample=arguments.resample,
                 pad=arguments.pad,
-                shorter=shorter,
+                shorter=arguments.shorter_side,
                 background=arguments.background,
                 value_range=arguments.range,
                 channels=arguments.channels,
@@ -68,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OptionError as error:
         parser.error(str(error))
     except StorageError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        print(f"{parser.prog}: {error}{call.hint(str(error))}", file=sys.stderr)
         return 1
     use_one_heap()
     try:
@@ -92,7 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OptionError as error:
         parser.error(str(error))
     except ShardioError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        print(f"{parser.prog}: {error}{call.hint(str(error))}", file=sys.stderr)
+        if isinstance(error, SizesError):
+            for way, what in error.ways:
+                print(f"  {call.with_options(way)}  # {what}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:
         but = ", without --overwrite," if arguments.overwrite else ""

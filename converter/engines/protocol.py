@@ -47,6 +47,9 @@ class Engine(Protocol):
 class NoProgress:
     """Progress that nobody looks at."""
 
+    def announce(self, line: str) -> None:
+        """Be told what is about to be done to the images."""
+
     def begin(self, rows: int, done: int, rejected: int) -> None:
         """Be told the number of rows, and of those that an earlier run has done."""
 

@@ -95,6 +95,8 @@ class ImageTransformer:
         self.counts = ImageCounts()
         self._transform = transform
         self._mode = MODES[transform.channels]
+        height, width, _ = transform.shape
+        self._size = width, height
         none = transform.resample == NO_RESAMPLING
         self._resample = None if none else Image.Resampling[transform.resample.upper()]
 
@@ -120,7 +122,7 @@ class ImageTransformer:
             # Pillow's plugins raise nearly anything on hostile bytes: SyntaxError, struct.error,
             # KeyError, ... The bytes are in memory, so none of it comes from the storage.
             except Exception as error:
-                _reject(error)
+                reject(error)
         self.counts.transparent += transparent
         self.counts.one_colour += _is_one_colour(packed, self._transform.channels)
         return packed
@@ -128,7 +130,7 @@ class ImageTransformer:
     def encode(self, pixels: bytes, encoding: Encoding) -> bytes:
         """Return an image file of the pixels, in the way in which Pillow writes one by default."""
         start = time.perf_counter()
-        image = Image.frombytes(self._mode, self._transform.size, pixels)
+        image = Image.frombytes(self._mode, self._size, pixels)
         data = BytesIO()
         if encoding.kind == "WEBP":
             lossless = encoding.quality is None
@@ -182,11 +184,12 @@ class ImageTransformer:
         if self._transform.shorter is not None:
             image = self._centre(image, self._transform.shorter)
         elif self._resample is not None:
-            image = image.resize(self._transform.size, self._resample)
-        elif image.size != self._transform.size:
-            width, height = self._transform.size
+            image = image.resize(self._size, self._resample)
+        elif image.size != self._size:
+            size = "{}x{}".format(*self._size)
             raise BadImageError(
-                f"{image.width}x{image.height} pixels, not {width}x{height}, and nothing is resized"
+                f"{image.width}x{image.height} pixels, not {size} as the sample or --size has, and "
+                f"nothing is resized; --size {size} alone resizes it"
             )
         return image.tobytes("raw", self._mode)
 
@@ -202,10 +205,9 @@ class ImageTransformer:
         )
         image = image.resize(size, self._resample)
         left, top = (
-            round((whole - part) / 2.0)
-            for whole, part in zip(size, self._transform.size, strict=True)
+            round((whole - part) / 2.0) for whole, part in zip(size, self._size, strict=True)
         )
-        right, bottom = left + self._transform.size[0], top + self._transform.size[1]
+        right, bottom = left + self._size[0], top + self._size[1]
         return image.crop((left, top, right, bottom))
 
     def _check(self, width: int, height: int) -> None:
@@ -265,7 +267,8 @@ def _is_one_colour(packed: bytes, channels: int) -> bool:
     return packed.endswith(first) and packed == first * (len(packed) // channels)
 
 
-def _reject(error: Exception) -> NoReturn:
+def reject(error: Exception) -> NoReturn:
+    """Raise BadImageError for an error of Pillow's."""
     if isinstance(error, PIL.UnidentifiedImageError):
         raise BadImageError("not an image that Pillow can read") from error
     if isinstance(error, Image.DecompressionBombError):

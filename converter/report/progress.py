@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from converter.engines.protocol import NoProgress
+from shardio.command_line import is_unread
 
 # A log gets a line so often, and none for a run that is shorter.
 LINE_SECONDS = 10.0
@@ -35,6 +36,12 @@ class Counted(NoProgress):
         self._written = 0
         self._rejected = 0
         self._start = time.monotonic()
+
+    def announce(self, line: str) -> None:
+        """Write what is about to be done to the images."""
+        if not is_unread(self._stream):  # that is told when all is done
+            self._stream.write(f"images: {line}\n")
+            self._stream.flush()
 
     def begin(self, rows: int, done: int, rejected: int) -> None:
         """Be told the number of rows, and of those that an earlier run has done."""

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from converter.report.first_look import look_lines
+from converter.report.image_totals import ImageTotals
 from converter.shards.accounts import SplitAccount
+from converter.shards.first_look import FirstLook
 from converter.shards.image_sample import ImageSample
 from converter.shards.shard import Times
 from converter.table.label_statistics import HeadStatistics
-from shardio.format.done import DoneRecord, Reject
 from shardio.format.manifest import Versions
 from shardio.format.transform import Transform
+from shardio.grammar import agreeing, counted
 
-# A larger share of records of one colour is most often a box beside what is in the images.
-_BLANK_SHARE = 0.01
 # Of a shorter run nobody asks how it could be quicker.
 _LONG_SECONDS = 5.0
+_TRAIN = "train"
 HINTS = {
     "reading": "more --workers wait for more files at once, or put the files on a faster disk",
     "decoding": "use more --workers on more cores, or smaller files; of JPEG and PNG that are not"
@@ -49,10 +50,7 @@ class Summary:
     times: Times = field(default_factory=Times)
     versions: Versions | None = None
     transform: Transform | None = None
-    # Records of which it is known whether they have one colour, or transparent parts.
-    counted: int = 0
-    one_colour: int = 0
-    transparent: int = 0
+    image_totals: ImageTotals = field(default_factory=ImageTotals)
     # How the table was read.
     table: str = ""
     heads: list[HeadStatistics] = field(default_factory=list)
@@ -64,6 +62,10 @@ class Summary:
     indexes_made: int = 0
     # Images that an earlier run had rejected and this one opened again.
     looked_at: int = 0
+    # What the images of some rows are, where that was looked at.
+    look: FirstLook | None = None
+    # The first rows as they were understood, for a dry run.
+    first_rows: list[str] = field(default_factory=list)
     # Of a set that was complete before.
     sample: ImageSample | None = None
     dry_run: bool = False
@@ -73,29 +75,36 @@ class Summary:
         """Return the summary for people."""
         if self.indexes_made and self.complete_before:
             return [
-                f"{self.folder} is complete: {self.records:,} records in {self.shards} shards; "
-                f"{self.indexes_made} indexes were made again."
+                f"{self.folder} is complete: {counted(self.records, 'record')} in "
+                f"{counted(self.shards, 'shard')}; "
+                f"{counted(self.indexes_made, 'index', 'was')} made again."
             ]
         if self.complete_before:
             return [
-                f"{self.folder} is complete already: {self.records:,} records in "
-                f"{self.shards} shards. Nothing to do. {self._compared()}"
+                f"{self.folder} is complete already: {counted(self.records, 'record')} in "
+                f"{counted(self.shards, 'shard')}. Nothing to do. {self._compared()}"
             ]
         if self.dry_run:
             return [
-                f"{self.rows:,} rows would become {self.shards} shards in {self.folder}, "
+                f"{counted(self.rows, 'row')} would become {counted(self.shards, 'shard')} in "
+                f"{self.folder}, "
                 f"{_size(self.bytes)} in all. Nothing was written.",
                 *self._table(),
-                *self._images(),
+                f"images    {self.image_line()}",
+                *([] if self.look is None else look_lines(self.look, self.rows)),
+                *(f"row       {row}" for row in self.first_rows),
                 *(f"label     {head.line()}" for head in self.heads),
                 *(f"note      {note}" for note in self.notes),
+                "next      the same command without --dry-run",
             ]
         lines = [
-            f"{self.folder}: {self.records:,} records in {self.shards} shards, {_size(self.bytes)}",
+            f"{self.folder}: {counted(self.records, 'record')} in {counted(self.shards, 'shard')}, "
+            f"{_size(self.bytes)}",
             f"rows      {self.rows:,} read = {self.records:,} written + {self.rejected:,} rejected"
             + (" (see rejects.csv)" if self.rejected else ""),
             *self._table(),
-            *self._images(),
+            *([] if self.transform is None else [f"images    {self.image_line()}"]),
+            *self.image_totals.lines(self.records),
         ]
         if len(self.splits) > 1:
             lines += [
@@ -106,11 +115,14 @@ class Summary:
         lines += [f"label     {head.line()}" for head in self.heads]
         lines += [f"note      {note}" for note in self.notes]
         if self.shards_kept:
-            lines.append(f"resumed   {self.shards_kept} shards were finished before")
+            lines.append(f"resumed   {counted(self.shards_kept, 'shard', 'was')} finished before")
         if self.looked_at:
             lines.append(f"rejects   looked at again: {self.looked_at:,} of earlier runs")
         if self.indexes_made:
-            lines.append(f"repaired  {self.indexes_made} indexes of other shards were made again")
+            lines.append(
+                f"repaired  {counted(self.indexes_made, 'index')} of other shards "
+                f"{agreeing(self.indexes_made, 'was')} made again"
+            )
         if self.images and self.seconds:
             rate = self.images / self.seconds
             lines.append(f"speed     {rate:,.0f} images/s, {self.seconds:.1f} s")
@@ -118,7 +130,21 @@ class Summary:
             lines += [f"hint      {hint}"] if (hint := self.hint()) else []
         if self.versions is not None:
             lines.append(f"decoders  Pillow {self.versions.pillow}, {self.versions.libjpeg}")
-        return lines
+        return [*lines, f"next      {self.next_step()}"]
+
+    def next_step(self) -> str:
+        """Return the code that trains with the set."""
+        splits = [split.split for split in self.splits]
+        split = f", split={min(splits, key=_TRAIN.__ne__)!r}" if len(splits) > 1 else ""
+        return (
+            f"in Python: from reader import open_shards; open_shards({self.folder!r}{split})"
+            ".to_tf_dataset(batch_size=128)"
+        )
+
+    def image_line(self) -> str:
+        """Return what is done to the images."""
+        assert self.transform is not None
+        return self.transform.line("" if self.look is None else self.look.sources)
 
     def _compared(self) -> str:
         """Say what is known of the images of a set that was complete before."""
@@ -128,68 +154,32 @@ class Summary:
             text = f"The images themselves were not compared{again}"
         elif sample.same:
             text = (
-                f"The images of {sample.same:,} records were compared and are the same, the others "
-                f"were not{again}"
+                f"The {agreeing(sample.same, 'image')} of "
+                f"{counted(sample.same, 'record', 'was')} compared and "
+                f"{agreeing(sample.same, 'is')} the same, "
+                f"the others were not{again}"
             )
         else:
             text = (
                 "Whether it was made from the images that the table names now is not known: "
-                f"{sample.looked_at} were looked at and none can be used ({sample.example})."
+                f"{sample.looked_at} {agreeing(sample.looked_at, 'was')} looked at and none "
+                f"can be used ({sample.example})."
             )
         if self.rejected:
-            text += f" {self.rejected:,} images were rejected: --repair looks at them again."
+            text += f" {counted(self.rejected, 'image', 'was')} rejected: --repair looks at "
+            text += f"{agreeing(self.rejected, 'it')} again."
         return text
 
     def warnings(self) -> list[str]:
         """Return what is odd about the splits, the images and the labels."""
         return [
-            *self._image_warnings(),
+            *self.image_totals.warnings("" if self.transform is None else self.image_line()),
             *(f"split {name} is empty: no row was dealt to it" for name in self.empty_splits),
             *(warning for head in self.heads for warning in head.warnings),
         ]
 
-    def count(self, done: Iterable[DoneRecord]) -> None:
-        """Add up what the done-records say of the pixels."""
-        for record in done:
-            if record.one_colour is not None and record.transparent is not None:
-                self.counted += record.records
-                self.one_colour += record.one_colour
-                self.transparent += record.transparent
-
     def _table(self) -> list[str]:
         return [f"table     {self.table}"] if self.table else []
-
-    def _images(self) -> list[str]:
-        """Say what is done to images, and what came of it."""
-        lines = [] if self.transform is None else [f"images    {self.transform.line()}"]
-        if self.counted:
-            lines.append(
-                f"colours   {self.one_colour:,} of {self.counted:,} records have one colour"
-            )
-        if not self.dry_run and self.counted < self.records:
-            lines.append(
-                f"colours   not counted in {self.records - self.counted:,} records of shards that "
-                "were kept"
-            )
-        return lines
-
-    def _image_warnings(self) -> list[str]:
-        found = []
-        if self.one_colour > _BLANK_SHARE * self.counted:
-            done = "" if self.transform is None else f"; what was done: {self.transform.line()}"
-            found.append(
-                f"{self.one_colour:,} of {self.counted:,} records "
-                f"({self.one_colour / self.counted:.1%}) have one colour in all pixels{done}. See "
-                "whether --crop cuts out what you mean"
-            )
-        if self.transparent:
-            found.append(
-                f"{self.transparent:,} of {self.counted:,} records "
-                f"({self.transparent / self.counted:.1%}) come from images with transparent parts, "
-                "whose alpha was dropped: such parts show the colour stored in them, or black once "
-                "resized; --background 255,255,255 lays the images on white"
-            )
-        return found
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary for programs."""
@@ -207,11 +197,8 @@ class Summary:
             },
             "bytes": self.bytes,
             "transform": None if self.transform is None else self.transform.to_json(),
-            "colours": {
-                "counted": self.counted,
-                "one_colour": self.one_colour,
-                "transparent": self.transparent,
-            },
+            "sample": None if self.look is None else self.look.to_json(),
+            "colours": self.image_totals.to_json(),
             "images": self.images,
             "seconds": round(self.seconds, 3),
             "work_seconds": {name: round(spent, 3) for name, spent in vars(self.times).items()},
@@ -242,21 +229,6 @@ class Summary:
         times = {name: spent for name, spent in vars(self.times).items() if spent}
         total = sum(times.values()) or 1.0
         return ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in times.items())
-
-
-def reasons(rejects: list[Reject], most: int = 5) -> list[str]:
-    """Return the commonest reasons, each with its count and one row as an example."""
-    groups: dict[str, list[Reject]] = {}
-    for reject in rejects:
-        groups.setdefault(reject.reason, []).append(reject)
-    ranked = sorted(groups.items(), key=lambda group: (-len(group[1]), group[1][0].row))
-    lines = [
-        f"{len(found):,} x {reason} (for example row {found[0].row}, {found[0].path})"
-        for reason, found in ranked[:most]
-    ]
-    if len(ranked) > most:
-        lines.append(f"and {len(ranked) - most} other reasons")
-    return lines
 
 
 def _size(count: int) -> str:

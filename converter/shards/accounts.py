@@ -10,6 +10,7 @@ from shardio.format.done import DoneRecord
 from shardio.format.manifest import Manifest
 from shardio.format.naming import ShardName
 from shardio.format.plan import PlannedSplit
+from shardio.grammar import counted
 
 
 @dataclass
@@ -37,9 +38,10 @@ def accounts_of(
         account = accounts[split.split]
         if account.written + account.rejected != account.read or shards[split.split] < split.shards:
             raise FormatError(
-                f"split {split.split}: {account.read} rows were read, but {account.written} "
+                f"split {split.split}: {counted(account.read, 'row', 'was')} read, but "
+                f"{account.written} "
                 f"written and {account.rejected} rejected, in {shards[split.split]} of "
-                f"{split.shards} shards; start again with --overwrite"
+                f"{counted(split.shards, 'shard')}; start again with --overwrite"
             )
     return list(accounts.values())
 

@@ -27,7 +27,9 @@ from shardio.format.naming import (
     REJECTS,
     ShardName,
 )
-from shardio.format.plan import ConversionPlan
+from shardio.format.plan import ConversionPlan, transform_in
+from shardio.format.transform import Transform
+from shardio.grammar import agreeing, counted
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.paths import is_local, join
 
@@ -89,11 +91,13 @@ class OutputFolder:
         if manifest is None:
             return None
         if lost := self._lost(manifest):
-            are_indexes = lost[0].endswith(INDEX_SUFFIX)
-            what = "indexes are missing" if are_indexes else "shards are missing or of another size"
+            what, how = ("shards", "missing or of another size")
+            if lost[0].endswith(INDEX_SUFFIX):
+                what, how = "indexes", "missing"
             raise OutputError(
                 f"{self.folder} holds this dataset, but {len(lost)} of its {what} "
-                f"({_listed(lost)}); --repair makes them again"
+                f"{agreeing(len(lost), 'is')} {how} ({_listed(lost)}); --repair makes "
+                f"{agreeing(len(lost), 'it')} again"
             )
         return manifest
 
@@ -105,6 +109,14 @@ class OutputFolder:
             return lost
         indexes = [shard.file + INDEX_SUFFIX for shard in manifest.shards]
         return [name for name in indexes if name not in sizes]
+
+    def transform(self) -> Transform | None:
+        """Return the transform of the conversion that was begun or finished here, if there is one.
+
+        What is damaged is for others to report.
+        """
+        text = self.read(PLAN) or self.read(MANIFEST)
+        return None if text is None else transform_in(text)
 
     def manifest(self, plan: ConversionPlan) -> Manifest | None:
         """Return the manifest of this very conversion, whatever has become of its shards."""
@@ -148,7 +160,8 @@ class OutputFolder:
             shards = [name for name in self._names() if ShardName.parse(name)]
             if shards:
                 raise OutputError(
-                    f"{self.folder} holds {len(shards)} shards ({_listed(shards)}) that no "
+                    f"{self.folder} holds {counted(len(shards), 'shard')} ({_listed(shards)}) "
+                    "that no "
                     "conversion here has made; choose another folder, or --overwrite them"
                 )
             self.write(PLAN, plan.to_json(), overwrite=False)
@@ -227,7 +240,9 @@ class OutputFolder:
         """
         if lost := self._lost(manifest):
             raise OutputError(
-                f"{len(lost)} finished files of {self.folder} are gone, or of another size "
+                f"{counted(len(lost), 'finished file')} of {self.folder} "
+                f"{agreeing(len(lost), 'is')} gone, or of "
+                "another size "
                 f"({_listed(lost)}): something else deletes or writes there. Give the same command "
                 "again to make them again"
             )

@@ -12,6 +12,7 @@ from converter.table.grouping import count_codes, rows_by_code
 from shardio.errors import OptionError
 from shardio.format.naming import MAX_SHARDS, ShardName
 from shardio.format.plan import PlannedSplit
+from shardio.grammar import counted
 from shardio.permutation import Permutation
 
 DEFAULT_SHARD_BYTES = 256_000_000
@@ -86,7 +87,8 @@ def plan_shards(
         number = min(number, count)
         if number > MAX_SHARDS:
             raise OptionError(
-                f"split {name} would get {number} shards, and {MAX_SHARDS} is the most; "
+                f"split {name} would get {counted(number, 'shard')}, and {MAX_SHARDS:,} is the "
+                "most; "
                 "choose a larger --shard-size"
             )
         planned.append(PlannedSplit(name, count, number))

@@ -16,6 +16,7 @@ from shardio.format.done import Reject
 from shardio.format.manifest import Manifest
 from shardio.format.naming import REJECTS
 from shardio.format.plan import ConversionPlan
+from shardio.grammar import counted
 
 
 def rejects_of(
@@ -33,7 +34,8 @@ def rejects_of(
         rejects = {}
     if len(rejects) != manifest.rows_rejected:
         raise OutputError(
-            f"{folder.folder}/{REJECTS} does not list the {manifest.rows_rejected} rows that "
+            f"{folder.folder}/{REJECTS} does not list the "
+            f"{counted(manifest.rows_rejected, 'row')} that "
             "dataset.json counts; --overwrite makes the set again"
         )
     if not rejects:

@@ -162,8 +162,8 @@ def write_records(
                 data = read()
                 image = transformer.pixels(data)
             except (MissingFileError, UnusableFileError, BadImageError) as error:
-                reason = _reason(error, job.locations[index])
-                rejects.append(Reject(int(job.rows[index]), job.paths[index], reason))
+                row, path = int(job.rows[index]), job.paths[index]
+                rejects.append(reject_of(error, row, path, job.locations[index]))
                 image_done(len(data), True, 0)
                 continue
             except MemoryError as error:
@@ -202,8 +202,8 @@ def write_records(
     return done, sizes
 
 
-def _reason(error: Exception, location: str) -> str:
-    """Return why an image was rejected, without the path, which stands beside it."""
+def reject_of(error: Exception, row: int, path: str, location: str) -> Reject:
+    """Return the reject of an image; its reason lacks the path, which stands beside it."""
     if isinstance(error, MissingFileError):
-        return "no such file"
-    return str(error).removeprefix(f"{location}: ")
+        return Reject(row, path, "no such file")
+    return Reject(row, path, str(error).removeprefix(f"{location}: "))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from converter.table.number_texts import is_numeric, whole_number
 from converter.table.scratch import SLICE, slices
 from shardio.format.label import Label
+from shardio.grammar import agreeing, counted
 
 _TRAIN = "train"
 _CLASS_BITS = 32
@@ -40,7 +41,8 @@ class HeadStatistics:
         examples = ", ".join(self.first_unseen) + (", ..." if self.unseen > _SHOWN else "")
         never = f" ({self.unseen:,} never: {examples})" if self.unseen else ""
         return (
-            f"{self.name}: {self.seen:,} of {self.classes:,} classes seen{never}, {self.lowest:,} "
+            f"{self.name}: {self.seen:,} of {counted(self.classes, 'class')} seen{never}, "
+            f"{self.lowest:,} "
             f"to {self.highest:,}; most often {self.most[0]} ({self.most[1]:,} x), least often "
             f"{self.least[0]} ({self.least[1]:,} x)"
         )
@@ -132,8 +134,8 @@ def _of_head(
             if len(fresh):
                 shown = word(int(fresh[0]))
                 warnings.append(
-                    f"label {head.name} has {len(fresh):,} classes in split {name} that are never "
-                    f"seen in {_TRAIN}, such as {shown}"
+                    f"label {head.name} has {counted(len(fresh), 'class')} in split {name} that "
+                    f"{agreeing(len(fresh), 'is')} never seen in {_TRAIN}, such as {shown}"
                 )
     return HeadStatistics(
         name=head.name,

@@ -23,6 +23,7 @@ from reader.fetch.pool import Pool, Room
 from reader.fetch.skipped import SKIPPED, Skipped
 from reader.fetch.source import Fetch, RecordSource
 from shardio.errors import OptionError
+from shardio.grammar import counted
 
 Array = NDArray[Any]
 # Blocks are prepared when others are needed than before, and every so many steps.
@@ -76,10 +77,12 @@ class BatchMaker:
         self.options = options = options.located()
         if options.steps(len(shards)) == 0:
             raise OptionError(
-                f"the set has {len(shards)} records, not one batch of {options.batch_size} for "
+                f"the set has {counted(len(shards), 'record')}, not one batch of "
+                f"{options.batch_size} for "
                 f"each of {options.share[1]} workers; choose a smaller batch_size, or pad=True"
                 if options.share[1] > 1
-                else f"the set has {len(shards)} records, not one batch of {options.batch_size}; "
+                else f"the set has {counted(len(shards), 'record')}, not one batch of "
+                f"{options.batch_size}; "
                 "choose a smaller batch_size, or drop_remainder=False"
             )
         others = [label for label in shards.labels if not label.kind.is_class]

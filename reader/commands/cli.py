@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
 from reader.commands import index, info, mount, stage, unmount, verify
 from shardio import __version__
+from shardio.arguments import Parser
 from shardio.errors import OptionError, ShardioError
 
 _COMMANDS: dict[str, ModuleType] = {
@@ -21,9 +21,9 @@ _COMMANDS: dict[str, ModuleType] = {
 }
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Make the parser."""
-    parser = argparse.ArgumentParser(prog="shardio-read", description="Look at shards.")
+    parser = Parser(prog="shardio-read", description="Look at shards.")
     parser.add_argument("--version", action="version", version=f"shardio {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in _COMMANDS.items():

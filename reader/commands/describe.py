@@ -22,6 +22,7 @@ from reader.order.shuffle_quality import window_quality
 from reader.shardset import ShardSet
 from shardio.errors import ShardioError, UnsupportedRecordError
 from shardio.format.transform import COLOURS
+from shardio.grammar import counted
 from shardio.storage import storage_for
 
 _READ_BYTES = 1 << 23
@@ -52,7 +53,8 @@ def info(shards: ShardSet, memory: int | str | None = None) -> list[str]:
     size = len(shards) * stored
     total = len(shards.shards) + len(shards.left_out)
     lines = [
-        f"records   {len(shards):,} in {len(shards.shards)} shards, {size / 1e6:,.1f} MB",
+        f"records   {len(shards):,} in {counted(len(shards.shards), 'shard')}, "
+        f"{size / 1e6:,.1f} MB",
         f"images    {width}x{height} {COLOURS[channels]}, uint8; "
         f"{'some ' * foreign}{stored:,} bytes a record",
     ]
@@ -68,7 +70,7 @@ def info(shards: ShardSet, memory: int | str | None = None) -> list[str]:
         lines.append(f"splits    {', '.join(counts)}")
     if shards.left_out:
         lines.append(
-            f"partial   {len(shards.shards)} of {total} shards are taken; left out are "
+            f"partial   {len(shards.shards)} of {counted(total, 'shard')} taken; left out: "
             f"{', '.join(shards.left_out[:5])}{', ...' if len(shards.left_out) > 5 else ''}"
         )
     paths = [shard.path for shard in shards.shards]
@@ -82,7 +84,7 @@ def info(shards: ShardSet, memory: int | str | None = None) -> list[str]:
         *lines,
         f"made by   {kind}{manifest.transform.line()}, Pillow {manifest.versions.pillow}, "
         f"{manifest.versions.libjpeg}",
-        f"dataset   {manifest.rows_read:,} rows = {manifest.rows_written:,} written + "
+        f"dataset   {counted(manifest.rows_read, 'row')} = {manifest.rows_written:,} written + "
         f"{manifest.rows_rejected:,} rejected, seed {manifest.seed}",
         f"id        {manifest.fingerprint[:16]}",
     ]
@@ -113,7 +115,8 @@ def _streams(shards: ShardSet, memory: int | str | None) -> list[str]:
         )
     quality = window_quality(len(shards), options.batch_size, plan.block, plan.window, 1)
     lines.append(
-        f"window    {plan.window} blocks of {plan.block:,} records: a batch mixes "
+        f"window    {counted(plan.window, 'block')} of {counted(plan.block, 'record')}: a batch "
+        "mixes "
         f"{quality.mixed:.1f} blocks, an exact shuffle {quality.exact:.1f}; "
         f"shuffle quality {quality.ratio:.2f}"
     )

@@ -23,6 +23,7 @@ from reader.opening.open_shards import read_manifest
 from shardio.errors import OptionError
 from shardio.format.index import ShardIndex
 from shardio.format.naming import MANIFEST
+from shardio.grammar import agreeing, counted
 from shardio.storage import FileInfo
 from shardio.storage.paths import folder_of, join, name_of
 
@@ -74,8 +75,10 @@ def run(arguments: argparse.Namespace) -> int:
     written = sum(fresh for fresh, _ in done)
     records = sum(count for _, count in done)
     where = "beside the shards" if arguments.beside else f"to {arguments.out or cache_folder()}"
-    kept = f"; {len(done) - written} were up to date" if written < len(done) else ""
-    print(f"{written} of {len(done)} indexes written {where}, {records:,} records{kept}")
+    rest = len(done) - written
+    kept = f"; {rest:,} {agreeing(rest, 'was')} up to date" if rest else ""
+    made = f"{written} of {counted(len(done), 'index')}"
+    print(f"{made} written {where}, {counted(records, 'record')}{kept}")
     return 0
 
 

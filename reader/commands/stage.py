@@ -9,6 +9,7 @@ import time
 from tqdm import tqdm
 
 from reader.commands.staging import JOBS, Staging
+from shardio.grammar import agreeing, counted
 from shardio.sizes import parse_bytes
 
 
@@ -39,9 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
             print("stopped; the same command goes on from here", file=sys.stderr)
             raise
     seconds = max(time.monotonic() - start, 1e-9)
-    kept = f"; {done.kept} were there already" if done.kept else ""
+    kept = f"; {done.kept} {agreeing(done.kept, 'was')} there already" if done.kept else ""
     print(
-        f"{done.copied} files copied to {staging.folder}: {done.bytes / 1e6:,.1f} MB in "
+        f"{counted(done.copied, 'file')} copied to {staging.folder}: {done.bytes / 1e6:,.1f} MB in "
         f"{seconds:.1f} s ({done.bytes / 1e6 / seconds:,.0f} MB/s){kept}"
     )
     return 0

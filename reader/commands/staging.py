@@ -29,6 +29,7 @@ from shardio.errors import (
 )
 from shardio.format.manifest import Manifest
 from shardio.format.naming import INDEX_SUFFIX, LOCK, MANIFEST, REJECTS, STAGE, STAGED, WORK_FOLDER
+from shardio.grammar import agreeing, counted
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.chooser import confined_to, local_path
 from shardio.storage.folder_lock import lock_file
@@ -76,8 +77,8 @@ class Staging:
             left_out = tuple(absent_by_name(shards))
         if left_out:
             raise OptionError(
-                f"whole splits are staged, and {len(left_out)} shards of them are not named, such "
-                f"as {left_out[0]}"
+                f"whole splits are staged, and {counted(len(left_out), 'shard')} of them "
+                f"{agreeing(len(left_out), 'is')} not named, such as {left_out[0]}"
             )
         self.files = self._with_others(shards)
         # A link that leads out is told before anything is copied, and refused once more then.

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from reader.commands.describe import verify
 from reader.commands.shard_arguments import add_shard_arguments, open_named
 from reader.opening.absent_shards import describe_absent
+from shardio.grammar import agreeing, counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,16 +29,21 @@ def run(arguments: argparse.Namespace) -> int:
         print(what, file=sys.stderr)
     checked = "CRCs and SHA-256" if shards.manifest else "CRCs (no dataset.json, so no SHA-256)"
     damaged = sum(fault.damaged for fault in faults)
+    unusable = len(faults) - damaged
+    total = counted(len(shards.shards), "shard")
     if damaged:
         again = "; the converter's --repair makes them again" if shards.manifest else ""
-        print(f"{damaged} of {len(shards.shards)} shards are damaged{again}", file=sys.stderr)
-    if len(faults) > damaged:
+        print(f"{damaged} of {total} {agreeing(damaged, 'is')} damaged{again}", file=sys.stderr)
+    if unusable:
         print(
-            f"{len(faults) - damaged} of {len(shards.shards)} shards are whole, but hold records"
-            " that cannot be used",
+            f"{unusable} of {total} {agreeing(unusable, 'is')} whole, but with records that "
+            "cannot be used",
             file=sys.stderr,
         )
     if faults:
         return 1
-    print(f"{len(shards):,} records in {len(shards.shards)} shards are whole: {checked} agree")
+    print(
+        f"{counted(len(shards), 'record')} in {total} {agreeing(len(shards), 'is')} whole: "
+        f"{checked} agree"
+    )
     return 0

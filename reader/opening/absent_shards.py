@@ -12,6 +12,7 @@ from shardio.errors import FormatError, StorageError
 from shardio.format.fields import parse
 from shardio.format.manifest import Manifest, ShardEntry
 from shardio.format.naming import MANIFEST, STAGED
+from shardio.grammar import counted
 from shardio.storage import storage_for
 from shardio.storage.paths import folder_of, join, name_of
 
@@ -89,16 +90,16 @@ def describe_absent(manifest: Manifest | None, paths: Sequence[str]) -> list[tup
     said = []
     if staged:
         counts = Counter(entry.split for entry in manifest.shards if entry.split not in staged)
-        others = ", ".join(f"{split} ({_shards(count)})" for split, count in counts.items())
+        others = ", ".join(
+            f"{split} ({counted(count, 'shard')})" for split, count in counts.items()
+        )
         said.append(
             ("staged", f"only {', '.join(sorted(staged))} was copied here; not staged: {others}")
         )
     if lost:
         names = ", ".join(entry.file for entry in lost[:_LISTED])
         more = ", ..." if len(lost) > _LISTED else ""
-        said.append(("missing", f"{MANIFEST} lists {_shards(len(lost))} not there: {names}{more}"))
+        said.append(
+            ("missing", f"{MANIFEST} lists {counted(len(lost), 'shard')} not there: {names}{more}")
+        )
     return said
-
-
-def _shards(count: int) -> str:
-    return f"{count:,} shard{'s' * (count != 1)}"

@@ -28,6 +28,7 @@ from shardio.format.label_kind import CLASS
 from shardio.format.layout import IMAGE, ROW
 from shardio.format.manifest import Manifest
 from shardio.format.naming import INDEX_SUFFIX, MANIFEST
+from shardio.grammar import counted
 from shardio.storage import FileInfo
 from shardio.storage.paths import folder_of
 
@@ -73,7 +74,8 @@ def open_encoded(
     wrong = [shard for shard in shards if shard.entry and shard.records != shard.entry.records]
     if wrong:
         raise DatasetError(
-            f"{wrong[0].path}{INDEX_SUFFIX} lists {wrong[0].records} records, {MANIFEST} says "
+            f"{wrong[0].path}{INDEX_SUFFIX} lists {counted(wrong[0].records, 'record')}, "
+            f"{MANIFEST} says "
             f"{wrong[0].entry.records if wrong[0].entry else 0}; remove it, and it is made anew"
         )
     height, width, _ = manifest.shape

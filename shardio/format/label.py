@@ -8,6 +8,7 @@ from typing import Any
 from shardio.format.fields import Fields
 from shardio.format.label_kind import CLASS, INT, MAX_LENGTH, NUMBERS, LabelKind
 from shardio.format.layout import MAX_LABEL
+from shardio.grammar import counted
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Label:
     kind: LabelKind = CLASS
 
     def __str__(self) -> str:
-        classes = f"{self.classes:,} classes" if self.classes else "number of classes not known"
+        classes = counted(self.classes, "class") if self.classes else "number of classes not known"
         if self.kind.is_class:
             return classes
         return str(self.kind) if self.kind.is_float else f"{self.kind}, {classes}"

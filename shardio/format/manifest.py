@@ -20,6 +20,7 @@ from shardio.format.label import Label
 from shardio.format.layout import RecordLayout
 from shardio.format.naming import MANIFEST, ShardName
 from shardio.format.transform import Transform
+from shardio.grammar import counted
 
 FORMAT = "shardio"
 VERSION = 1
@@ -195,7 +196,7 @@ def _contradictions(manifest: Manifest) -> list[str]:
     for label in manifest.labels:
         if label.vocabulary is not None and len(label.vocabulary) != label.classes:
             problems.append(
-                f"label {label.name} has {label.classes} classes, but its vocabulary has "
+                f"label {label.name} has {counted(label.classes, 'class')}, but its vocabulary has "
                 f"{len(label.vocabulary)}"
             )
     names: list[ShardName] = []
@@ -207,8 +208,9 @@ def _contradictions(manifest: Manifest) -> list[str]:
         names.append(name)
         if stride is not None and shard.bytes != shard.records * stride:
             problems.append(
-                f"{shard.file} has {shard.bytes} bytes, but {shard.records} records of {stride} "
-                f"bytes make {shard.records * stride}"
+                f"{shard.file} has {counted(shard.bytes, 'byte')}, but "
+                f"{counted(shard.records, 'record')} of "
+                f"{stride} bytes make {shard.records * stride}"
             )
         if (shard.first_crc is None) != (shard.records == 0) or (shard.last_crc is None) != (
             shard.records == 0
@@ -221,7 +223,9 @@ def _contradictions(manifest: Manifest) -> list[str]:
         for split, count in counts.items():
             said = {name.count for name in names if name.split == split}
             if said != {count}:
-                problems.append(f"split {split} lists {count} shards, but their names say {said}")
+                problems.append(
+                    f"split {split} lists {counted(count, 'shard')}, but their names say {said}"
+                )
     written = sum(shard.records for shard in manifest.shards)
     if written != manifest.rows_written:
         problems.append(f"rows.written is {manifest.rows_written}, but shards hold {written}")

@@ -14,7 +14,8 @@ from itertools import zip_longest
 from typing import Any
 
 from shardio.cached_property import cached_property
-from shardio.format.fields import dump, parse, show
+from shardio.errors import ManifestError
+from shardio.format.fields import dump, load, parse, show
 from shardio.format.label import Label
 from shardio.format.manifest import FORMAT, VERSION, Manifest, Versions
 from shardio.format.naming import PLAN
@@ -110,6 +111,16 @@ class ConversionPlan:
             "the table (or its splits, or image_column) was another one"
             + (f", of {manifest.rows_read:,} rows" if manifest.rows_read != rows else ""),
         ]
+
+
+def transform_in(text: bytes) -> Transform | None:
+    """Return the transform in a plan.json or dataset.json; None where none there is sound."""
+    try:
+        top, problems = load(text, PLAN)
+    except ManifestError:
+        return None
+    found = Transform.from_fields(top.child("transform"), problems)
+    return None if problems else found
 
 
 def _differences(where: str, theirs: Any, ours: Any) -> list[str]:

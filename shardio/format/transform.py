@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shardio.errors import OptionError
@@ -26,7 +26,8 @@ class Transform:
     """Crop, then resize; or resize, then crop the centre.
 
     `crop` is (left, top, right, bottom) in pixels of the source, right and bottom excluded; None
-    keeps the whole image. `size` is (width, height) in pixels of the result. `pad` fills with
+    keeps the whole image. `size` is (width, height) in pixels of the result; None is that of the
+    box or, of whole images, the one that they all have, which `settled` tells. `pad` fills with
     black where the box reaches outside the image; without it, such an image is rejected. With
     `shorter` the whole image is resized first, so that its shorter side has so many pixels, and
     `size` is cut from its centre. With `resample` "none" nothing is resized, and an image that does
@@ -37,8 +38,8 @@ class Transform:
     before it is cut and resized.
     """
 
-    crop: tuple[int, int, int, int] | None = (186, 0, 300, 30)
-    size: tuple[int, int] = (128, 32)
+    crop: tuple[int, int, int, int] | None = None
+    size: tuple[int, int] | None = None
     resample: str = "bicubic"
     pad: bool = False
     shorter: int | None = None
@@ -51,7 +52,7 @@ class Transform:
             raise OptionError(
                 f"resample must be one of {', '.join(RESAMPLINGS)}, none: {self.resample}"
             )
-        if not all(1 <= side <= MAX_SIDE for side in self.size):
+        if self.size is not None and not all(1 <= side <= MAX_SIDE for side in self.size):
             raise OptionError(
                 f"the size must be 1x1 to {MAX_SIDE}x{MAX_SIDE} pixels, not "
                 f"{self.size[0]}x{self.size[1]}"
@@ -74,6 +75,8 @@ class Transform:
                 raise OptionError(
                     "a shorter side is for whole images that are resized: no crop box, no padding"
                 )
+            if self.size is None:
+                raise OptionError("a shorter side needs a size, which is cut from the centre")
             if not max(self.size) <= self.shorter <= MAX_SIDE:
                 raise OptionError(
                     f"the shorter side must be {max(self.size)} to {MAX_SIDE} pixels, not "
@@ -88,14 +91,32 @@ class Transform:
                 raise OptionError(f"the crop box {box} is larger than {MAX_SIDE} pixels a side")
             if not self.pad and (left < 0 or top < 0):
                 raise OptionError(f"the crop box {box} starts outside the image; see --pad")
+            if self.size is None:
+                object.__setattr__(self, "size", self._box_size())
+        elif self.size is None and self.resample not in (type(self).resample, NO_RESAMPLING):
+            raise OptionError(f"resampling {self.resample} needs a size")
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the size of the result is known."""
+        return self.size is not None
+
+    def settled(self, size: tuple[int, int]) -> Transform:
+        """Return this transform for images that all have `size`: nothing is resized."""
+        return replace(self, size=size, resample=NO_RESAMPLING)
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of the result."""
+        """(height, width, channels) of the result of a settled transform."""
+        assert self.size is not None, "the size is not settled"
         return self.size[1], self.size[0], self.channels
 
-    def line(self) -> str:
-        """Return what is done, in the order in which it is done."""
+    def line(self, sources: str = "") -> str:
+        """Return what is done, in the order in which it is done.
+
+        `sources` are the sizes of the images, where they are known.
+        """
+        of = f" of {sources}" if sources else ""
         parts = []
         if self.value_range is not None:
             parts.append(f"range {self.value_range[0]:g},{self.value_range[1]:g} of 32-bit files")
@@ -103,25 +124,30 @@ class Transform:
             parts.append(f"background {','.join(map(str, self.background))}")
         if self.channels != 3:
             parts.append(COLOURS[self.channels])
-        if self.shorter is None:
-            box = "none" if self.crop is None else ",".join(map(str, self.crop))
-            parts.append(f"crop {box}{', padded with black' if self.pad else ''}")
-        else:
+        box = "whole image" if self.crop is None else f"crop {','.join(map(str, self.crop))}"
+        parts.append(f"{box}{of}{', padded with black' if self.pad else ''}")
+        if self.shorter is not None:
             parts.append(f"shorter side {self.shorter}, {self.resample}")
-        size = f"{self.size[0]}x{self.size[1]}"
+        size = "its size" if self.size is None else f"{self.size[0]}x{self.size[1]}"
         if self.shorter is not None:
             parts.append(f"centre {size}")
-        elif self.resample == NO_RESAMPLING:
+        elif self.resample == NO_RESAMPLING or self.size in (None, self._box_size()):
             parts.append(f"{size} as it is")
         else:
             parts.append(f"resize {size}, {self.resample}")
         return " -> ".join(parts)
 
+    def _box_size(self) -> tuple[int, int] | None:
+        if self.crop is None:
+            return None
+        return self.crop[2] - self.crop[0], self.crop[3] - self.crop[1]
+
     def to_json(self) -> dict[str, Any]:
-        """Return the object that stands in dataset.json."""
+        """Return the object that stands in dataset.json; the transform is settled."""
+        height, width, _ = self.shape
         written: dict[str, Any] = {
             "crop": None if self.crop is None else list(self.crop),
-            "size": list(self.size),
+            "size": [width, height],
             "resample": self.resample,
             "pad": self.pad,
         }
@@ -149,8 +175,9 @@ class Transform:
         channels = fields.optional_integer("channels", 1, 4) or 3
         sound = fields.sound
         fields.close()
+        unknown = cls(size=(1, 1))
         if not sound:
-            return cls()
+            return unknown
         try:
             return cls(
                 crop=None if crop is None else (crop[0], crop[1], crop[2], crop[3]),
@@ -166,7 +193,7 @@ class Transform:
             )
         except OptionError as error:
             problems.append(f"transform: {error}")
-            return cls()
+            return unknown
 
 
 # Pillow's own limit (a quarter of a gigabyte of RGB), held strictly: Pillow only warns up to

@@ -21,6 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from shardio.format.transform import Transform
+
+# What is done to the demo's captchas, and how a command line says that.
+BOXED = Transform((186, 0, 300, 30), (128, 32))
+BOXED_OPTIONS = ("--crop", "186,0,300,30", "--size", "128x32")
+
 # Adam7: first column and row of each pass, and its steps.
 _PASSES = (
     *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),

@@ -12,6 +12,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,9 @@ from converter import ConvertOptions, convert
 from converter.shards.output import OutputFolder
 from shardio.errors import ManifestError, OutputError
 from shardio.format.naming import ShardName
-from shardio.format.transform import Transform
 from tests.converter.inputs import (
+    BOXED,
+    BOXED_OPTIONS,
     contents,
     is_running,
     kill_group,
@@ -37,7 +39,7 @@ from tests.converter.inputs import (
 )
 
 SHARDS = 12
-OPTIONS = ("--shards", SHARDS, "--workers", 2, "--max-rejects", "1%")
+OPTIONS = (*BOXED_OPTIONS, "--shards", SHARDS, "--workers", 2, "--max-rejects", "1%")
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +231,7 @@ def again(
     table: Path, out: Path, options: ConvertOptions | None = None, overwrite: bool = False
 ) -> int:
     """Convert inline; returns the number of shards that were made."""
-    options = options or ConvertOptions(shards=5)
+    options = options or ConvertOptions(transform=BOXED, shards=5)
     return convert(str(table), str(out), options, engine="inline", overwrite=overwrite).shards_made
 
 
@@ -252,7 +254,7 @@ def unfinished(table: Path, tmp_path: Path) -> Path:
         convert(
             str(table),
             str(out),
-            ConvertOptions(shards=5),
+            ConvertOptions(transform=BOXED, shards=5),
             engine="inline",
             progress=StopLate(),
         )
@@ -275,7 +277,9 @@ def test_only_what_is_missing_is_made(
 
 
 def test_any_engine_goes_on(table: Path, unfinished: Path, whole: dict[str, bytes]) -> None:
-    summary = convert(str(table), str(unfinished), ConvertOptions(shards=5), workers=2)
+    summary = convert(
+        str(table), str(unfinished), ConvertOptions(transform=BOXED, shards=5), workers=2
+    )
     assert (summary.shards_made, summary.shards_kept) == (1, 4)
     assert contents(unfinished) == whole
 
@@ -325,14 +329,14 @@ def test_half_written_files_are_removed(
 
 
 CHANGES = {
-    "transform.crop": ConvertOptions(transform=Transform((0, 0, 100, 30)), shards=5),
-    "transform.size": ConvertOptions(transform=Transform(size=(64, 32)), shards=5),
-    "transform.resample": ConvertOptions(transform=Transform(resample="box"), shards=5),
-    "transform.pad": ConvertOptions(transform=Transform(pad=True), shards=5),
-    "labels": ConvertOptions(shards=5, labels=("y1",)),
-    "classes": ConvertOptions(shards=5, classes=7000),
-    "seed": ConvertOptions(shards=5, seed=77),
-    "shards": ConvertOptions(shards=6),
+    "transform.crop": ConvertOptions(transform=replace(BOXED, crop=(0, 0, 100, 30)), shards=5),
+    "transform.size": ConvertOptions(transform=replace(BOXED, size=(64, 32)), shards=5),
+    "transform.resample": ConvertOptions(transform=replace(BOXED, resample="box"), shards=5),
+    "transform.pad": ConvertOptions(transform=replace(BOXED, pad=True), shards=5),
+    "labels": ConvertOptions(transform=BOXED, shards=5, labels=("y1",)),
+    "classes": ConvertOptions(transform=BOXED, shards=5, classes=7000),
+    "seed": ConvertOptions(transform=BOXED, shards=5, seed=77),
+    "shards": ConvertOptions(transform=BOXED, shards=6),
 }
 
 
@@ -365,7 +369,7 @@ def test_a_damaged_plan_is_refused(table: Path, unfinished: Path) -> None:
 def test_overwrite_starts_anew_with_another_plan(
     table: Path, unfinished: Path, tmp_path: Path
 ) -> None:
-    other = ConvertOptions(shards=5, seed=9)
+    other = ConvertOptions(transform=BOXED, shards=5, seed=9)
     assert again(table, unfinished, other, overwrite=True) == 5
     again(table, tmp_path / "clean", other)
     assert contents(unfinished) == contents(tmp_path / "clean")
@@ -386,7 +390,9 @@ def identities(folder: Path) -> dict[str, tuple[int, int]]:
 
 def test_a_complete_folder_is_left_alone(table: Path, complete: Path) -> None:
     before = identities(complete)
-    summary = convert(str(table), str(complete), ConvertOptions(shards=5), engine="inline")
+    summary = convert(
+        str(table), str(complete), ConvertOptions(transform=BOXED, shards=5), engine="inline"
+    )
     assert summary.complete_before
     assert summary.records == 60
     assert identities(complete) == before
@@ -395,7 +401,7 @@ def test_a_complete_folder_is_left_alone(table: Path, complete: Path) -> None:
 def test_another_dataset_is_refused_and_left_alone(table: Path, complete: Path) -> None:
     before = identities(complete)
     with pytest.raises(OutputError, match="complete dataset of another"):
-        again(table, complete, ConvertOptions(shards=5, seed=1))
+        again(table, complete, ConvertOptions(transform=BOXED, shards=5, seed=1))
     assert identities(complete) == before
 
 
@@ -427,7 +433,7 @@ def test_a_dataset_that_lost_a_shard_is_not_called_complete(
         shard.unlink()
     else:
         os.truncate(shard, shard.stat().st_size + (100 if change == "grown" else -1))
-    with pytest.raises(OutputError, match=f"1 of its shards are missing.*{shard.name}"):
+    with pytest.raises(OutputError, match=f"1 of its shards is missing.*{shard.name}"):
         again(table, complete)
     assert again(table, complete, overwrite=True) == 5
     assert contents(complete) == whole
@@ -533,7 +539,7 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_space(
 ) -> None:
     out = small_disk / "out"
     (small_disk / "ballast").write_bytes(bytes(600_000))
-    command = (table, out, "--shards", 5, "--engine", engine)
+    command = (table, out, *BOXED_OPTIONS, "--shards", 5, "--engine", engine)
     result = run(*command)
     assert result.returncode == 1
     (line,) = (text for text in result.stderr.splitlines() if text.startswith("shardio-convert:"))
@@ -543,7 +549,7 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_space(
     assert not (out / "dataset.json").exists()
     assert not list(out.rglob("*.tmp"))
     (small_disk / "ballast").unlink()
-    assert run(table, tmp_path / "whole", "--shards", 5).returncode == 0
+    assert run(table, tmp_path / "whole", *BOXED_OPTIONS, "--shards", 5).returncode == 0
     whole = contents(tmp_path / "whole")
     for path in out.glob("*.tfrecord"):  # whatever has its final name is whole
         assert path.read_bytes() == whole[path.name]

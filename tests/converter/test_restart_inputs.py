@@ -260,7 +260,7 @@ def test_a_finished_set_says_how_its_rejects_are_looked_at(table: Path, out: str
     go(table, out, max_rejects="1")
     mend(table, 7)
     (line,) = go(table, out, max_rejects="1").lines()
-    assert "1 images were rejected: --repair looks at them again" in line
+    assert "1 image was rejected: --repair looks at it again" in line
     assert go(table, out, max_rejects="1", repair=True).rejected == 0
 
 
@@ -306,7 +306,7 @@ def test_a_finished_shard_that_vanishes_is_in_no_manifest(
                         missing_ok=True
                     )
 
-    with pytest.raises(OutputError, match=r"1 finished files of .* are gone.*same command"):
+    with pytest.raises(OutputError, match=r"1 finished file of .* is gone.*same command"):
         go(table, str(out), options=options, progress=Vanish())
     assert not (out / "dataset.json").exists()
     assert go(table, str(out), options=options).shards_made == 1

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
@@ -19,12 +20,22 @@ from shardio.errors import OptionError, OutputError, RejectsError, TableError
 from shardio.format.manifest import Manifest
 from shardio.format.naming import ShardName
 from shardio.format.transform import Transform
-from tests.converter.inputs import contents, environment, reference, write_csv, write_images
+from tests.converter.inputs import (
+    BOXED,
+    contents,
+    environment,
+    reference,
+    write_csv,
+    write_images,
+)
 
-BOX = (186, 0, 300, 30)
 
-
-def inline(table: Path, out: Path, options: ConvertOptions | None = None, **how: object) -> Summary:
+def inline(
+    table: Path, out: Path | str, options: ConvertOptions | None = None, **how: object
+) -> Summary:
+    options = options or ConvertOptions()
+    if not options.transform.is_settled:
+        options = replace(options, transform=BOXED)
     return convert(str(table), str(out), options, engine="inline", **how)  # type: ignore[arg-type]
 
 
@@ -67,7 +78,7 @@ def test_stock_tensorflow_reads_back_pixels_and_labels(table: Path, tmp_path: Pa
         for index, row in enumerate(parsed["row"].numpy().tolist()):
             seen.append(row)
             data = (table.parent / rows[row]["path"]).read_bytes()
-            assert np.array_equal(pixels[index], reference(data, BOX, (128, 32), "bicubic"))
+            assert np.array_equal(pixels[index], reference(data, BOXED.crop, (128, 32), "bicubic"))
             for head in ("y0", "y1"):
                 assert parsed[head].numpy()[index] == int(rows[row][head])
     assert sorted(seen) == list(range(len(rows)))
@@ -156,7 +167,7 @@ def test_relative_and_absolute_names_give_the_same_files(
     inline(table, tmp_path / "absolute")
     monkeypatch.chdir(table.parent)
     out = os.path.relpath(tmp_path / "relative")
-    assert convert("labels.csv", out + "///", engine="inline").folder == out
+    assert inline(Path("labels.csv"), out + "///").folder == out
     assert contents(tmp_path / "relative") == contents(tmp_path / "absolute")
 
 
@@ -169,7 +180,7 @@ def test_the_engine_changes_no_byte(tmp_path: Path, workers: int) -> None:
         for n, name in enumerate([*names, "broken.png", "none"] * 6)
     ]
     table = write_csv(tmp_path / "in" / "t.csv", ["path", "y0", "split"], rows)
-    options = ConvertOptions(shards=7, seed=5)
+    options = ConvertOptions(transform=BOXED, shards=7, seed=5)
     inline(table, tmp_path / "inline", options, max_rejects="25%")
     summary = convert(str(table), str(tmp_path / "out"), options, workers=workers, max_rejects="12")
     assert (summary.images, summary.records, summary.rejected) == (48, 36, 12)
@@ -179,18 +190,18 @@ def test_the_engine_changes_no_byte(tmp_path: Path, workers: int) -> None:
 
 def test_memory_urls_work_like_folders(table: Path, tmp_path: Path) -> None:
     """Table, images and shards may all be on any storage."""
-    inline(table, tmp_path / "out", ConvertOptions(shards=2))
+    options = ConvertOptions(transform=BOXED, shards=2)
+    inline(table, tmp_path / "out", options)
     memory = fsspec.filesystem("memory")
     for path in (table, *(table.parent / "images").iterdir()):
         memory.pipe(f"memory://run/in/{path.relative_to(table.parent)}", path.read_bytes())
     url = "memory://run/out/"
-    summary = convert("memory://run/in/labels.csv", url, ConvertOptions(shards=2), engine="inline")
+    summary = convert("memory://run/in/labels.csv", url, options, engine="inline")
     assert summary.records == 60
     found = {name.rsplit("/", 1)[-1]: memory.cat(name) for name in memory.find("memory://run/out")}
     assert found == contents(tmp_path / "out")
-    assert convert(
-        "memory://run/in/labels.csv", url, ConvertOptions(shards=2), engine="inline"
-    ).complete_before
+    again = convert("memory://run/in/labels.csv", url, options, engine="inline")
+    assert again.complete_before
 
 
 # Rejects.

@@ -33,7 +33,7 @@ SCHEMA = Draft202012Validator(json.loads((DOCS / "dataset.schema.json").read_tex
 def example(**changes: Any) -> Manifest:
     fields: dict[str, Any] = {
         "plan_sha256": "a" * 64,
-        "transform": Transform(size=(4, 2)),
+        "transform": Transform((186, 0, 300, 30), (4, 2)),
         "labels": (
             Label("y0", 10),
             Label("y1", 2, ("no", "是")),
@@ -304,7 +304,7 @@ CONTRADICTIONS: dict[str, tuple[str, Any, str]] = {
     "other split": ("shards[0].split", "val", "of split 'val'"),
     "twice": ("shards[1].file", "train-00000-of-00002.tfrecord", "order of split"),
     "gap": ("shards[0].file", "train-00000-of-00003.tfrecord", "split train"),
-    "bytes": ("shards[1].bytes", 1, "train-00001-of-00002.tfrecord has 1 bytes"),
+    "bytes": ("shards[1].bytes", 1, "train-00001-of-00002.tfrecord has 1 byte,"),
     "no CRC": ("shards[0].first_crc", None, "CRCs"),
     "CRC of nothing": ("shards[2].last_crc", 5, "CRCs"),
     "written": ("rows.written", 7, "rows.written is 7"),

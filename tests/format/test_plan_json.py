@@ -15,13 +15,14 @@ from shardio.format.manifest import Versions
 from shardio.format.plan import ConversionPlan, PlannedSplit
 from shardio.format.transform import Transform
 
+BOXED = Transform((186, 0, 300, 30), (128, 32))
 LABELS = tuple(Label(f"y{index}", 21_000 + index) for index in range(12))
 
 
 def example() -> ConversionPlan:
     return ConversionPlan(
         table_sha256="a" * 64,
-        transform=Transform(),
+        transform=BOXED,
         labels=LABELS,
         splits=(PlannedSplit("train", 100, 4), PlannedSplit("val", 10, 1)),
         seed=5,
@@ -43,11 +44,11 @@ def test_another_spelling_of_the_same_plan_differs_in_nothing() -> None:
 
 CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "table": ({"table_sha256": "b" * 64}, "table_sha256"),
-    "crop": ({"transform": Transform(crop=(1, 2, 3, 4))}, "transform.crop"),
-    "no crop": ({"transform": Transform(crop=None)}, "transform.crop"),
-    "size": ({"transform": Transform(size=(5, 5))}, "transform.size"),
-    "resample": ({"transform": Transform(resample="box")}, "transform.resample"),
-    "pad": ({"transform": Transform(pad=True)}, "transform.pad"),
+    "crop": ({"transform": replace(BOXED, crop=(1, 2, 3, 4))}, "transform.crop"),
+    "no crop": ({"transform": replace(BOXED, crop=None)}, "transform.crop"),
+    "size": ({"transform": replace(BOXED, size=(5, 5))}, "transform.size"),
+    "resample": ({"transform": replace(BOXED, resample="box")}, "transform.resample"),
+    "pad": ({"transform": replace(BOXED, pad=True)}, "transform.pad"),
     "last classes": (
         {"labels": (*LABELS[:-1], replace(LABELS[-1], classes=3))},
         "labels[11].classes",
@@ -99,7 +100,7 @@ def test_a_difference_in_the_middle_of_a_long_text_is_seen() -> None:
 
 
 def test_all_differences_are_named() -> None:
-    other = replace(example(), seed=6, table_sha256="b" * 64, transform=Transform(pad=True))
+    other = replace(example(), seed=6, table_sha256="b" * 64, transform=replace(BOXED, pad=True))
     lines = other.differences(example().to_json())
     assert [line.partition(" was ")[0] for line in lines] == [
         "table_sha256",

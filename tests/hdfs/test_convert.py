@@ -27,7 +27,7 @@ FSCK = "org.apache.hadoop.hdfs.tools.DFSck"
 
 
 def options(found: LocalSet) -> list[object]:
-    width, height = found.options.transform.size
+    height, width, _ = found.options.transform.shape
     return ["--crop", "none", "--size", f"{width}x{height}", "--shards", found.options.shards]
 
 

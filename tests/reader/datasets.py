@@ -76,7 +76,7 @@ def write_dataset(
     rows = rng.permutation(total)
     manifest = Manifest(
         plan_sha256=hashlib.sha256(str(seed).encode()).hexdigest(),
-        transform=Transform(size=(WIDTH, HEIGHT)),
+        transform=Transform((186, 0, 300, 30), (WIDTH, HEIGHT)),
         labels=(*(Label(names[i], CLASSES[i]) for i in range(heads)), *more),
         seed=seed,
         versions=Versions("12", "2"),

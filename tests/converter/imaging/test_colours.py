@@ -200,9 +200,9 @@ def test_the_counts_are_those_of_all_runs(tmp_path: Path) -> None:
     assert list((tmp_path / "out").glob("*.tfrecord"))
     (tmp_path / "later.png").rename(tmp_path / "19.png")
     summary = convert(str(table), out, options, engine="inline", max_rejects="1")
-    assert (summary.one_colour, summary.transparent) == (4, 3)
+    assert (summary.image_totals.one_colour, summary.image_totals.transparent) == (4, 3)
     assert summary.shards_kept
-    assert summary.counted == summary.records
+    assert summary.image_totals.counted == summary.records
 
 
 @pytest.mark.parametrize(

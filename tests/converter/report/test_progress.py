@@ -53,7 +53,8 @@ def test_a_log_gets_plain_lines(work: Path, tmp_path: Path, workers: int) -> Non
     text = done.stderr.decode("ascii")
     assert "\r" not in text
     # Half of the images have transparent parts, which the summary warns of.
-    *lines, warning = text.splitlines()
+    announced, *lines, warning = text.splitlines()
+    assert announced.startswith("images: ")
     assert lines
     assert "transparent" in warning
     assert text.endswith("\n")
@@ -61,10 +62,10 @@ def test_a_log_gets_plain_lines(work: Path, tmp_path: Path, workers: int) -> Non
         assert re.fullmatch(_LINE, line), line
 
 
-def test_a_short_run_leaves_no_line_in_a_log(table: Path, tmp_path: Path) -> None:
+def test_a_short_run_leaves_no_line_of_progress_in_a_log(table: Path, tmp_path: Path) -> None:
     result = run(table, tmp_path / "out")
     assert result.returncode == 0
-    (warning,) = result.stderr.splitlines()
+    _, warning = result.stderr.splitlines()
     assert "transparent" in warning
 
 

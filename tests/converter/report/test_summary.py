@@ -105,7 +105,7 @@ def done(name: ShardName, records: int, rejects: int) -> tuple[ShardName, DoneRe
         ({"a": (5, 0), "b": (3, 2)}, "split a: 4 rows were read, but 5 written and 0 rejected"),
         ({"a": (3, 0), "b": (6, 1)}, "split a: 4 rows were read, but 3 written and 0 rejected"),
         ({"a": (4, 0), "b": (6, 1)}, "split b: 6 rows were read, but 6 written and 1 rejected"),
-        ({"a": (4, 0)}, "split b: 6 rows were read, but 0 written .* in 0 of 1 shards"),
+        ({"a": (4, 0)}, "split b: 6 rows were read, but 0 written .* in 0 of 1 shard;"),
     ],
 )
 def test_a_split_that_does_not_add_up_fails(counts: dict[str, tuple[int, int]], text: str) -> None:

@@ -17,7 +17,7 @@ from shardio.errors import MissingExtraError, StorageError
 from shardio.format.done import DoneRecord
 from shardio.format.naming import ShardName
 from shardio.format.transform import Transform
-from tests.converter.inputs import contents, encoded, picture
+from tests.converter.inputs import BOXED, contents, encoded, picture
 
 NAME = ShardName("train", 0, 1)
 
@@ -119,7 +119,7 @@ def test_every_image_that_cannot_be_used_is_a_reject_with_its_reason(tmp_path: P
     locations = [str(tmp_path / name) for name in (*reasons, "good.png")]
     told: list[tuple[int, bool, int]] = []
     result = convert_shard(
-        job(tmp_path / "out", locations, Transform()),
+        job(tmp_path / "out", locations, BOXED),
         lambda size, rejected, written: told.append((size, rejected, written)),
     )
     found = result.done.rejects

@@ -1,0 +1,200 @@
+"""A first look at the images of a table: what they are, before any shard is begun.
+
+It decides the size of the records where no option does, and `--dry-run` shows it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter.imaging.bad_image import BadImageError
+from converter.imaging.image_counts import ImageCounts
+from converter.options import ConvertOptions
+from converter.shards.shard import reject_of
+from converter.sources.image_files import ImageFiles
+from converter.sources.storage_trial import try_roots
+from converter.table.image_column import ImageCopy
+from converter.table.table import Table
+from shardio.errors import (
+    MissingFileError,
+    RejectsError,
+    SizesError,
+    StorageError,
+    UnusableFileError,
+)
+from shardio.format.done import Reject
+from shardio.format.transform import NO_RESAMPLING, Transform
+from shardio.grammar import agreeing, counted
+
+_IMAGES = 200
+_SHOWN = 5
+_UNUSABLE = (MissingFileError, UnusableFileError, BadImageError)
+
+
+@dataclass
+class FirstLook:
+    """What the images of some rows are; those that cannot be opened are passed over."""
+
+    looked_at: int = 0
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    modes: Counter[str] = field(default_factory=Counter)
+    turned: int = 0
+    # Why images cannot be opened or, after a trial, used.
+    rejects: list[Reject] = field(default_factory=list)
+    # What the transformer has counted in a trial.
+    counts: ImageCounts | None = None
+
+    @property
+    def sources(self) -> str:
+        """The sizes in a few words, the commonest first."""
+        if not self.sizes:
+            return ""
+        (first, _), *others = self.sizes.most_common()
+        more = f" and {counted(len(others), 'other size')}" if others else ""
+        return _written(first) + more
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the look for programs."""
+        return {
+            "looked_at": self.looked_at,
+            "sizes": {_written(size): count for size, count in self.sizes.most_common()},
+            "modes": dict(self.modes.most_common()),
+            "turned": self.turned,
+            "rejects": [asdict(reject) for reject in self.rejects],
+        }
+
+
+def settle(
+    table: Table, options: ConvertOptions, earlier: Transform | None
+) -> tuple[ConvertOptions, FirstLook | None]:
+    """Look at the images, and return the options with a transform whose size is known.
+
+    A run that goes on takes the size that an `earlier` one has found, without looking again.
+    Raises SizesError where the images have several sizes, RejectsError where none can be opened,
+    StorageError where a storage cannot be read.
+    """
+    transform = options.transform
+    if earlier is not None:
+        if transform.is_settled:
+            return options, None
+        if earlier.crop is None and earlier.resample == NO_RESAMPLING:
+            height, width, _ = earlier.shape
+            return replace(options, transform=transform.settled((width, height))), None
+    try_roots(table)
+    look = _look_at(table, patiently=not transform.is_settled)
+    if not transform.is_settled:
+        options = replace(options, transform=_settled(transform, look, table.name))
+    return options, look
+
+
+def _look_at(table: Table, *, patiently: bool) -> FirstLook:
+    """Read the headers of some images, evenly spaced in the table.
+
+    Only when `patiently` is a storage that fails given a minute; else the look ends there.
+    """
+    from converter.imaging.image_facts import facts_of
+
+    look = FirstLook()
+    with _sampled(table, time.sleep if patiently else _give_up) as images:
+        for row, path, location, read in images:
+            try:
+                facts = facts_of(read())
+            except _UNUSABLE as error:
+                look.rejects.append(reject_of(error, row, path, location))
+            except StorageError:
+                if patiently:
+                    raise
+                break
+            else:
+                look.sizes[facts.size] += 1
+                look.modes[facts.mode] += 1
+                look.turned += facts.orientation != 1
+            look.looked_at += 1
+    return look
+
+
+def try_out(table: Table, options: ConvertOptions, look: FirstLook) -> None:
+    """Do to the same images what a conversion would, and add what comes of it to `look`."""
+    from converter.imaging.transformer import ImageTransformer
+
+    transformer = ImageTransformer(options.transform, strict=options.strict_decode)
+    look.rejects.clear()
+    with _sampled(table, time.sleep) as images:
+        for row, path, location, read in images:
+            try:
+                transformer.pixels(read())
+            except _UNUSABLE as error:
+                look.rejects.append(reject_of(error, row, path, location))
+    look.counts = transformer.counts
+
+
+def _settled(transform: Transform, look: FirstLook, table: str) -> Transform:
+    """Return the transform with the size that all images of the look have."""
+    if not look.sizes:
+        why = look.rejects[0] if look.rejects else None
+        example = "" if why is None else f", such as row {why.row}, {why.path}: {why.reason}"
+        raise RejectsError(
+            f"{table}: none of the {counted(look.looked_at, 'image')} that "
+            f"{agreeing(look.looked_at, 'was')} looked at can be opened{example}. Mend the "
+            "paths, or give another --root; with --size other images are tried"
+        )
+    if len(look.sizes) == 1:
+        return transform.settled(next(iter(look.sizes)))
+    ranked = look.sizes.most_common()
+    shown = ", ".join(f"{_written(size)} ({count:,})" for size, count in ranked[:_SHOWN])
+    more = f" and {len(ranked) - _SHOWN:,} more" if len(ranked) > _SHOWN else ""
+    resized = " --resample bicubic" if transform.resample == NO_RESAMPLING else ""
+    width, height = (min(sides) for sides in zip(*look.sizes, strict=True))
+    shorter = min(width, height)
+    common = _written(ranked[0][0])
+    raise SizesError(
+        f"{table}: the images have {counted(len(ranked), 'size')}: {shown}{more}, of "
+        f"{look.looked_at:,} that were looked at. Say what becomes of them",
+        (
+            (f"--size {common}{resized}", f"each is resized to {common}, whatever its shape"),
+            (
+                f"--shorter-side {shorter} --size {shorter}x{shorter}{resized}",
+                f"the shorter side becomes {shorter} pixels, then the centre is cut out",
+            ),
+            (f"--crop 0,0,{width},{height}", "this box is cut out of each"),
+        ),
+    )
+
+
+@contextmanager
+def _sampled(
+    table: Table, paused: Callable[[float], None]
+) -> Iterator[Iterator[tuple[int, str, str, Callable[[], bytes]]]]:
+    """Open the images of some rows: row, path, location, and a function that reads the file."""
+    count = min(_IMAGES, len(table))
+    rows = np.arange(count, dtype=np.int64) * len(table) // count
+    paths = table.paths(rows)
+    with _located(table, rows, paths) as locations, ImageFiles(locations, paused) as files:
+        yield zip(rows.tolist(), paths, locations, files, strict=True)
+
+
+@contextmanager
+def _located(table: Table, rows: NDArray[np.int64], paths: list[str]) -> Iterator[list[str]]:
+    if table.images is None:
+        yield [table.location(path) for path in paths]
+        return
+    wanted = np.zeros(len(table), dtype=np.bool_)
+    wanted[rows] = True
+    with ImageCopy(table.images, wanted, None) as copy:
+        yield copy.locations(rows)
+
+
+def _give_up(_: float) -> None:
+    raise StorageError("the storage does not answer at once")
+
+
+def _written(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,55 @@
+"""The parser of both command lines: a usage error is one line, and names what was meant."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+_CHOICE = re.compile(r"^argument (.*?): invalid choice: '(.*?)' \(choose from (.*)\)$", re.DOTALL)
+
+
+class Parser(argparse.ArgumentParser):
+    """Like argparse's; its errors take one line, and propose the option or command that is near.
+
+    `hint` returns what is to be added to a message.
+    """
+
+    hint: Callable[[str], str] = staticmethod(lambda message: "")
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Parse arguments; options that are not known are told first of all."""
+        given = list(sys.argv[1:] if args is None else args)
+        commands = any(isinstance(action, argparse._SubParsersAction) for action in self._actions)
+        for word in given:
+            if word == "--" or (commands and not word.startswith("-")):
+                break
+            name = word.partition("=")[0]
+            # What begins with two dashes is never the value of another option.
+            if re.match("--.", word) and not any(
+                known.startswith(name) for known in self._option_string_actions
+            ):
+                near = did_you_mean(name, self._option_string_actions)
+                self.error(f"there is no option {name}{near}")
+        return super().parse_known_args(given, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message in one line, and exit with code 2."""
+        if (match := _CHOICE.match(message)) is not None:
+            where, value, choices = match.groups()
+            names = re.findall(r"[^\s,']+", choices)
+            near = did_you_mean(value, names) or f"; choose from {', '.join(names)}"
+            message = f"there is no {where} {value!r}{near}"
+        said = f"{' '.join(message.split())}; see {self.prog} --help"
+        self.exit(2, f"{self.prog}: error: {said}{self.hint(message)}\n")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a question that names what is nearest to a word, or nothing."""
+    found = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {found[0]}?" if found else ""
