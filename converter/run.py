@@ -28,6 +28,7 @@ from converter.shards.metadata import (
 from converter.shards.output import OutputFolder
 from converter.shards.output_name import output_name
 from converter.shards.plan import plan_shards
+from converter.shards.records_table import write_records_table
 from converter.shards.rejected_images import RejectedImages
 from converter.shards.repair import reopen
 from converter.sources.archives import known_archives
@@ -166,7 +167,7 @@ def convert(
                 summary.sample = compare_images(folder, manifest, jobs)
                 repaired = reopen(folder, plan, manifest, shards, inputs, rejected_images)
                 summary.indexes_made = len(repaired.indexes)
-                if not repaired.shards:
+                if not repaired.reopens:
                     _was_complete(folder, plan, jobs, summary, metadata)
                     folder.work.remove()
                     return summary
@@ -197,7 +198,7 @@ def convert(
             if rejected <= allowed:
                 jobs = replace(jobs, names=[name for name in names if name not in finished])
                 _work(jobs, runner, finished, progress, summary, allowed)
-            _close(folder, plan, names, finished, summary, limit, allowed)
+            _close(folder, plan, jobs, finished, summary, limit, allowed)
         return summary
 
 
@@ -252,13 +253,13 @@ def _work(
 def _close(
     folder: OutputFolder,
     plan: ConversionPlan,
-    names: list[ShardName],
+    jobs: ConversionJobs,
     finished: dict[ShardName, DoneRecord],
     summary: Summary,
     limit: RejectLimit,
     allowed: int,
 ) -> None:
-    """Account for every row, then publish the manifest."""
+    """Account for every row, then publish the table of the records, and the manifest."""
     rejects = sorted(
         (reject for done in finished.values() for reject in done.rejects),
         key=lambda reject: reject.row,
@@ -271,4 +272,6 @@ def _close(
     summary.records = sum(done.records for done in finished.values())
     summary.bytes = sum(done.bytes for done in finished.values())
     summary.image_totals.add(finished.values())
-    folder.finish(manifest_of(plan, names, finished, kept_metadata(folder)))
+    names, metadata = jobs.plan.names(), kept_metadata(folder)
+    records = write_records_table(folder.folder, jobs.table, plan.labels, jobs.plan, finished)
+    folder.finish(manifest_of(plan, names, finished, metadata, records))

@@ -121,7 +121,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
     "jax": (),
     "pyspark": (),
     "PIL": ("converter/imaging/", "reader/foreign/decode.py"),
-    "pyarrow": ("converter/table/",),
+    "pyarrow": ("converter/table/", "converter/shards/records_table.py"),
     "hdfs_native": ("shardio/storage/hdfs_client.py",),
     "fsspec": ("shardio/storage/remote.py",),
     "mfusepy": ("reader/mount/fuse_server.py",),

@@ -61,7 +61,7 @@ def test_the_code_runs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model.compile("sgd", loss=["categorical_crossentropy"] * 4)
     names: dict[str, Any] = {"model": model}
     code = [block.replace("/ssd/", "ssd/") for block in blocks("python")]
-    assert len(code) == 7
+    assert len(code) == 8
     write_foreign(place / "foreign-0.tfrecord")
     for block in code:
         if all(name not in block or find_spec(name) for name in ("torch", "jax")):

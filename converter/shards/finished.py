@@ -15,8 +15,12 @@ def manifest_of(
     names: Sequence[ShardName],
     finished: Mapping[ShardName, DoneRecord],
     metadata: Mapping[str, str],
+    records: str,
 ) -> Manifest:
-    """Return the manifest of the shards `names`; `metadata` is what is said about the set."""
+    """Return the manifest of the shards `names`.
+
+    `metadata` is what is said about the set, `records` the SHA-256 of its records.parquet.
+    """
     written = sum(done.records for done in finished.values())
     rejected = sum(len(done.rejects) for done in finished.values())
     return Manifest(
@@ -31,6 +35,7 @@ def manifest_of(
         shards=tuple(_entry(name, finished[name]) for name in names),
         encoding=plan.encoding,
         metadata=metadata,
+        records=records,
     )
 
 

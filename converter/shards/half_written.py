@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from shardio.format.naming import INDEX_SUFFIX, INPUTS, MANIFEST, PLAN, REJECTS, ShardName
+from shardio.format.naming import (
+    INDEX_SUFFIX,
+    INPUTS,
+    MANIFEST,
+    METADATA,
+    PLAN,
+    RECORDS,
+    REJECTS,
+    ShardName,
+)
 from shardio.storage import FileInfo
 from shardio.storage.temporary import final_name
 
-_NAMES = {name.rsplit("/", 1)[-1] for name in (MANIFEST, REJECTS, PLAN, INPUTS)}
+_FILES = (MANIFEST, REJECTS, RECORDS, PLAN, INPUTS, METADATA)
+_NAMES = {name.rsplit("/", 1)[-1] for name in _FILES}
 
 
 def is_half_written(info: FileInfo) -> bool:

@@ -24,6 +24,7 @@ from shardio.format.naming import (
     MANIFEST,
     METADATA,
     PLAN,
+    RECORDS,
     REJECTS,
     ShardName,
 )
@@ -91,9 +92,8 @@ class OutputFolder:
         if manifest is None:
             return None
         if lost := self._lost(manifest):
-            what, how = ("shards", "missing or of another size")
-            if lost[0].endswith(INDEX_SUFFIX):
-                what, how = "indexes", "missing"
+            what = "shards" if ShardName.parse(lost[0]) else "files"
+            how = "missing or of another size" if what == "shards" else "missing"
             raise OutputError(
                 f"{self.folder} holds this dataset, but {len(lost)} of its {what} "
                 f"{agreeing(len(lost), 'is')} {how} ({_listed(lost)}); --repair makes "
@@ -102,13 +102,13 @@ class OutputFolder:
         return manifest
 
     def _lost(self, manifest: Manifest) -> list[str]:
-        """Return the shards that are missing or of another size; with none, the missing indexes."""
+        """Return the shards that are missing or of another size; with none, other missing files."""
         sizes = {name: info.size for name, info in self._names().items() if not info.is_folder}
         lost = [shard.file for shard in manifest.shards if sizes.get(shard.file) != shard.bytes]
-        if lost or manifest.encoding == RAW:
-            return lost
-        indexes = [shard.file + INDEX_SUFFIX for shard in manifest.shards]
-        return [name for name in indexes if name not in sizes]
+        indexed = () if manifest.encoding == RAW else manifest.shards
+        others = [shard.file + INDEX_SUFFIX for shard in indexed]
+        others += [RECORDS] if manifest.records else []
+        return lost or [name for name in others if name not in sizes]
 
     def transform(self) -> Transform | None:
         """Return the transform of the conversion that was begun or finished here, if there is one.
@@ -258,7 +258,7 @@ class OutputFolder:
         ours = {
             name: info
             for name, info in self._names().items()
-            if name in (MANIFEST, REJECTS)
+            if name in (MANIFEST, REJECTS, RECORDS)
             or ShardName.parse(name.removesuffix(INDEX_SUFFIX))
             or is_half_written(info)
         }

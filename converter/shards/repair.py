@@ -18,7 +18,7 @@ from shardio.format.framing import FRAMING_BYTES
 from shardio.format.index import ShardIndex
 from shardio.format.inputs import ConversionInputs
 from shardio.format.manifest import Manifest, ShardEntry
-from shardio.format.naming import INDEX_SUFFIX
+from shardio.format.naming import INDEX_SUFFIX, RECORDS
 from shardio.format.plan import ConversionPlan
 from shardio.storage import storage_for
 from shardio.storage.paths import join
@@ -29,10 +29,16 @@ _LENGTH_BYTES = 8
 
 @dataclass
 class Repair:
-    """The shards that are to be made again, and the indexes that were."""
+    """What is to be made again, shards and records.parquet, and the indexes that were."""
 
     shards: list[str] = field(default_factory=list)
     indexes: list[str] = field(default_factory=list)
+    records: bool = False
+
+    @property
+    def reopens(self) -> bool:
+        """Whether the set is not finished any more."""
+        return self.records or bool(self.shards)
 
 
 def reopen(
@@ -46,13 +52,13 @@ def reopen(
     """Turn a finished set into an unfinished one that lacks the shards to be made again.
 
     These are the ones that are missing, whose SHA-256 is not that of `manifest`, or that lack an
-    image which can be used by now. With none the set stays finished. Indexes of whole shards are
-    made from the shards, which need no image for that. A run that is killed after this goes on
-    like any other.
+    image which can be used by now. With none, and records.parquet whole, the set stays finished.
+    Indexes of whole shards are made from the shards, which need no image for that. A run that is
+    killed after this goes on like any other.
     """
     rejects = rejects_of(folder, manifest, shards)
     mended = images.shards_to_make(rejects)
-    repair = Repair()
+    repair = Repair(records=_digest_of(folder.folder, RECORDS) != manifest.records)
     for entry in manifest.shards:
         index = _index_if_whole(folder.folder, entry)
         if index is None or entry.file in mended:
@@ -60,7 +66,7 @@ def reopen(
         elif plan.encoding != RAW and folder.read(entry.file + INDEX_SUFFIX) != index.to_text():
             folder.write(entry.file + INDEX_SUFFIX, index.to_text())
             repair.indexes.append(entry.file + INDEX_SUFFIX)
-    if not repair.shards:
+    if not repair.reopens:
         return repair
     done = [
         DoneRecord(
@@ -79,6 +85,19 @@ def reopen(
         keep_metadata(folder, manifest.metadata)
     folder.reopen(plan, inputs, done, repair.shards)
     return repair
+
+
+def _digest_of(folder: str, name: str) -> str:
+    """Return the SHA-256 of a file, nothing where it is not there."""
+    path = join(folder, name)
+    digest = hashlib.sha256()
+    try:
+        with storage_for(path).open_stream(path) as stream:
+            while block := stream.read(_READ_BYTES):
+                digest.update(block)
+    except (MissingFileError, UnusableFileError):
+        return ""
+    return digest.hexdigest()
 
 
 def _index_if_whole(folder: str, entry: ShardEntry) -> ShardIndex | None:

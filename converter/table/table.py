@@ -45,6 +45,11 @@ class Table:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def has_paths(self) -> bool:
+        """Whether the table has paths; one with images in it need not."""
+        return self._paths is not None
+
     def paths(self, rows: NDArray[np.int64]) -> list[str]:
         """Return the paths of `rows` as the table has them, or what stands for them."""
         if self._paths is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,10 +21,12 @@ from reader.foreign.shard_index import beside
 from reader.opening.absent_shards import describe_absent
 from reader.order.shuffle_quality import window_quality
 from reader.shardset import ShardSet
-from shardio.errors import ShardioError, UnsupportedRecordError
+from shardio.errors import MissingFileError, ShardioError, UnsupportedRecordError
+from shardio.format.naming import RECORDS
 from shardio.format.transform import COLOURS
 from shardio.grammar import counted
 from shardio.storage import storage_for
+from shardio.storage.paths import folder_of, join
 
 _READ_BYTES = 1 << 23
 # Memory for records that are read at once, and at most so many.
@@ -144,6 +147,24 @@ def verify(shards: ShardSet, progress: Callable[[int], object]) -> list[ShardFau
     return faults
 
 
+def verify_records_table(shards: ShardSet) -> str:
+    """Compare records.parquet with the SHA-256 in the manifest; returns what is wrong, or nothing.
+
+    A set may lie in several folders, of which one has to have it.
+    """
+    if shards.manifest is None or shards.manifest.records is None:
+        return ""
+    paths = sorted({join(folder_of(shard.path), RECORDS) for shard in shards.shards})
+    found = {}
+    for path in paths:
+        with suppress(MissingFileError):
+            found[path] = _digest_of(path)
+    for path, digest in found.items():
+        if digest != shards.manifest.records:
+            return f"{path}: its SHA-256 is {digest}, dataset.json says {shards.manifest.records}"
+    return "" if found else f"{paths[0]} is missing"
+
+
 def _verify_records(shards: ShardSet, shard: ShardFile, progress: Callable[[int], object]) -> str:
     """Read all records; returns what is said of the first one that is whole and cannot be used."""
     source = replace(shards, shards=(shard,)).source(verify=True)
@@ -205,12 +226,16 @@ def _is_wrongly_indexed(shard: ShardFile) -> str:
 def _verify_digest(shard: ShardFile) -> None:
     if shard.entry is None:
         return
+    digest = _digest_of(shard.path)
+    if digest != shard.entry.sha256:
+        raise ShardioError(
+            f"{shard.path}: its SHA-256 is {digest}, dataset.json says {shard.entry.sha256}"
+        )
+
+
+def _digest_of(path: str) -> str:
     digest = hashlib.sha256()
-    with storage_for(shard.path).open_stream(shard.path) as stream:
+    with storage_for(path).open_stream(path) as stream:
         while block := stream.read(_READ_BYTES):
             digest.update(block)
-    if digest.hexdigest() != shard.entry.sha256:
-        raise ShardioError(
-            f"{shard.path}: its SHA-256 is {digest.hexdigest()}, dataset.json says "
-            f"{shard.entry.sha256}"
-        )
+    return digest.hexdigest()

@@ -28,7 +28,16 @@ from shardio.errors import (
     UnusableFileError,
 )
 from shardio.format.manifest import Manifest
-from shardio.format.naming import INDEX_SUFFIX, LOCK, MANIFEST, REJECTS, STAGE, STAGED, WORK_FOLDER
+from shardio.format.naming import (
+    INDEX_SUFFIX,
+    LOCK,
+    MANIFEST,
+    RECORDS,
+    REJECTS,
+    STAGE,
+    STAGED,
+    WORK_FOLDER,
+)
 from shardio.grammar import agreeing, counted
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.chooser import confined_to, local_path
@@ -89,10 +98,12 @@ class Staging:
         self.size = sum(info.size for info in self.files)
         entries = self.manifest.shards if self.manifest else ()
         self._digests = {entry.file: entry.sha256 for entry in entries}
+        if self.manifest is not None and self.manifest.records:
+            self._digests[RECORDS] = self.manifest.records
 
     def _with_others(self, shards: list[FileInfo]) -> list[FileInfo]:
         """Add the files that belong to the shards, which come first."""
-        wanted = {name_of(info.path) + INDEX_SUFFIX for info in shards} | {REJECTS}
+        wanted = {name_of(info.path) + INDEX_SUFFIX for info in shards} | {REJECTS, RECORDS}
         others = storage_for(self.source).list(self.source)
         found = [info for info in others if name_of(info.path) in wanted and not info.is_folder]
         return shards + sorted(found, key=lambda info: info.path)
@@ -173,9 +184,18 @@ class Staging:
                     f"{self.folder} holds {name} of another set, or of one that has changed since; "
                     "name another folder, or remove it"
                 )
-            if size != info.size:
+            # Other bytes of it may be those of the same records.
+            if size != info.size or (name == RECORDS and self._has_other(name)):
                 missing.append(info)
         return missing
+
+    def _has_other(self, name: str) -> bool:
+        """Whether a file here is another one than dataset.json says."""
+        digest = hashlib.sha256()
+        with storage_for(self.folder).open_stream(join(self.folder, name)) as stream:
+            while block := stream.read(_PIECE):
+                digest.update(block)
+        return digest.hexdigest() != self._digests.get(name)
 
     def _is_ours(self) -> bool:
         manifest = read_manifest(self.folder, unfinished=True)

@@ -7,7 +7,7 @@ import sys
 
 from tqdm import tqdm
 
-from reader.commands.describe import verify
+from reader.commands.describe import verify, verify_records_table
 from reader.commands.shard_arguments import add_shard_arguments, open_named
 from reader.opening.absent_shards import describe_absent
 from shardio.grammar import agreeing, counted
@@ -40,7 +40,10 @@ def run(arguments: argparse.Namespace) -> int:
             "cannot be used",
             file=sys.stderr,
         )
-    if faults:
+    records = verify_records_table(shards)
+    if records:
+        print(f"{records}; the converter's --repair writes it again", file=sys.stderr)
+    if faults or records:
         return 1
     print(
         f"{counted(len(shards), 'record')} in {total} {agreeing(len(shards), 'is')} whole: "

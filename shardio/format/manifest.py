@@ -25,7 +25,7 @@ from shardio.grammar import counted
 FORMAT = "shardio"
 VERSION = 1
 # Fields that say nothing of the records.
-_BESIDE = ("metadata", "plan_sha256")
+_BESIDE = ("metadata", "plan_sha256", "records")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,10 @@ class Versions:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All of dataset.json."""
+    """All of dataset.json.
+
+    `records` is the SHA-256 of records.parquet, None in sets that were made without one.
+    """
 
     plan_sha256: str
     transform: Transform
@@ -68,6 +71,7 @@ class Manifest:
     shards: tuple[ShardEntry, ...]
     encoding: str = "raw"
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    records: str | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -99,6 +103,7 @@ class Manifest:
             "version": VERSION,
             **({"metadata": dict(self.metadata)} if self.metadata else {}),
             "plan_sha256": self.plan_sha256,
+            **({"records": self.records} if self.records else {}),
             "transform": self.transform.to_json(),
             "image": {
                 "encoding": self.encoding,
@@ -129,6 +134,7 @@ class Manifest:
             )
         metadata = top.texts_by_name("metadata") if top.has("metadata") else {}
         plan_sha256 = top.digest("plan_sha256")
+        records = top.digest("records") if top.has("records") else None
         transform = Transform.from_fields(top.child("transform"), problems)
         image = top.child("image")
         encoding = image.text("encoding")
@@ -163,6 +169,7 @@ class Manifest:
             shards,
             encoding,
             metadata,
+            records,
         )
         if shape != manifest.shape:
             problems.append(f"image.shape is {shape}, but transform.size gives {manifest.shape}")

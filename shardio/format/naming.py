@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 MANIFEST = "dataset.json"
 REJECTS = "rejects.csv"
+RECORDS = "records.parquet"
 WORK_FOLDER = ".shardio"
 PLAN = f"{WORK_FOLDER}/plan.json"
 INPUTS = f"{WORK_FOLDER}/inputs.json"

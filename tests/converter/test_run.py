@@ -99,6 +99,7 @@ def test_the_manifest_says_what_was_done(table: Path, tmp_path: Path) -> None:
     assert set(contents(tmp_path / "out")) == {
         "dataset.json",
         "rejects.csv",
+        "records.parquet",
         *(str(ShardName("train", index, 4)) for index in range(4)),
     }
     assert rejects_of(tmp_path / "out") == []

@@ -46,6 +46,7 @@ def example(**changes: Any) -> Manifest:
         "rows_written": 8,
         "rows_rejected": 2,
         "metadata": {"name": "digits", "licence": "CC0"},
+        "records": "e" * 64,
     }
     manifest = Manifest(**fields, shards=())
     stride = manifest.layout.stride
@@ -121,6 +122,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         rejected,
         tuple(shards),
         metadata=draw(st.dictionaries(TEXTS.filter(bool), TEXTS, max_size=3)),
+        records=draw(st.none() | DIGESTS),
     )
 
 
@@ -142,8 +144,8 @@ def test_the_fingerprint_is_that_of_the_content_not_of_its_spelling() -> None:
 
 
 def test_what_is_said_about_a_dataset_is_not_in_its_fingerprint() -> None:
-    changes: dict[str, Any]
-    for changes in ({"metadata": {}}, {"metadata": {"url": "x"}}, {"plan_sha256": "b" * 64}):
+    other: dict[str, Any] = {"metadata": {"url": "x"}, "plan_sha256": "b" * 64, "records": None}
+    for changes in ({name: value} for name, value in other.items()):
         assert example(**changes).fingerprint == example().fingerprint
         assert example(**changes).to_json() != example().to_json()
 
@@ -164,7 +166,7 @@ def places(value: Any, path: str = "") -> Iterator[str]:
 FULL = json.loads(example().to_json())
 # Every field of it must be there.
 EXAMPLE = copy.deepcopy(FULL)
-del EXAMPLE["metadata"], EXAMPLE["labels"][2:]
+del EXAMPLE["metadata"], EXAMPLE["records"], EXAMPLE["labels"][2:]
 PLACES = list(places(EXAMPLE))
 
 
@@ -243,6 +245,7 @@ BESIDE: dict[str, tuple[str, Any, str]] = {
     "a number as metadata": ("metadata.name", 3, "metadata must be an object of strings"),
     "metadata without a name": ("metadata", {"": "x"}, "metadata must be an object of strings"),
     "half a pair": ("metadata.name", "\ud800", "metadata must be an object of strings"),
+    "no digest": ("records", "e" * 63, "records must be a SHA-256"),
     "a list": ("metadata", ["x"], "metadata must be an object of strings"),
     "a kind of no numbers": ("labels[2].kind", "text", "labels[2].kind must be one of int, float"),
     "floats with classes": ("labels[3].classes", 5, "labels[3].classes must be null"),
@@ -420,7 +423,7 @@ def test_a_damaged_manifest_raises_nothing_else(at: int, piece: bytes) -> None:
 
 def test_the_bytes_of_a_manifest_are_pinned() -> None:
     empty: dict[str, Any] = {"rows_read": 0, "rows_written": 0, "rows_rejected": 0, "shards": ()}
-    manifest = example(labels=(), metadata={"a": "是"}, **empty)
+    manifest = example(labels=(), metadata={"a": "是"}, records=None, **empty)
     assert manifest.to_json().decode() == (
         '{\n "format": "shardio",\n "version": 1,\n "metadata": {\n  "a": "是"\n },\n'
         f' "plan_sha256": "{"a" * 64}",\n'

@@ -152,6 +152,6 @@ def test_the_command_line_takes_them(tmp_path: Path, capsys: pytest.CaptureFixtu
     arguments = [str(tmp_path / "t.csv"), str(tmp_path / "grey"), "--crop=none", "--size=12x7"]
     assert main([*arguments, "--channels=1", "--engine=inline"]) == 0
     assert open_shards(tmp_path / "grey").shape == (7, 12, 1)
-    assert "grey -> crop none" in capsys.readouterr().out
+    assert "grey -> whole image" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main([*arguments, "--channels=2"])

@@ -28,7 +28,7 @@ TEMPORARY = (
 PLACES = (
     *(".shardio", ".shardio/lock", ".shardio/plan.json", ".shardio/inputs.json"),
     *(".shardio/done", f".shardio/done/{SHARD}.json"),
-    *(SHARD, f"{SHARD}.idx", "rejects.csv", "dataset.json"),
+    *(SHARD, f"{SHARD}.idx", "rejects.csv", "records.parquet", "dataset.json"),
     *TEMPORARY,
 )
 # What a link leads to: something that is not there could be made.
@@ -148,7 +148,9 @@ def test_a_folder_of_links_is_removed_without_what_they_lead_to(
     assert not (out / ".shardio").exists()
 
 
-@pytest.mark.parametrize("name", [SHARD, f"{SHARD}.idx", "rejects.csv", "dataset.json"])
+@pytest.mark.parametrize(
+    "name", [SHARD, f"{SHARD}.idx", "rejects.csv", "records.parquet", "dataset.json"]
+)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_folder_with_the_name_of_a_file_of_ours_stays(
     table: Path, tmp_path: Path, name: str, way: str
