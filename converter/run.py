@@ -266,7 +266,7 @@ def _close(
     )
     folder.write_rejects(rejects)
     if len(rejects) > allowed:
-        raise too_many_rejects(rejects, summary, limit)
+        raise too_many_rejects(rejects, summary, limit, jobs.table)
     summary.splits = accounts_of(plan.splits, finished)
     summary.rejected = len(rejects)
     summary.records = sum(done.records for done in finished.values())

@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 path_column=arguments.path_column,
                 split_column=arguments.split_column,
                 split_names=arguments.split_names,
+                extension=arguments.extension,
                 name_pattern=arguments.name_pattern,
             ),
         )

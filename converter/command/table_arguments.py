@@ -98,6 +98,12 @@ def add_table_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the splits of the table are called in the dataset",
     )
     table.add_argument(
+        "--extension",
+        metavar=".png",
+        help="the ending of images that the table names without one (default: the only file that "
+        "is there)",
+    )
+    table.add_argument(
         "--name-pattern",
         metavar="REGEX",
         help=r"columns from the names of images: '(?P<text>[^_]+)_\d+' fits names without their "

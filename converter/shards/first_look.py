@@ -20,6 +20,7 @@ from converter.imaging.image_counts import ImageCounts
 from converter.options import ConvertOptions
 from converter.shards.shard import reject_of
 from converter.sources.image_files import ImageFiles
+from converter.sources.image_finder import ImageFinder
 from converter.sources.storage_trial import try_roots
 from converter.table.image_column import ImageCopy
 from converter.table.table import Table
@@ -177,7 +178,11 @@ def _sampled(
     count = min(_IMAGES, len(table))
     rows = np.arange(count, dtype=np.int64) * len(table) // count
     paths = table.paths(rows)
-    with _located(table, rows, paths) as locations, ImageFiles(locations, paused) as files:
+    finder = ImageFinder.of(table)
+    with (
+        _located(table, rows, paths) as locations,
+        ImageFiles(locations, paused, finder) as files,
+    ):
         yield zip(rows.tolist(), paths, locations, files, strict=True)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from converter.options import ConvertOptions
 from converter.shards.plan import ShardPlan
 from converter.shards.shard import ShardJob
+from converter.sources.image_finder import ImageFinder
 from converter.table.image_column import ImageCopy
 from converter.table.table import Table
 from shardio.format.naming import ShardName
@@ -60,6 +61,7 @@ class ConversionJobs:
                 if self.images is None
                 else self.images.locations(rows)
             ),
+            finder=None if self.images is not None else ImageFinder.of(self.table),
             strict_decode=self.options.strict_decode,
             encoding=self.options.encoding,
         )

@@ -10,6 +10,7 @@ from converter.imaging.bad_image import BadImageError
 from converter.shards.output import OutputFolder
 from converter.shards.plan import ShardPlan
 from converter.sources.image_files import ImageFiles
+from converter.sources.image_finder import ImageFinder
 from converter.table.table import Table
 from shardio.errors import MissingFileError, OutputError, UnusableFileError
 from shardio.format.done import Reject
@@ -70,7 +71,8 @@ class RejectedImages:
         if not rejects:
             return False
         transformer = ImageTransformer(self._plan.transform, strict=self._plan.strict_decode)
-        with ImageFiles([self._table.location(reject.path) for reject in rejects]) as files:
+        locations = [self._table.location(reject.path) for reject in rejects]
+        with ImageFiles(locations, finder=ImageFinder.of(self._table)) as files:
             for read in files:
                 self.looked_at += 1
                 try:

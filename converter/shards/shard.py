@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from converter.imaging.bad_image import BadImageError
 from converter.sources.image_files import ImageFiles
+from converter.sources.image_finder import ImageFinder
 from converter.sources.patience import writing
+from converter.table.locations import NO_FILE
 from shardio.errors import MissingFileError, UnusableFileError, WorkerError
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.encoding import Encoding
@@ -32,7 +34,8 @@ from shardio.storage.paths import join
 class ShardJob:
     """All that is needed to make one shard, anywhere.
 
-    `locations` say where the images are, `paths` how the table names them.
+    `locations` say where the images are, `paths` how the table names them, and the `finder` looks
+    for those that are not there.
     """
 
     folder: str
@@ -43,6 +46,7 @@ class ShardJob:
     labels: NDArray[np.integer]
     paths: list[str]
     locations: list[str]
+    finder: ImageFinder | None = None
     strict_decode: bool = False
     encoding: Encoding = field(default_factory=Encoding)
 
@@ -155,7 +159,7 @@ def write_records(
     rejects: list[Reject] = []
     sizes: list[int] = []
     raw = job.encoding.is_raw
-    with ImageFiles(job.locations, pause) as files:
+    with ImageFiles(job.locations, pause, job.finder) as files:
         for index, read in enumerate(files):
             data = b""
             try:
@@ -204,6 +208,7 @@ def write_records(
 
 def reject_of(error: Exception, row: int, path: str, location: str) -> Reject:
     """Return the reject of an image; its reason lacks the path, which stands beside it."""
-    if isinstance(error, MissingFileError):
-        return Reject(row, path, "no such file")
-    return Reject(row, path, str(error).removeprefix(f"{location}: "))
+    reason = str(error).removeprefix(f"{location}: ")
+    if isinstance(error, MissingFileError) and not reason.startswith(NO_FILE):
+        reason = NO_FILE
+    return Reject(row, path, reason)

@@ -11,10 +11,11 @@ from converter.sources import compiled_ahead
 from converter.sources.archives import read_member
 from converter.sources.compiled_ahead import CompiledAhead
 from converter.sources.files_ahead import FilesAhead
+from converter.sources.image_finder import ImageFinder
 from converter.sources.patience import reading
 from converter.table.image_column import COPIED, read_copied
 from converter.table.locations import SEPARATOR
-from shardio.errors import ShardioError, StorageError
+from shardio.errors import MissingFileError, ShardioError, StorageError
 from shardio.storage import storage_for
 from shardio.storage.paths import is_local
 
@@ -43,16 +44,20 @@ class ImageFiles:
 
     While files come quickly they are read when they are asked for. Where they do not, some threads
     read ahead; how many files are ahead is bounded by their number and by their bytes. `paused`
-    sleeps before a new try.
+    sleeps before a new try. A `finder` looks elsewhere for a file that is not at its place.
     """
 
     def __init__(
-        self, locations: Sequence[str], paused: Callable[[float], None] = time.sleep
+        self,
+        locations: Sequence[str],
+        paused: Callable[[float], None] = time.sleep,
+        finder: ImageFinder | None = None,
     ) -> None:
         # Seconds that were spent waiting for files.
         self.seconds = 0.0
         self._locations = locations
         self._paused = paused
+        self._finder = finder
         self._next = 0
         self._ahead: FilesAhead | CompiledAhead | None = None
         # Where reading ahead ends, and how many files it takes the next time.
@@ -89,6 +94,12 @@ class ImageFiles:
                 data = read_image(self._locations[number], self._paused)
             self._sizes.append(len(data))
             return data
+        except MissingFileError:
+            if self._finder is None:
+                raise
+            return self._finder.read(
+                self._locations[number], lambda place: read_image(place, self._paused)
+            )
         finally:
             seconds = time.perf_counter() - start
             self.seconds += seconds

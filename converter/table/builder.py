@@ -79,7 +79,9 @@ class TableBuilder:
         self._file = self.reading = name
         if self._paths is not None:
             paths = self._text_of(batch, self._path)
-            self._add(empty_paths(paths) if self._with_images else bad_paths(paths))
+            self._add(
+                empty_paths(paths) if self._with_images else bad_paths(paths, self._spelling.leaves)
+            )
             self._paths.append(paths)
             self.roots.add(paths, self.rows)
             if shares is not None or self._hashes is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.table.bad_rows import Bad
+from converter.table.locations import leaves
 from converter.table.number_texts import is_numeric, whole_number
 from converter.table.numbering import Numbering
 from shardio.format.layout import MAX_LABEL
-from shardio.storage.paths import scheme_of
 
 _SHOWN_LABEL = 40
 # Whole numbers, with the zeros behind a point that pandas writes beside a missing value.
@@ -140,7 +139,7 @@ def empty_paths(paths: Any) -> list[Bad]:
     return [_bad(pc.equal(paths, "").to_numpy(False), lambda row: "path is empty")]
 
 
-def bad_paths(paths: Any) -> list[Bad]:
+def bad_paths(paths: Any, leaves_root: Callable[[str], bool] = leaves) -> list[Bad]:
     """Find paths that are empty, that no file can have, or that leave the root."""
     import pyarrow.compute as pc
 
@@ -148,21 +147,18 @@ def bad_paths(paths: Any) -> list[Bad]:
         found: NDArray[np.bool_] = pc.match_substring(paths, text).to_numpy(False)
         return found
 
-    def leaves(row: int) -> bool:
-        path: str = paths[row].as_py()
-        if scheme_of(path) or path.startswith("/"):
-            return False
-        normal = posixpath.normpath(path)
-        return normal == ".." or normal.startswith("../")
-
     # Only what holds two dots can go up; the rest of the check is too slow for every row.
-    above = [row for row in np.flatnonzero(holding("..")).tolist() if leaves(row)]
+    above = [
+        row for row in np.flatnonzero(holding("..")).tolist() if leaves_root(paths[row].as_py())
+    ]
     return [
         *empty_paths(paths),
         _bad(holding("\0"), lambda row: f"path {paths[row].as_py()!r} has a null byte"),
         Bad(
             np.array(above, dtype=np.int64),
-            lambda row: f"path {paths[row].as_py()!r} leaves the root folder",
+            lambda row: (
+                f"path {paths[row].as_py()!r} leaves the root folder; --root names one above it"
+            ),
         ),
     ]
 

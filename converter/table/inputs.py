@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from converter.table.folder_listing import FolderListing
+from converter.table.locations import leaves
 from converter.table.scratch import Scratch
 from shardio.errors import MissingFileError, TableError
 from shardio.storage import search, storage_for
@@ -107,10 +108,18 @@ def digest_of_all(inputs: Sequence[TableInput]) -> str:
     return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
-def folder_of_all(given: Sequence[str], inputs: Sequence[TableInput]) -> str:
+def folder_below(given: Sequence[str], root: str) -> str | None:
+    """Return the folder of all tables where it is another one than a local root, and below it."""
+    folders = {_folder(name) for name in given}
+    folder = folders.pop()
+    if folders or not is_local(folder) or not is_local(root):
+        return None
+    inner = os.path.relpath(folder, root)
+    return None if inner == "." or leaves(f"{inner}/") else folder
+
+
+def folder_of_all(given: Sequence[str]) -> str:
     """Return the folder that paths are relative to; TableError where the tables lie in several."""
-    if given == [STANDARD_INPUT]:
-        return "."
     folders = {_folder(name) for name in given}
     if len(folders) > 1:
         shown = ", ".join(sorted(folders)[:_SHOWN])

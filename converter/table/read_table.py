@@ -13,7 +13,13 @@ from converter.table.builder import TableBuilder
 from converter.table.columns import texts
 from converter.table.files import BLOCK, open_file
 from converter.table.image_column import ImageColumn
-from converter.table.inputs import digest_of_all, find_inputs, folder_of_all, name_of_all
+from converter.table.inputs import (
+    digest_of_all,
+    find_inputs,
+    folder_below,
+    folder_of_all,
+    name_of_all,
+)
 from converter.table.joined import JoinedTable
 from converter.table.name_pattern import NamePattern
 from converter.table.numbering import Numbering
@@ -71,7 +77,8 @@ def read_table(
         inputs = find_inputs(given, scratch)
         name = now = name_of_all(inputs)
         digest = digest_of_all(inputs)
-        below = root or folder_of_all(given, inputs)
+        below = root or folder_of_all(given)
+        folder = None if root is None else folder_below(given, root)
         try:
             files = []
             for file in inputs:
@@ -96,7 +103,7 @@ def read_table(
                 columns,
                 classes,
                 numbering,
-                Spelling(below),
+                Spelling(below, folder),
                 places=table.places,
                 reading=reading,
                 with_images=images is not None,
@@ -131,6 +138,8 @@ def read_table(
         paths,
         words,
         images,
+        folder,
+        reading.extension,
         table.found(),
         notes,
         examples,

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any
 
+from converter.table.folder_listing import IMAGE_ENDINGS, ending_of
 from converter.table.name_pattern import NamePattern
 from shardio.errors import OptionError
 from shardio.format.naming import SPLIT_PATTERN
@@ -32,6 +33,8 @@ class Reading:
     """The column of splits; None is `split`, where there is one, and "" is none."""
     split_names: tuple[tuple[str, str], ...] = ()
     """What the splits of the table are called instead."""
+    extension: str | None = None
+    """What paths without an ending of images get, such as `.png`."""
     name_pattern: str | None = None
     """A regular expression whose named groups are columns from the names of the images."""
 
@@ -72,6 +75,10 @@ class Reading:
                     f"split {text!r} cannot be called {name!r}: that is not a letter, then "
                     "letters, digits or _"
                 )
+        if self.extension is not None and ending_of(f"x{self.extension}") not in IMAGE_ENDINGS:
+            raise OptionError(
+                f"the extension must be one of images, such as .png, not {self.extension!r}"
+            )
         if self.name_pattern is not None:
             NamePattern(self.name_pattern)
 

@@ -4,34 +4,47 @@ from __future__ import annotations
 
 import os
 import posixpath
+import unicodedata
 from typing import Any
 
 import numpy as np
 
-from converter.table.locations import SEPARATOR, chained
+from converter.table.locations import SEPARATOR, chained, leaves
 from shardio.storage.paths import scheme_of
 
+_NOT_ASCII = 0x80
+# White space that is left out at the ends of names.
+SPACE = " \t\r\n\f"
 # What may be spelled in another way; most paths are not, and are not looked at one by one.
-_ODD = rf"//|(^|/)\.\.?(/|$)|/$|{SEPARATOR}"
+_ODD = rf"//|(^|/)\.\.?(/|$)|/$|{SEPARATOR}|\\|(^|/)[{SPACE}]|[{SPACE}](/|$)"
 
 
 class Spelling:
     """Spells paths of a table whose relative ones are below `root`.
 
-    Without `./`, doubled slashes and `..`, relative where they are below the root, and members of
-    archives as `archive::name`. Links are not followed, and paths of URLs stay as they are.
+    Without `./`, doubled slashes, `..`, backslashes and white space around names, with accents as
+    NFC has them, relative where they are below the root, and members of archives as
+    `archive::name`. Paths that leave the root are relative to `folder`, that of the table, if there
+    is one. Links are not followed, and paths of URLs stay as they are.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, folder: str | None = None) -> None:
         self._start = "" if scheme_of(root) else os.path.abspath(root).rstrip("/") + "/"
+        self._inner = "" if folder is None else os.path.relpath(folder, root)
+
+    def leaves(self, path: str) -> bool:
+        """Whether a path leads out of the root."""
+        return leaves(self._from_root(path))
 
     def of(self, path: str) -> str:
         """Spell one path."""
+        path = unicodedata.normalize("NFC", path)
         if SEPARATOR in path:
             archive, name = chained(path) or tuple(path.split(SEPARATOR, 1))
-            return self.of(archive) + SEPARATOR + posixpath.normpath(name).strip("/")
+            return self.of(archive) + SEPARATOR + posixpath.normpath(_plain(name)).strip("/")
         if scheme_of(path) or not path:
             return path
+        path = self._from_root(_plain(path))
         # normpath leaves two slashes at the start as they are.
         normal = posixpath.normpath(f"/{path.lstrip('/')}" if path[0] == "/" else path)
         return normal.removeprefix(self._start) if self._start else normal
@@ -41,7 +54,10 @@ class Spelling:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        if _may_be_odd(paths):
+        is_ascii, may_be_odd = _look_at(paths)
+        if not is_ascii:
+            paths = pc.utf8_normalize(paths, "NFC")
+        if may_be_odd:
             odd = pc.match_substring_regex(paths, _ODD)
             if self._start:
                 odd = pc.or_(odd, pc.starts_with(paths, self._start))
@@ -55,18 +71,30 @@ class Spelling:
         spelled = [self.of(path) for path in paths.take(pa.array(rows)).to_pylist()]
         return pc.replace_with_mask(paths, odd, pa.array(spelled, paths.type))
 
+    def _from_root(self, path: str) -> str:
+        return posixpath.join(self._inner, path) if self._inner and leaves(path) else path
 
-def _may_be_odd(paths: Any) -> bool:
-    """Whether an array of large strings may have an odd path, by a quick look at all their bytes.
 
-    The regular expression takes thirty times as long.
+def _plain(path: str) -> str:
+    """Return a path with slashes only and without white space around its names."""
+    plain = "/".join(part.strip(SPACE) for part in path.replace("\\", "/").split("/"))
+    return plain or path
+
+
+def _look_at(paths: Any) -> tuple[bool, bool]:
+    """Return whether all of an array of large strings is ASCII, and whether a path may be odd.
+
+    A look at all bytes: the regular expression takes thirty times as long.
     """
     _, places, data = paths.buffers()
     ends = np.frombuffer(places, np.int64)[paths.offset : paths.offset + len(paths) + 1]
     if data is None or ends[0] == ends[-1]:
-        return False
+        return True, False
     text = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
     slash, dot, colon = (text == code for code in b"/.:")
     around = (slash | dot)[:-1] & (slash | dot)[1:] & (slash[:-1] | slash[1:])
     last = text[ends[1:] - ends[0] - 1] == ord("/")
-    return bool(around.any() or last.any() or (colon[:-1] & colon[1:]).any())
+    other = (text <= ord(" ")) | (text == ord("\\"))
+    pairs = (colon[:-1] & colon[1:]).any()
+    may_be_odd = around.any() or last.any() or pairs or other.any()
+    return bool(text.max() < _NOT_ASCII), bool(may_be_odd)

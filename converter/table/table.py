@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converter.table.folder_listing import IMAGE_ENDINGS, ending_of
 from converter.table.image_column import ImageColumn
-from converter.table.locations import SEPARATOR, chained
+from converter.table.locations import SEPARATOR, chained, leaves
 from converter.table.scratch import Texts
 from shardio.format.label import Label
 from shardio.storage.paths import join, scheme_of
@@ -35,6 +37,10 @@ class Table:
     _paths: Texts | None
     vocabulary: tuple[str, ...] | None = None
     images: ImageColumn | None = None
+    # The folder of the table, where that is below the root and another one.
+    folder: str | None = None
+    # What paths without an ending of images get.
+    extension: str | None = None
     # How its files were read.
     found: str = ""
     # What was read as it is written, but may be meant in another way.
@@ -69,11 +75,16 @@ class Table:
     def location(self, path: str) -> str:
         """Return where the image of a row's `path` is: absolute, or below the root.
 
-        A member of an archive is `archive.tar::name`, or as fsspec writes it, `tar://name::archive`.
+        A path that leaves the root is relative to the table's folder. A member of an archive is
+        `archive.tar::name`, or as fsspec writes it, `tar://name::archive`.
         """
         if (member := chained(path)) is not None:
             archive, name = member
             return self.location(archive) + SEPARATOR + name
+        if self.extension is not None and ending_of(path) not in IMAGE_ENDINGS:
+            path += self.extension
         if path.startswith("/") or scheme_of(path):
             return path
+        if self.folder is not None and leaves(path):
+            return posixpath.normpath(join(self.folder, path))
         return join(self.root, path)

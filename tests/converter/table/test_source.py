@@ -352,7 +352,7 @@ def test_values_are_shown_however_many_rows_are_bad_in_another_way() -> None:
 def test_a_bad_path_is_named_with_its_row(ending: str, path: str, text: str) -> None:
     columns: Columns = {"path": ["a", path], "y0": [1, 2]}
     message = refusal(WRITERS[ending](columns), ending)
-    assert message.endswith(f"row 1: {text}")
+    assert f"row 1: {text}" in message
 
 
 @pytest.mark.parametrize("path", ["a/../b", "..a", "a..", "a..b/c", "a/b/../../c", "/../x"])
