@@ -1,19 +1,18 @@
 """Reading ahead for many readers of many files, who do not say what they want next.
 
 Programs that read a mounted file ask for a megabyte or less at a time, a little out of order. When
-one has gone on in sequence for a while, larger chunks are read ahead of it, several at once. All
-that is held for all readers together stays within a fixed amount of memory: the more readers there
-are, the smaller are their chunks, and with very many of them nothing is read ahead.
+one has gone on in sequence for a while, chunks are read ahead of it, several at once. All that is
+held for all readers together stays within a fixed amount of memory: where there are more readers
+than that is enough for, some read without.
 """
 
 from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate
-from threading import RLock
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +20,11 @@ from numpy.typing import NDArray
 from shardio.storage import RangeReader
 from shardio.storage.waiting import result_of
 
-# What is read ahead for all files together.
-AHEAD_BYTES = 32 << 20
 # One chunk: so large that its fixed cost is small, so small that several are under way.
-CHUNK_BYTES = 2 << 20
-_LEAST_CHUNK = 256 << 10
-# Chunks of one stream: the one that is read, those ahead of it, and one that is nearly used up.
-_DEPTH = 6
+CHUNK_BYTES = 1 << 20
+# What is held for all files together, and ahead of one reader.
+_MAX_CHUNKS = 32
+_DEPTH = 5
 _THREADS = 4
 # After so many bytes in sequence more will follow. Until then nothing is read in vain.
 _SEQUENCE_BYTES = 512 << 10
@@ -37,7 +34,7 @@ _DISORDER = 2 << 20
 _SPAN = 16 << 20
 # A file that several read at once: so many places in it are remembered.
 _STREAMS = 8
-# A stream that has not gone on for so many seconds gives its chunks to one that needs them.
+# A chunk that nobody has wanted for so many seconds makes room for others.
 _IDLE_SECONDS = 1.0
 
 
@@ -68,7 +65,8 @@ class Pieces:
 class Chunk:
     """Bytes of a file that are read once."""
 
-    def __init__(self, start: int, size: int, data: Future[Pieces]) -> None:
+    def __init__(self, stream: Stream, start: int, size: int, data: Future[Pieces]) -> None:
+        self.stream = stream
         self.start = start
         self.stop = start + size
         self.left = size
@@ -76,7 +74,7 @@ class Chunk:
 
 
 class Stream:
-    """One of those who read a file in sequence: where it is, and its chunks in order."""
+    """A place where a file is read in sequence, and the chunks that are read ahead of it."""
 
     def __init__(self, offset: int) -> None:
         self.start = offset
@@ -84,15 +82,14 @@ class Stream:
         self.bytes = 0
         self.used = 0.0
         self.ahead = 0
-        self.size = _LEAST_CHUNK
-        self.chunks: deque[Chunk] = deque()
+        self.chunks: list[Chunk] = []
 
     def is_near(self, offset: int) -> bool:
         """Whether a read at `offset` may be the next one of this stream."""
         return -_DISORDER <= offset - self.end <= _DISORDER
 
     def note(self, stop: int, size: int) -> None:
-        """Be told of a read of `size` bytes up to `stop`."""
+        """Record a read of `size` bytes up to `stop`."""
         self.used = time.monotonic()
         self.end = max(self.end, stop)
         self.bytes += size
@@ -107,67 +104,49 @@ class Stream:
 
 
 class AheadMemory:
-    """The memory of all streams, and the threads that fill it."""
+    """The chunks of all streams, and the threads that fill them.
+
+    All methods are for a thread that has the lock.
+    """
 
     def __init__(self) -> None:
-        # Again by the same thread: a read may end just when it is to be told what to do then.
-        self.lock = RLock()
-        self.held = 0
+        self.lock = Lock()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="shardio-ahead")
-        self._streams: set[Stream] = set()
+        # Those that were given up too, until they are read.
+        self._chunks: set[Chunk] = set()
 
     def fill(self, stream: Stream, file: AheadFile, offset: int) -> None:
-        """Begin to read what `stream` wants from `offset` on, as far as there is memory.
-
-        As all methods, for a thread that has the lock.
-        """
-        self._streams.add(stream)
-        for chunk in [one for one in stream.chunks if one.stop + _DISORDER <= stream.end]:
-            self.drop(stream, chunk)  # a part of it was never asked for
+        """Begin to read what `stream` wants from `offset` on, as far as there is memory."""
+        for chunk in list(stream.chunks):
+            # Of some a part is never asked for.
+            if chunk.left <= 0 or chunk.stop + _DISORDER <= stream.end:
+                self.drop(chunk)
         stream.ahead = max(stream.ahead, offset)
-        while stream.ahead < file.size and len(stream.chunks) < _DEPTH:
-            size = min(stream.size, self._share(), file.size - stream.ahead)
-            if size <= 0 or not self._make_room(size, stream):
-                return
-            self.held += size
+        while stream.ahead < file.size and len(stream.chunks) < _DEPTH and self._has_room():
+            size = min(CHUNK_BYTES, file.size - stream.ahead)
             data = self._pool.submit(file.read_directly, stream.ahead, size)
-            stream.chunks.append(Chunk(stream.ahead, size, data))
+            stream.chunks.append(Chunk(stream, stream.ahead, size, data))
+            self._chunks.add(stream.chunks[-1])
             stream.ahead += size
-            stream.size = min(2 * stream.size, CHUNK_BYTES)
 
-    def _share(self) -> int:
-        """Return the size of a chunk when all streams get the same; 0 where that is too small."""
-        before = time.monotonic() - _IDLE_SECONDS
-        count = sum(stream.used >= before for stream in self._streams)
-        size = min(CHUNK_BYTES, AHEAD_BYTES // (max(1, count) * _DEPTH))
-        return size if size >= _LEAST_CHUNK else 0
-
-    def _make_room(self, size: int, stream: Stream) -> bool:
-        if self.held + size > AHEAD_BYTES:
+    def _has_room(self) -> bool:
+        if len(self._chunks) >= _MAX_CHUNKS:
             before = time.monotonic() - _IDLE_SECONDS
-            for other in [one for one in self._streams if one.used < before and one != stream]:
-                self.forget(other)
-        return self.held + size <= AHEAD_BYTES
+            for chunk in [one for one in tuple(self._chunks) if one.stream.used < before]:
+                self.drop(chunk)
+        return len(self._chunks) < _MAX_CHUNKS
 
-    def drop(self, stream: Stream, chunk: Chunk) -> None:
-        """Give up a chunk, which may be gone already."""
-        if chunk not in stream.chunks:
-            return
-        stream.chunks.remove(chunk)
-        chunk.data.cancel()
-        # One that is being read takes its memory until it has been.
-        chunk.data.add_done_callback(lambda _: self._free(chunk))
-
-    def _free(self, chunk: Chunk) -> None:
-        with self.lock:
-            self.held -= chunk.stop - chunk.start
+    def drop(self, chunk: Chunk) -> None:
+        """Give up a chunk; one that is being read takes its memory until it has been."""
+        if chunk in chunk.stream.chunks:
+            chunk.stream.chunks.remove(chunk)
+            chunk.data.cancel()
+            chunk.data.add_done_callback(lambda _: self._chunks.discard(chunk))
 
     def forget(self, stream: Stream) -> None:
         """Give up all chunks of a stream."""
         for chunk in list(stream.chunks):
-            self.drop(stream, chunk)
-        stream.size = _LEAST_CHUNK
-        self._streams.discard(stream)
+            self.drop(chunk)
 
     def close(self) -> None:
         """Begin no more reads."""
@@ -181,6 +160,7 @@ class AheadFile:
         self.size = size
         self._reader = reader
         self._memory = memory
+        # The one that was used last comes last.
         self._streams: list[Stream] = []
 
     def read_into(self, offset: int, memory: NDArray[np.uint8]) -> int:
@@ -208,7 +188,8 @@ class AheadFile:
                     break
             size = data.copy(offset - chunk.start, memory[offset - first : stop - first])
             offset += size
-            self._use(stream, chunk, size)
+            with self._memory.lock:
+                chunk.left -= size
         if offset < stop:
             offset += self._fill(offset, memory[offset - first : stop - first])
         return offset - first
@@ -216,17 +197,8 @@ class AheadFile:
     def _fill(self, offset: int, memory: NDArray[np.uint8]) -> int:
         return self.read_directly(offset, len(memory)).copy(0, memory)
 
-    def _use(self, stream: Stream, chunk: Chunk, size: int) -> None:
-        """Be told that a part of a chunk was read; what is used up makes room."""
-        with self._memory.lock:
-            chunk.left -= size
-            if chunk.left <= 0:
-                self._memory.drop(stream, chunk)
-                if stream.goes_on and stream in self._streams:
-                    self._memory.fill(stream, self, stream.ahead)
-
     def _stream(self, offset: int) -> Stream:
-        """Return the stream that a read belongs to, the most recently used last."""
+        """Return the stream that a read belongs to."""
         stream = next((one for one in self._streams if one.is_near(offset)), None)
         if stream is not None:
             self._streams.remove(stream)
@@ -235,8 +207,8 @@ class AheadFile:
             if len(self._streams) == _STREAMS:
                 # Scattered reads must not push out the stream that goes on beside them.
                 oldest = next((one for one in self._streams if not one.chunks), self._streams[0])
-                self._memory.forget(oldest)
                 self._streams.remove(oldest)
+                self._memory.forget(oldest)
         self._streams.append(stream)
         return stream
 
@@ -249,5 +221,4 @@ class AheadFile:
         with self._memory.lock:
             for stream in self._streams:
                 self._memory.forget(stream)
-            self._streams.clear()
         self._reader.close()
