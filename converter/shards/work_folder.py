@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
-from shardio.errors import MissingFileError, OutputError
+from shardio.errors import MissingFileError
 from shardio.format.naming import DONE_FOLDER, LOCK, WORK_FOLDER
 from shardio.storage import FileInfo, storage_for
-from shardio.storage.folder_lock import lock_file
+from shardio.storage.folder_lock import locked
 from shardio.storage.links import refuse_link
-from shardio.storage.local_files import translate
 from shardio.storage.paths import is_local, join
 
 _LOCK_NAME = LOCK.rsplit("/", 1)[-1]
@@ -56,27 +54,8 @@ class WorkFolder:
             yield
             return
         busy = f"another conversion is writing to {self._folder}; wait until it ends"
-        try:
-            lock = lock_file(join(self._folder, LOCK), busy)
-        except (OSError, ValueError) as error:
-            if isinstance(error, OutputError):
-                raise
-            raise translate(error, self._folder) from error
-        try:
+        with locked(join(self._folder, LOCK), busy):
             yield
-        finally:
-            if self._has_only_a_lock():
-                # Nothing was begun here, or all is finished: then no trace stays.
-                with suppress(OSError):
-                    os.unlink(join(self._folder, LOCK))
-                    os.rmdir(self._path)
-            os.close(lock)
-
-    def _has_only_a_lock(self) -> bool:
-        try:
-            return os.listdir(self._path) == [_LOCK_NAME]
-        except OSError:
-            return False
 
     def files(self, folder: str = WORK_FOLDER) -> dict[str, FileInfo]:
         """Return what is in it, or in a folder of it, by name."""

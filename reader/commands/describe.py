@@ -28,7 +28,6 @@ from shardio.grammar import counted
 from shardio.storage import storage_for
 from shardio.storage.paths import folder_of, join
 
-_READ_BYTES = 1 << 23
 # Memory for records that are read at once, and at most so many.
 _BATCH_BYTES = 1 << 25
 _BATCH = 256
@@ -234,8 +233,5 @@ def _verify_digest(shard: ShardFile) -> None:
 
 
 def _digest_of(path: str) -> str:
-    digest = hashlib.sha256()
     with storage_for(path).open_stream(path) as stream:
-        while block := stream.read(_READ_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]

@@ -10,8 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from reader.files.in_threads import Progress, in_threads
@@ -41,7 +40,7 @@ from shardio.format.naming import (
 from shardio.grammar import agreeing, counted
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.chooser import confined_to, local_path
-from shardio.storage.folder_lock import lock_file
+from shardio.storage.folder_lock import locked
 from shardio.storage.links import refuse_link
 from shardio.storage.paths import folder_of, join, name_of, scheme_of
 from shardio.storage.temporary import temporary_name
@@ -130,7 +129,9 @@ class Staging:
                 f"the set has {self.size:,} bytes, and the limit is {limit:,}; stage one split of "
                 "it, or read it with open_shards(..., cache=)"
             )
-        with self._locked():
+        refuse_link(join(self.folder, WORK_FOLDER))
+        busy = f"another process writes to {self.folder}; wait until it ends"
+        with locked(join(self.folder, LOCK), busy):
             missing = self._missing()
             self._check_space(sum(info.size for info in missing))
             self._write(STAGE, self._what)
@@ -147,25 +148,6 @@ class Staging:
                 self._write(STAGED, self._what)
             self._path_delete(STAGE)
         return Staged(len(missing), copied, len(self.files) - len(missing))
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        path = join(self.folder, LOCK)
-        refuse_link(join(self.folder, WORK_FOLDER))
-        try:
-            lock = lock_file(path, f"another process writes to {self.folder}; wait until it ends")
-        except OutputError:
-            raise
-        except OSError as error:
-            raise StorageError(f"{self.folder}: {error.strerror}; name another folder") from error
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                if not os.path.exists(join(self.folder, STAGE)):
-                    os.unlink(path)
-                    os.rmdir(join(self.folder, WORK_FOLDER))
-            os.close(lock)
 
     def _missing(self) -> list[FileInfo]:
         """Return the files that are to be copied; the others were, by an earlier call."""

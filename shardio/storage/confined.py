@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from shardio.errors import MissingFileError, StorageError, UnusableFileError
+from shardio.errors import MissingFileError, UnusableFileError
 from shardio.storage.local import LocalStorage
-from shardio.storage.local_files import info_of, open_regular, translate
+from shardio.storage.local_files import info_of, open_regular, translated
 from shardio.storage.paths import name_of
 from shardio.storage.protocol import FileInfo
 
@@ -33,21 +33,14 @@ class ConfinedStorage(LocalStorage):
 
     def list(self, folder: str) -> list[FileInfo]:
         """List the files and folders in `folder`, without links that lead out."""
-        try:
-            with self._walk(folder) as (inner, name):
-                descriptor = os.open(
-                    name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=inner
-                )
+        names: Sequence[str] = ()
+        with suppress(MissingFileError), self._walk(folder) as (inner, name):
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+            descriptor = os.open(name, flags, dir_fd=inner)
             try:
                 names = os.listdir(descriptor)
             finally:
                 os.close(descriptor)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except (OSError, ValueError) as error:
-            if isinstance(error, StorageError):
-                raise
-            raise translate(error, folder) from error
         found = []
         for entry in sorted(names):
             with suppress(UnusableFileError, FileNotFoundError):
@@ -61,14 +54,9 @@ class ConfinedStorage(LocalStorage):
 
     def stat(self, path: str) -> FileInfo:
         """Return size and identity."""
-        try:
-            with self._walk(path) as (inner, name):
-                status = os.stat(name, dir_fd=inner, follow_symlinks=False)
-                has_list = _has_list(inner, name)
-        except (OSError, ValueError) as error:
-            if isinstance(error, StorageError):
-                raise
-            raise translate(error, path) from error
+        with self._walk(path) as (inner, name):
+            status = os.stat(name, dir_fd=inner, follow_symlinks=False)
+            has_list = _has_list(inner, name)
         if stat.S_ISLNK(status.st_mode):
             raise MissingFileError(f"{path} is a link that leads nowhere")
         info = info_of(path, status)
@@ -77,32 +65,29 @@ class ConfinedStorage(LocalStorage):
         return info
 
     def _open(self, path: str) -> int:
-        try:
-            with self._walk(path) as (inner, name):
-                return open_regular(path, inner, name)
-        except (OSError, ValueError) as error:
-            if isinstance(error, StorageError):
-                raise
-            raise translate(error, path) from error
+        with self._walk(path) as (inner, name):
+            return open_regular(path, inner, name)
 
     @contextmanager
     def _walk(self, path: str) -> Iterator[tuple[int, str]]:
         """Open the folder that holds what `path` leads to; yields it, and the name in it."""
-        real = os.path.realpath(path)
+        with translated(path):  # a name that no file can have
+            real = os.path.realpath(path)
         if real != self._folder and not real.startswith(self._folder.rstrip("/") + "/"):
             raise MissingFileError(
                 f"{path} leads out of {self._folder}, to {real}; put the file itself there"
             )
         *parts, name = real.strip("/").split("/") if real != "/" else ["."]
         flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open("/", flags)
-        try:
-            for part in parts:
-                before, descriptor = descriptor, os.open(part, flags, dir_fd=descriptor)
-                os.close(before)
-            yield descriptor, name
-        finally:
-            os.close(descriptor)
+        with translated(path):
+            descriptor = os.open("/", flags)
+            try:
+                for part in parts:
+                    before, descriptor = descriptor, os.open(part, flags, dir_fd=descriptor)
+                    os.close(before)
+                yield descriptor, name
+            finally:
+                os.close(descriptor)
 
 
 def _has_list(folder: int, name: str) -> bool:

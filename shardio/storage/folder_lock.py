@@ -5,12 +5,38 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-from shardio.errors import OutputError
+from shardio.errors import OutputError, StorageError
 from shardio.storage.links import link_error
 
 # A link could lead to a file of somebody else, or make one.
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+@contextmanager
+def locked(path: str, busy: str) -> Iterator[None]:
+    """Hold the lock `path` of a folder while the block runs; then it goes, if empty its folder too.
+
+    Raises OutputError with the text `busy` where another process has it, and where it is a link;
+    StorageError where it cannot be made.
+    """
+    try:
+        lock = lock_file(path, busy)
+    except OutputError:
+        raise
+    except (OSError, ValueError) as error:
+        folder = os.path.dirname(os.path.dirname(path))
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(f"{folder}: {reason}; name another folder") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.unlink(path)
+            os.rmdir(os.path.dirname(path))
+        os.close(lock)
 
 
 def lock_file(path: str, busy: str) -> int:

@@ -16,6 +16,7 @@ from shardio.storage.local_files import (
     info_of,
     open_regular,
     translate,
+    translated,
 )
 from shardio.storage.protocol import FileInfo, RangeReader
 from shardio.storage.temporary import temporary_name
@@ -23,6 +24,7 @@ from shardio.storage.whole import check_size, read_stream
 
 # Large enough that a shard is written in few calls, small enough to stay in the cache.
 _WRITE_BUFFER = 1 << 20
+_NO_FOLDER = FileNotFoundError, NotADirectoryError
 
 
 class LocalStorage:
@@ -31,42 +33,30 @@ class LocalStorage:
     def list(self, folder: str) -> list[FileInfo]:
         """List the files and folders in `folder`."""
         found = []
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    try:
-                        status = entry.stat()
-                    except OSError as error:
-                        if error.errno in (errno.ENOENT, errno.ELOOP):
-                            continue  # a link to nowhere or to itself, or gone since
-                        raise
-                    found.append(info_of(os.path.join(folder, entry.name), status))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except (OSError, ValueError) as error:
-            raise translate(error, folder) from error
+        with translated(folder), suppress(*_NO_FOLDER), os.scandir(folder) as entries:
+            for entry in entries:
+                try:
+                    status = entry.stat()
+                except OSError as error:
+                    if error.errno in (errno.ENOENT, errno.ELOOP):
+                        continue  # a link to nowhere or to itself, or gone since
+                    raise
+                found.append(info_of(os.path.join(folder, entry.name), status))
         return sorted(found, key=lambda info: info.path)
 
     def names(self, folder: str) -> Iterator[tuple[str, bool]]:
         """Yield the name of each file and folder in `folder`, and whether it is a folder."""
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    is_folder = entry.is_dir()
-                    # What is neither is a link to nowhere, a pipe or a socket.
-                    if is_folder or entry.is_file():
-                        yield entry.name, is_folder
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        except (OSError, ValueError) as error:
-            raise translate(error, folder) from error
+        with translated(folder), suppress(*_NO_FOLDER), os.scandir(folder) as entries:
+            for entry in entries:
+                is_folder = entry.is_dir()
+                # What is neither is a link to nowhere, a pipe or a socket.
+                if is_folder or entry.is_file():
+                    yield entry.name, is_folder
 
     def stat(self, path: str) -> FileInfo:
         """Return size and identity."""
-        try:
+        with translated(path):
             return info_of(path, os.stat(path))
-        except (OSError, ValueError) as error:
-            raise translate(error, path) from error
 
     def is_link(self, path: str) -> bool:
         """Whether `path` itself is a symbolic link."""
@@ -84,17 +74,14 @@ class LocalStorage:
         """Return a whole file, at once."""
         descriptor = self._open(path)
         try:
-            size = os.fstat(descriptor).st_size
-            check_size(size, path, most)
-            data = os.read(descriptor, size + 1)
-            if len(data) != size:  # it grows, or is one whose size is not known
-                with LocalStream(path, os.dup(descriptor)) as rest:
-                    data += read_stream(cast(BinaryIO, rest), path, most - len(data))
-            return data
-        except OSError as error:
-            if isinstance(error, StorageError):
-                raise
-            raise translate(error, path) from error
+            with translated(path):
+                size = os.fstat(descriptor).st_size
+                check_size(size, path, most)
+                data = os.read(descriptor, size + 1)
+                if len(data) != size:  # it grows, or is one whose size is not known
+                    with LocalStream(path, os.dup(descriptor)) as rest:
+                        data += read_stream(cast(BinaryIO, rest), path, most - len(data))
+                return data
         finally:
             os.close(descriptor)
 
@@ -108,11 +95,9 @@ class LocalStorage:
         folder, name = os.path.split(path)
         folder = folder or "."
         temporary = os.path.join(folder, temporary_name(name, attempt))
-        try:
+        with translated(path):
             os.makedirs(folder, exist_ok=True)
             file = open(temporary, "xb", buffering=_WRITE_BUFFER)  # noqa: SIM115
-        except (OSError, ValueError) as error:
-            raise translate(error, path) from error
         try:
             try:
                 yield file
@@ -137,15 +122,11 @@ class LocalStorage:
 
     def delete(self, path: str) -> None:
         """Remove a file, or a folder with all that is in it."""
-        try:
+        with translated(path), suppress(*_NO_FOLDER):
             if os.path.isdir(path) and not os.path.islink(path):
                 shutil.rmtree(path)
             else:
                 os.unlink(path)
-        except (FileNotFoundError, NotADirectoryError):
-            pass
-        except (OSError, ValueError) as error:
-            raise translate(error, path) from error
 
 
 def _sync_folder(folder: str) -> None:

@@ -6,8 +6,8 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from shardio.errors import MissingFileError, OutputError, StorageError, UnusableFileError
@@ -37,24 +37,18 @@ class LocalStream(io.FileIO):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read at most `size` bytes."""
-        try:
+        with translated(self._path):
             return super().read(-1 if size is None else size)
-        except OSError as error:
-            raise translate(error, self._path) from error
 
     def readall(self) -> bytes:
         """Read to the end."""
-        try:
+        with translated(self._path):
             return super().readall()
-        except OSError as error:
-            raise translate(error, self._path) from error
 
     def readinto(self, buffer: Any, /) -> int:
         """Read into a buffer."""
-        try:
+        with translated(self._path):
             return super().readinto(buffer)
-        except OSError as error:
-            raise translate(error, self._path) from error
 
 
 class LocalRanges:
@@ -122,6 +116,17 @@ class LocalRanges:
             self._descriptor = -1
 
 
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Raise the operating system's errors as ours, naming the path."""
+    try:
+        yield
+    except (StorageError, OutputError):
+        raise
+    except (OSError, ValueError) as error:
+        raise translate(error, path) from error
+
+
 def translate(error: OSError | ValueError, path: str) -> Exception:
     """Turn an operating system's error into ours, naming the path."""
     if not isinstance(error, OSError):  # an embedded null byte
@@ -152,10 +157,8 @@ def open_regular(path: str, folder: int | None = None, name: str | None = None) 
     With the descriptor of a folder, the file is the one called `name` there, and no link.
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_NOFOLLOW if name else 0)
-    try:
+    with translated(path):
         descriptor = os.open(name or path, flags, dir_fd=folder)
-    except (OSError, ValueError) as error:
-        raise translate(error, path) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise UnusableFileError(f"{path}: not a regular file")
