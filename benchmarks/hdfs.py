@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -47,6 +48,14 @@ def epoch(shards: ShardSet, shuffle: Shuffle, verify: bool, epochs: int = 1) -> 
     count = 0
     for x, _ in shards.batches(128, shuffle=shuffle, dtype="uint8", verify=verify, epochs=epochs):
         count += len(x)
+    return count * shards.layout.stride / MIB
+
+
+def some_exact(url: str) -> float:
+    """Read a hundred batches in exact order, a request for each record; returns MiB of shards."""
+    shards = open_shards(url)
+    with shards.batches(128, shuffle="exact", dtype="uint8", epochs=None) as stream:
+        count = sum(len(x) for x, _ in islice(stream, 100))
     return count * shards.layout.stride / MIB
 
 
@@ -198,6 +207,7 @@ def compare(url: str, folder: Path, rounds: int) -> None:
     infos = [info for info in storage_for(url).list(url) if info.path.endswith(".tfrecord")]
     bare = bare_reads(url, infos)
     ways = [way(f"batches, {order}", partial(batches, url, order, True)) for order in ORDERS]
+    ways.append(way("batches, exact", partial(some_exact, url)))
     files = [_whole(info) for info in infos[:4]]
     with tempfile.TemporaryDirectory(dir=folder) as place:
         filled = partial(first_epoch, url, Path(place))

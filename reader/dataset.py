@@ -4,34 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from reader.blocks.raw_fetch import RawFetcher
 from reader.cache.cached_choice import CachedChoice
 from reader.cache.copies import ShardCopies
 from reader.cache.copy_files import CachedShardFiles
 from reader.cache.folder import ShardCache
-from reader.core.compiled import has_core
-from reader.core.maps import Maps, new_maps
-from reader.fetch.core_fetch import CoreFetcher
-from reader.fetch.numpy_fetch import Fetcher
+from reader.fetch.record_kind import Layout, RecordKind
 from reader.fetch.skipped import Skipped
 from reader.fetch.source import RecordSource
 from reader.fetch.sources import Sources
-from reader.files.record_check import RecordCheck
+from reader.files.mapped_files import Maps
 from reader.files.shard import ShardFile
 from reader.files.shard_files import ShardFiles
-from reader.foreign.indexed_fetch import IndexedFetcher
-from reader.foreign.indexed_fetch import touch as touch_indexed
-from reader.foreign.layout import ForeignLayout, Layout
 from shardio.cached_property import cached_property
 from shardio.format.label import Label
 from shardio.format.manifest import Manifest
 from shardio.format.naming import ShardName
-from shardio.storage import RangeReader
 from shardio.storage.paths import is_local
 
 
@@ -46,12 +37,17 @@ class Dataset:
     """
 
     shards: tuple[ShardFile, ...]
-    layout: Layout
+    kind: RecordKind
     shape: tuple[int, int, int]
     labels: tuple[Label, ...]
     manifest: Manifest | None
     left_out: tuple[str, ...]
     cache: ShardCache | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """The sizes of records."""
+        return self.kind.layout
 
     def __len__(self) -> int:
         return self._records
@@ -85,7 +81,7 @@ class Dataset:
         """Which records these are, and in which numbering: a SHA-256."""
         manifest = None if self.manifest is None else self.manifest.fingerprint
         names = [(shard.path.rpartition("/")[2], shard.records) for shard in self.shards]
-        choice = (self.layout.choice,) if isinstance(self.layout, ForeignLayout) else ()
+        choice = (self.kind.choice,) if self.kind.choice else ()
         return hashlib.sha256(repr((manifest, names, *choice)).encode()).hexdigest()
 
     def files(self, *, skips: bool = False) -> ShardFiles[Any]:
@@ -93,9 +89,7 @@ class Dataset:
 
         With `skips` a damaged record at an end of a shard is no error yet.
         """
-        touch: Callable[[Any, RangeReader], None] = touch_indexed
-        if not isinstance(self.layout, ForeignLayout):
-            touch = partial(RecordCheck(self.layout).touch, skips=skips)
+        touch = partial(self.kind.touch, skips=skips)
         if self._copies is None:
             return ShardFiles(self.shards, touch)
         return CachedShardFiles(self.shards, touch, self._copies, skips=skips)
@@ -107,20 +101,11 @@ class Dataset:
     def sources(self, *, verify: bool, skipped: Skipped | None = None) -> Sources:
         """Open the records for reading epoch by epoch, each with the source that suits it."""
         files = self.files(skips=skipped is not None)
-        if isinstance(self.layout, ForeignLayout):
-            indexed = IndexedFetcher(files, self.layout, verify=verify, skipped=skipped)
-            return Sources(files, indexed)
-        fetcher = Fetcher(files, self.layout, verify=verify, skipped=skipped)
-        if not has_core():
-            return Sources(files, fetcher)
+        source = self.kind.source(files, verify=verify, skipped=skipped)
         if self._copies is not None:
-            choice = CachedChoice(
-                fetcher, self.layout, self._copies, verify=verify, is_local=self.is_local
-            )
+            choice = CachedChoice(source, self._copies, is_local=self.is_local)
             return Sources(files, choice.first, choice.choose)
-        if self.is_local:
-            return Sources(files, CoreFetcher(fetcher, self.layout, self._maps, verify=verify))
-        return Sources(files, RawFetcher(fetcher, self.layout, verify=verify))
+        return Sources(files, source.mapped(self._maps) if self.is_local else source)
 
     def place(self, number: int) -> str:
         """Name the shard of a record, and its number there."""
@@ -151,7 +136,7 @@ class Dataset:
 
     @cached_property
     def _maps(self) -> Maps:
-        return new_maps()
+        return Maps()
 
     @cached_property
     def _records_source(self) -> RecordSource:

@@ -51,12 +51,12 @@ class ShardSet(Dataset):
         number = operator.index(index)
         if not -len(self) <= number < len(self):
             raise IndexError(f"record {number} of {len(self)}")
-        room = self._records_source.room(1)
-        integers = self._records_source.fetch(np.array([number % len(self)]), room)
+        pixels = np.empty((1, self.layout.image_bytes), dtype=np.uint8)
+        integers = self._records_source.fetch(np.array([number % len(self)]), pixels)
         wrong = wrong_label(integers, self.labels)
         if wrong is not None:
             raise DatasetError(f"{self.place(number % len(self))}: {wrong[1]}")
-        image = room.array[0].reshape(self.shape)
+        image = pixels[0].reshape(self.shape)
         form = BatchForm.of(self.labels, as_dict=False)
         found = [of_all[0] for of_all in label_arrays(integers, self.labels)]
         labels = [value if value.ndim else value.item() for value in found]

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.blocks.block_fetch import BlockFetcher
+from reader.batching.reading import Reader
 from reader.fetch.skipped import SKIPPED
-from reader.fetch.source import RecordSource
 from shardio.errors import CorruptRecordError
 
 # Records that are tried where all of a batch are damaged.
@@ -17,9 +16,9 @@ _TRIES = 1000
 
 
 def replace_skipped(
-    source: RecordSource | BlockFetcher,
+    source: Reader,
     ids: NDArray[np.int64],
-    room: Any,
+    images: NDArray[Any],
     integers: NDArray[np.int64],
     records: int,
 ) -> NDArray[np.int64]:
@@ -34,7 +33,7 @@ def replace_skipped(
     for ahead in range(1, min(_TRIES, records), size):
         if good.any():
             break
-        integers = source.fetch((first + ahead + np.arange(size)) % records, room)
+        integers = source.fetch((first + ahead + np.arange(size)) % records, images)
         good = integers[:, -1] != SKIPPED
     if not good.any():
         raise CorruptRecordError(
@@ -43,5 +42,5 @@ def replace_skipped(
         )
     bad = np.flatnonzero(~good)
     from_ = np.resize(np.flatnonzero(good), len(bad))
-    room.array[bad], integers[bad] = room.array[from_], integers[from_]
+    images[bad], integers[bad] = images[from_], integers[from_]
     return integers

@@ -19,12 +19,13 @@ _MOST_KNOWN = 2048
 class Steps:
     """Tells the records of any step, and remembers those that were asked for ahead.
 
-    `count` is the number of steps of an epoch of `records`. With the order `window`, `options` say
-    all of it: block, window and lanes.
+    `count` is the number of steps of an epoch of `records`, `size` that of positions in each. With
+    the order `window`, `options` say all of it: block, window and lanes.
     """
 
     def __init__(self, options: BatchOptions, records: int) -> None:
         self.count = options.steps(records)
+        self.size = options.step_size
         self._options = options
         self._records = records
         self._order: Order | WindowOrder

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.blocks.block_memory import block_memory
 from reader.fetch.source import Fetch, LaterFetch, RecordSource
-from reader.foreign.layout import Layout
 
 # Blocks that are read at once. Those of a network come no faster with more.
 THREADS = 4
@@ -30,7 +28,6 @@ class BlockFetcher:
     def __init__(
         self,
         source: RecordSource,
-        layout: Layout,
         records: int,
         block: int,
         held: int,
@@ -41,8 +38,7 @@ class BlockFetcher:
         self._block = min(block, records)
         self._size = block
         self._held = min(held, -(-records // block))
-        self._numbers = layout.numbers
-        self._memory = block_memory(source, layout, self._held * self._block)
+        self._memory = source.block_memory(self._held * self._block)
         # Of each block its place in the memory and the future that fills it, the one that was used
         # last at the end.
         self._blocks: OrderedDict[int, tuple[int, Future[None]]] = OrderedDict()
@@ -59,19 +55,15 @@ class BlockFetcher:
         self._depth = 2 * threads
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="shardio-blocks")
 
-    def room(self, records: int, dtype: str = "uint8") -> Any:
-        """Make room for `records` records."""
-        return self._source.room(records, dtype)
-
     def close(self) -> None:
         """Begin to read nothing more, and close the files."""
         # What was begun is ended: who waits for a block that is cancelled would wait for ever.
         self._threads.shutdown(wait=False)
         self._source.close()
 
-    def fetch(self, ids: NDArray[np.int64], room: Any) -> NDArray[np.int64]:
-        """Read the records `ids` into the first rows of `room`; returns their integers."""
-        out = np.empty((len(ids), self._numbers), dtype=np.int64)
+    def fetch(self, ids: NDArray[np.int64], images: NDArray[Any]) -> NDArray[np.int64]:
+        """Read the records `ids` into the first rows of `images`; returns their integers."""
+        found: list[NDArray[np.int64]] = []
         blocks = ids // self._size
         start = 0
         with self._turn:
@@ -83,13 +75,13 @@ class BlockFetcher:
                 # Not with searchsorted or the like: NumPy would let those who read have the
                 # interpreter, and get it back late.
                 rows += np.array([places[block] for block in blocks[part].tolist()]) * self._block
-                out[part] = self._memory.gather(rows, ids[part], room.array[part])
+                found.append(self._memory.gather(rows, ids[part], images[part]))
                 start = stop
-        return out
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
-    def begin(self, ids: NDArray[np.int64], room: Any) -> Fetch:
+    def begin(self, ids: NDArray[np.int64], images: NDArray[Any]) -> Fetch:
         """Fetch when the result is asked for."""
-        return LaterFetch(self.fetch, ids, room)
+        return LaterFetch(self.fetch, ids, images)
 
     def want(self, ids: NDArray[np.int64]) -> bool:
         """Begin to read the blocks of records that are fetched next, before others are prepared.

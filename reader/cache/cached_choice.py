@@ -1,18 +1,14 @@
-"""Which source reads shards that a cache holds, or will hold: the slow one, or the compiled one."""
+"""Which source reads shards that a cache holds, or will hold."""
 
 from __future__ import annotations
 
-from reader.blocks.raw_fetch import RawFetcher
 from reader.cache.copies import ShardCopies
-from reader.core.maps import Maps
-from reader.fetch.core_fetch import CoreFetcher
-from reader.fetch.numpy_fetch import Fetcher
 from reader.fetch.source import RecordSource
-from shardio.format.layout import RecordLayout
+from reader.files.mapped_files import Maps
 
 
 class CachedChoice:
-    """Chooses between sources that read the files of `fetcher`.
+    """Chooses between `source`, which reads from any storage, and the one for local files.
 
     The copies come one by one. Until all are there, records are read as the storage of the shards
     wants it, each shard from its copy if it has one; then they are read as those of a local set.
@@ -20,38 +16,26 @@ class CachedChoice:
     are local files, of a mount maybe.
     """
 
-    def __init__(
-        self,
-        fetcher: Fetcher,
-        layout: RecordLayout,
-        copies: ShardCopies,
-        *,
-        verify: bool,
-        is_local: bool,
-    ) -> None:
-        self._fetcher = fetcher
-        self._layout = layout
+    def __init__(self, source: RecordSource, copies: ShardCopies, *, is_local: bool) -> None:
+        self._source = source
         self._copies = copies
-        self._verify = verify
         self._is_local = is_local
-        self._slow = RawFetcher(fetcher, layout, verify=verify)
-        self._quick: tuple[Maps, CoreFetcher] | None = None
+        self._mapped: tuple[Maps, RecordSource] | None = None
 
     @property
     def first(self) -> RecordSource:
         """The source that needs the most memory: a full cache may have to be filled again."""
-        return self._compiled() if self._is_local else self._slow
+        return self._of_maps() if self._is_local else self._source
 
     def choose(self) -> RecordSource:
         """Return the source for the copies that are there now; the same one for the same copies."""
         if self._is_local or self._copies.all_here:
-            return self._compiled()
-        self._quick = None
-        return self._slow
+            return self._of_maps()
+        self._mapped = None
+        return self._source
 
-    def _compiled(self) -> CoreFetcher:
+    def _of_maps(self) -> RecordSource:
         maps = self._copies.maps()
-        if self._quick is None or self._quick[0] is not maps:
-            source = CoreFetcher(self._fetcher, self._layout, maps, verify=self._verify)
-            self._quick = maps, source
-        return self._quick[1]
+        if self._mapped is None or self._mapped[0] is not maps:
+            self._mapped = maps, self._source.mapped(maps)
+        return self._mapped[1]

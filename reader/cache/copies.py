@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from reader.cache.filler import CacheFiller, Copy
 from reader.cache.folder import CacheWarning, ShardCache
-from reader.core.maps import Maps, new_maps
+from reader.files.mapped_files import Maps
 from reader.files.shard import ShardFile
 from shardio.errors import ShardioError, StorageError
 from shardio.storage import RangeReader, storage_for
@@ -148,7 +148,7 @@ class ShardCopies:
         """Return memory maps for the copies that are here now."""
         here = frozenset(self.here)
         if self._maps is None or self._maps[0] != here:
-            self._maps = here, new_maps()
+            self._maps = here, Maps()
         return self._maps[1]
 
 

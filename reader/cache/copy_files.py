@@ -50,6 +50,11 @@ class CachedShardFiles(ShardFiles[Shard]):
                 pass
         return self._files.get(number, self._open)
 
+    @property
+    def are_local(self) -> bool:
+        """Whether all is read from files of this machine: the shards, or their copies."""
+        return super().are_local or self._copies.all_here
+
     def new_epoch(self) -> None:
         """Compare identities again, and look which copies are there."""
         self._copies.look()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,12 +11,9 @@ from numpy.typing import NDArray
 
 from reader.batching.batches import PIPELINE
 from reader.batching.label_arrays import wrong_label
-from reader.batching.memory import plan_memory
+from reader.batching.memory import Sizes
 from reader.batching.options import BatchOptions
-from reader.files.shard import IndexedShard, ShardFile
-from reader.foreign.index_pass import make_index
-from reader.foreign.layout import ForeignLayout
-from reader.foreign.shard_index import beside
+from reader.files.shard import ShardFile
 from reader.opening.absent_shards import describe_absent
 from reader.order.shuffle_quality import window_quality
 from reader.shardset import ShardSet
@@ -25,7 +21,7 @@ from shardio.errors import MissingFileError, ShardioError, UnsupportedRecordErro
 from shardio.format.naming import RECORDS
 from shardio.format.transform import COLOURS
 from shardio.grammar import counted
-from shardio.storage import storage_for
+from shardio.storage.digest import digest_of
 from shardio.storage.paths import folder_of, join
 
 # Memory for records that are read at once, and at most so many.
@@ -49,20 +45,15 @@ def info(shards: ShardSet, memory: int | str | None = None) -> list[str]:
     `memory` if it is given.
     """
     height, width, channels = shards.shape
-    layout = shards.layout
-    foreign = isinstance(layout, ForeignLayout)
-    stored = layout.record_bytes if isinstance(layout, ForeignLayout) else layout.stride
-    size = len(shards) * stored
+    size = len(shards) * shards.kind.record_bytes
+    how_large, *features = shards.kind.in_words()
     total = len(shards.shards) + len(shards.left_out)
     lines = [
         f"records   {len(shards):,} in {counted(len(shards.shards), 'shard')}, "
         f"{size / 1e6:,.1f} MB",
-        f"images    {width}x{height} {COLOURS[channels]}, uint8; "
-        f"{'some ' * foreign}{stored:,} bytes a record",
+        f"images    {width}x{height} {COLOURS[channels]}, uint8; {how_large}",
+        *(f"features  {line}" for line in features),
     ]
-    if isinstance(layout, ForeignLayout):
-        kind = "encoded" if layout.encoded else "raw"
-        lines.append(f"features  {kind} images from {layout.image!r}, each record found by index")
     for label in shards.labels:
         lines.append(f"label     {label.name}: {label}")
     if not shards.labels:
@@ -103,15 +94,7 @@ def _streams(shards: ShardSet, memory: int | str | None) -> list[str]:
         )
     for shuffle in ("exact", "window"):
         options = BatchOptions(shuffle=shuffle, memory=memory, worker=(0, 1))
-        plan = plan_memory(
-            shards.layout,
-            shards.labels,
-            len(shards),
-            options,
-            PIPELINE,
-            scales=source.scales,
-            in_blocks=source.in_blocks,
-        )
+        plan = Sizes.of(shards, source, PIPELINE).plan(options)
         lines.append(
             f"memory    {shuffle}, batches of {options.batch_size} {options.dtype}: {plan}"
         )
@@ -136,9 +119,9 @@ def verify(shards: ShardSet, progress: Callable[[int], object]) -> list[ShardFau
         try:
             unsupported = _verify_records(shards, shard, progress)
             _verify_digest(shard)
-            _verify_index(shard)
+            shards.kind.check_index(shard)
         except ShardioError as error:
-            wrong = _is_wrongly_indexed(shard)
+            wrong = shards.kind.wrong_index(shard)
             faults.append(ShardFault(shard.path, wrong or str(error)))
         else:
             if unsupported:
@@ -157,7 +140,7 @@ def verify_records_table(shards: ShardSet) -> str:
     found = {}
     for path in paths:
         with suppress(MissingFileError):
-            found[path] = _digest_of(path)
+            found[path] = digest_of(path)
     for path, digest in found.items():
         if digest != shards.manifest.records:
             return f"{path}: its SHA-256 is {digest}, dataset.json says {shards.manifest.records}"
@@ -168,10 +151,10 @@ def _verify_records(shards: ShardSet, shard: ShardFile, progress: Callable[[int]
     """Read all records; returns what is said of the first one that is whole and cannot be used."""
     source = replace(shards, shards=(shard,)).source(verify=True)
     most = max(1, min(_BATCH, _BATCH_BYTES // shards.layout.stride, shard.records))
-    room = source.room(most)
+    images = np.empty((most, shards.layout.image_bytes), dtype=np.uint8)
 
     def read(ids: NDArray[np.int64]) -> None:
-        wrong = wrong_label(source.fetch(ids, room), shards.labels)
+        wrong = wrong_label(source.fetch(ids, images), shards.labels)
         if wrong is not None:
             at, what = wrong
             raise UnsupportedRecordError(f"{shard.path}: record {ids[at]}: {what}")
@@ -192,46 +175,11 @@ def _verify_records(shards: ShardSet, shard: ShardFile, progress: Callable[[int]
     return unsupported
 
 
-def _verify_index(shard: ShardFile) -> None:
-    """Raise where a shard of ours had no index of its own beside it.
-
-    What one says is checked with the records: each is whole where it says.
-    """
-    if shard.entry is not None and isinstance(shard, IndexedShard) and shard.lacked:
-        raise ShardioError(
-            f"{beside(shard.path)}: was missing, or not the index of its shard; the converter's "
-            "--repair makes it again, if it is not there by now"
-        )
-
-
-def _is_wrongly_indexed(shard: ShardFile) -> str:
-    """Say so if it is not the shard that is damaged, but its index."""
-    if shard.entry is None or not isinstance(shard, IndexedShard):
-        return ""
-    try:
-        _verify_digest(shard)
-        info = storage_for(shard.path).stat(shard.path)
-        index = make_index(info, lambda size: None)
-    except ShardioError:
-        return ""
-    if np.array_equal(index.offsets, shard.index.offsets):
-        return ""
-    return (
-        f"{beside(shard.path)}: is not the index of its shard, which is whole; the converter's "
-        "--repair makes it again"
-    )
-
-
 def _verify_digest(shard: ShardFile) -> None:
     if shard.entry is None:
         return
-    digest = _digest_of(shard.path)
-    if digest != shard.entry.sha256:
+    found = digest_of(shard.path)
+    if found != shard.entry.sha256:
         raise ShardioError(
-            f"{shard.path}: its SHA-256 is {digest}, dataset.json says {shard.entry.sha256}"
+            f"{shard.path}: its SHA-256 is {found}, dataset.json says {shard.entry.sha256}"
         )
-
-
-def _digest_of(path: str) -> str:
-    with storage_for(path).open_stream(path) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]

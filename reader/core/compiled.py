@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from types import ModuleType
+from typing import Any
 
-core: ModuleType | None
+# None where it is missing: what needs it is made only where `has_core`.
+core: Any
 try:
     from reader.core import _core as core
 except ImportError:

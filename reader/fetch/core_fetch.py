@@ -4,80 +4,32 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reader.core.compiled import core
-from reader.core.maps import Maps
-from reader.fetch.numpy_fetch import Fetcher
-from reader.fetch.pool import Room
-from reader.fetch.source import Fetch, LaterFetch
+from reader.fetch.source import BlockMemory, Fetch, LaterFetch, RecordSource
 from reader.fetch.waiting import Taken, Waiting
-from reader.files.mapped_files import MappedFiles
+from reader.files.mapped_files import MappedFiles, Maps
 from reader.files.open_files import is_crowded, register
+from reader.files.shard import ShardFile
+from reader.files.shard_files import ShardFiles
 from shardio.errors import ShardioError
 from shardio.format.layout import RecordLayout
-from shardio.storage.local_files import LocalRanges
 
 # Runs of neighbours that are read ahead at once: some windows of blocks.
 _ADVICE = 128
+_NONE = np.empty(0, dtype=np.int64)
 
 
-class CoreFetch:
-    """Records that are being read, by `begun`, into `room` and `integers`.
+class CoreDecoder:
+    """Decodes with compiled code, which also reads records from files and maps by itself."""
 
-    The files stay open for it until it is known to be done, which `wait` makes sure of.
-    """
-
-    taken = Taken(0.0, 0)
-
-    def __init__(
-        self,
-        fetcher: CoreFetcher,
-        ids: NDArray[np.int64],
-        room: Room,
-        integers: NDArray[np.int64],
-        begun: object,
-    ) -> None:
-        self._fetcher = fetcher
-        self._ids = ids
-        self._room = room
-        self._integers = integers
-        self._begun: object | None = begun
-        self._wrong = 0
-
-    def wait(self) -> None:
-        """Wait until nothing is read any more."""
-        begun = self._begun
-        if begun is not None:
-            assert core is not None
-            # More than one thread may do this, and finds the same.
-            self._wrong, *taken = core.wait(begun)
-            self.taken = Taken(*taken)
-            self._begun = None
-
-    def result(self) -> NDArray[np.int64]:
-        """Wait for the records; returns their integers."""
-        self.wait()
-        return self._fetcher.end(self._ids, self._room, self._integers, self._wrong, self.taken)
-
-
-class CoreFetcher:
-    """Reads records as `fetcher` does, from any number of threads.
-
-    Whatever is not as it should be is left to `fetcher`: to read what compiled code could not, to
-    name a damaged record, or to replace it.
-    """
-
-    scales = True
-    in_blocks = False
-
-    def __init__(self, fetcher: Fetcher, layout: RecordLayout, maps: Maps, *, verify: bool) -> None:
-        assert core is not None
-        self._fetcher = fetcher
-        self._layout = layout
+    def __init__(self, layout: RecordLayout, *, verify: bool) -> None:
+        self.layout = layout
         self._verify = verify
         self._core_layout = core.layout(
             layout.head,
@@ -87,7 +39,125 @@ class CoreFetcher:
             layout.number_bytes,
             2,
         )
-        self._files = MappedFiles(fetcher.files, layout.stride, maps, core.locate)
+        # What compiled code wants to know of files, where there are none.
+        self._no_files = np.empty(0, dtype=np.int32)
+        self._no_offsets = np.empty(0, dtype=np.int64)
+
+    def integers(self, count: int) -> NDArray[np.int64]:
+        """Return an array for the integers of `count` records."""
+        return np.empty((count, self.layout.numbers), dtype=np.int64)
+
+    def decode(
+        self, memory: NDArray[np.uint8], rows: NDArray[np.int64], images: NDArray[Any]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Decode rows."""
+        count = len(rows)
+        integers, faults = self.integers(count), np.empty(count, dtype=np.int64)
+        if len(self._no_files) < count:
+            self._no_files = np.full(count, -1, dtype=np.int32)
+            self._no_offsets = np.zeros(count, dtype=np.int64)
+        wrong = core.read(
+            self._core_layout,
+            self._no_files[:count],
+            self._no_offsets[:count],
+            memory.ctypes.data + rows * self.layout.stride,
+            images,
+            images.dtype == np.float32,
+            integers,
+            faults,
+            self._verify,
+        )
+        return integers, np.flatnonzero(faults) if wrong else _NONE
+
+    def begin(
+        self,
+        files: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        addresses: NDArray[np.int64] | None,
+        images: NDArray[Any],
+        integers: NDArray[np.int64],
+        *,
+        slow: bool,
+        kept: object,
+    ) -> object:
+        """Begin to read records from files or maps, and return what `core.wait` takes.
+
+        `slow` lets as many reads be under way as a disk wants; `kept` is held until the end.
+        """
+        faults = np.empty(len(files), dtype=np.int64)
+        scaled = images.dtype == np.float32
+        begun: object = core.begin(
+            self._core_layout, files, offsets, addresses, images, scaled, integers, faults,
+            self._verify, slow, kept,
+        )  # fmt: skip
+        return begun
+
+
+class CoreFetch:
+    """Records that are being read, by `begun`, into `images` and `integers`.
+
+    What compiled code cannot read, or finds damaged, is left to `source`.
+    The files stay open for it until it is known to be done, which `wait` makes sure of.
+    """
+
+    taken = Taken(0.0, 0)
+
+    def __init__(
+        self,
+        source: RecordSource,
+        waiting: Waiting,
+        ids: NDArray[np.int64],
+        images: NDArray[Any],
+        integers: NDArray[np.int64],
+        begun: object,
+    ) -> None:
+        self._source = source
+        self._waiting = waiting
+        self._ids = ids
+        self._images = images
+        self._integers = integers
+        self._begun: object | None = begun
+        self._wrong = 0
+
+    def wait(self) -> None:
+        """Wait until nothing is read any more."""
+        begun = self._begun
+        if begun is not None:
+            # More than one thread may do this, and finds the same.
+            self._wrong, *taken = core.wait(begun)
+            self.taken = Taken(*taken)
+            self._begun = None
+
+    def result(self) -> NDArray[np.int64]:
+        """Wait for the records; returns their integers."""
+        self.wait()
+        if self._wrong:
+            return self._source.fetch(self._ids, self._images)
+        self._waiting.saw(self.taken, len(self._ids))
+        return self._integers
+
+
+class CoreFetcher:
+    """Reads records as `source` does, which reads the same `files`, from any number of threads.
+
+    Whatever is not as it should be is left to `source`: to read what compiled code could not, to
+    name a damaged record, or to replace it.
+    """
+
+    in_blocks = False
+
+    def __init__(
+        self,
+        source: RecordSource,
+        files: ShardFiles[ShardFile],
+        decoder: CoreDecoder,
+        maps: Maps,
+    ) -> None:
+        self._source = source
+        self._shards = files
+        self._decoder = decoder
+        self._stride = decoder.layout.stride
+        self._files = MappedFiles(files, self._stride, maps)
         self.begins = self._files.all_at_once
         self._waiting = Waiting()
         # What comes out of it is done, or given up.
@@ -95,13 +165,21 @@ class CoreFetcher:
         self._under_way: WeakValueDictionary[int, CoreFetch] = WeakValueDictionary()
         register(self)
 
-    def room(self, records: int, dtype: str = "uint8") -> Room:
-        """Make room for `records` records, as pixels or, float32, as pixels / 255."""
-        return Room(records, self._layout.image_bytes, dtype)
+    def mapped(self, maps: Maps) -> RecordSource:
+        """Return this source."""
+        return self
+
+    def owned(self, records: int, *, in_blocks: bool) -> dict[str, int]:
+        """Return nothing: a batch is read straight into its place."""
+        return {}
+
+    def block_memory(self, rows: int) -> BlockMemory:
+        """Return memory for blocks."""
+        return self._source.block_memory(rows)
 
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""
-        self._fetcher.close()
+        self._source.close()
         self._advice.clear()
         self._files.forget()
 
@@ -120,98 +198,61 @@ class CoreFetcher:
         They may be of more shards than are open at once. Whoever reads them is told what is wrong
         with a shard.
         """
-        assert core is not None
-        stride, files = self._layout.stride, self._fetcher.files
-        reads = False
-        for number, place, size in files.runs(ids):
+        stride, reads = self._stride, False
+        for number, place, size in self._shards.runs(ids):
             with suppress(ShardioError):
-                file = files.get(number)
-                if isinstance(file.reader, LocalRanges):
-                    descriptor = file.reader.fileno()
-                    advice = core.advise(descriptor, place * stride, size * stride, file)
+                file = self._shards.get(number)
+                if file.reader.descriptor >= 0:
+                    at = place * stride, size * stride
+                    advice = core.advise(file.reader.descriptor, *at, file)
                     if advice is not None:
                         self._advice.append(advice)
                         reads = True
         return reads
 
-    def begin(self, ids: NDArray[np.int64], room: Room) -> Fetch:
-        """Begin to read the records `ids` into the first rows of `room`, and return at once.
+    def begin(self, ids: NDArray[np.int64], images: NDArray[Any]) -> Fetch:
+        """Begin to read the records `ids` into the first rows of `images`, and return at once.
 
         Where files are scarce, those of this batch are opened only when its turn comes.
         """
         if len(ids) > self._files.most or not self.begins or is_crowded():
-            return LaterFetch(self.fetch, ids, room)
-        fetch = self._begin(ids, room)
+            return LaterFetch(self.fetch, ids, images)
+        fetch = self._begin(ids, images)
         self._under_way[id(fetch)] = fetch
         return fetch
 
-    def fetch(self, ids: NDArray[np.int64], room: Room) -> NDArray[np.int64]:
-        """Read the records `ids` into the first rows of `room`; returns their integers."""
-        assert core is not None
+    def fetch(self, ids: NDArray[np.int64], images: NDArray[Any]) -> NDArray[np.int64]:
+        """Read the records `ids` into the first rows of `images`; returns their integers."""
         most = self._files.most
         if len(ids) <= most:
-            return self._begin(ids, room).result()
-        integers = self._integers(len(ids))
+            return self._begin(ids, images).result()
+        integers = self._decoder.integers(len(ids))
         for first in range(0, len(ids), most):
             part = slice(first, first + most)
-            wrong, *taken = core.wait(self._read(ids[part], room.array[part], integers[part]))
+            wrong, *taken = core.wait(self._read(ids[part], images[part], integers[part]))
             if wrong:
-                return self._fetch_slowly(ids, room)
+                return self._source.fetch(ids, images)
             self._waiting.saw(Taken(*taken), most)
         return integers
 
-    def end(
-        self,
-        ids: NDArray[np.int64],
-        room: Room,
-        integers: NDArray[np.int64],
-        wrong: int,
-        taken: Taken,
-    ) -> NDArray[np.int64]:
-        """Return the integers of records that were read, `wrong` of which are not fine."""
-        if wrong:
-            return self._fetch_slowly(ids, room)
-        self._waiting.saw(taken, len(ids))
-        return integers
-
-    def fetch_run(self, first: int, pixels: NDArray[np.uint8], integers: NDArray[np.int64]) -> None:
-        """Fill `pixels` and `integers` with neighbours."""
-        self._fetcher.fetch_run(first, pixels, integers)
-
-    def _integers(self, count: int) -> NDArray[np.int64]:
-        return np.empty((count, self._layout.numbers), dtype=np.int64)
-
-    def _begin(self, ids: NDArray[np.int64], room: Room) -> CoreFetch:
-        integers = self._integers(len(ids))
-        return CoreFetch(self, ids, room, integers, self._read(ids, room.array, integers))
+    def _begin(self, ids: NDArray[np.int64], images: NDArray[Any]) -> CoreFetch:
+        integers = self._decoder.integers(len(ids))
+        begun = self._read(ids, images, integers)
+        return CoreFetch(self._source, self._waiting, ids, images, integers, begun)
 
     def _read(
-        self, ids: NDArray[np.int64], images: NDArray[np.generic], integers: NDArray[np.int64]
+        self, ids: NDArray[np.int64], images: NDArray[Any], integers: NDArray[np.int64]
     ) -> object:
         """Begin to read, and return what `core.wait` takes."""
-        assert core is not None
         places = self._files.locate(ids)
-        begun: object = core.begin(
-            self._core_layout,
+        is_quick = self._waiting.is_quick
+        return self._decoder.begin(
             places.descriptors,
             places.offsets,
             # From a disk, one read of all that a record needs beats page faults.
-            places.addresses if self._waiting.is_quick else None,
+            places.addresses if is_quick else None,
             images,
-            images.dtype == np.float32,
             integers,
-            np.empty(len(ids), dtype=np.int64),
-            self._verify,
-            not self._waiting.is_quick,
-            places.files,
+            slow=not is_quick,
+            kept=places.files,
         )
-        return begun
-
-    def _fetch_slowly(self, ids: NDArray[np.int64], room: Room) -> NDArray[np.int64]:
-        slot = self._fetcher.room(len(ids))
-        integers = self._fetcher.fetch(ids, slot)
-        if room.array.dtype == np.float32:
-            np.divide(slot.array, np.float32(255), out=room.array[: len(ids)])
-        else:
-            room.array[: len(ids)] = slot.array
-        return integers

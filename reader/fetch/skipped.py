@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass, field
 from threading import Lock
 
 from shardio.errors import CorruptRecordError
@@ -17,21 +18,21 @@ class SkippedRecordWarning(UserWarning):
     """A damaged record was left out and another one took its place."""
 
 
+@dataclass(eq=False)
 class Skipped:
     """Counts the damaged records of a stream, each as often as it was met.
 
     `most` of the `records` that the stream reads in an epoch may be damaged, or any number.
     """
 
-    def __init__(self, most: int | None = None, records: int = 0) -> None:
-        self.count = 0
-        self._most = most
-        self._records = records
-        self._places: list[str] = []
-        # How many each step of an epoch replaced, those of the last two epochs: two threads may
-        # make the end of one and the beginning of the next, and a step may be made again.
-        self._replaced: dict[int, dict[int, int]] = {}
-        self._lock = Lock()
+    most: int | None = None
+    records: int = 0
+    count: int = field(default=0, init=False)
+    _places: list[str] = field(default_factory=list, init=False)
+    # How many each step of an epoch replaced, those of the last two epochs: two threads may make
+    # the end of one and the beginning of the next, and a step may be made again.
+    _replaced: dict[int, dict[int, int]] = field(default_factory=dict, init=False)
+    _lock: Lock = field(default_factory=Lock, init=False)
 
     def add(self, reason: str) -> None:
         """Count a record; `reason` names it."""
@@ -57,11 +58,11 @@ class Skipped:
             for old in [known for known in self._replaced if known < epoch - 1]:
                 del self._replaced[old]
             total = sum(self._replaced[epoch].values())
-        if self._most is not None and total > self._most:
+        if self.most is not None and total > self.most:
             more = max(0, total - len(self._places))
             raise CorruptRecordError(
-                f"{total} of the {self._records} records that this stream reads in epoch {epoch} "
-                f"are damaged, and max_skipped allows {self._most}: {'; '.join(self._places)}"
+                f"{total} of the {self.records} records that this stream reads in epoch {epoch} "
+                f"are damaged, and max_skipped allows {self.most}: {'; '.join(self._places)}"
                 f"{f'; and {more} more' if more else ''}. `shardio-read verify` names all of "
                 "them; make the shards again, or give a higher max_skipped"
             )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reader.fetch.waiting import Stopwatch, Taken
+from reader.files.mapped_files import Maps
 
 
 class Fetch(Protocol):
@@ -22,44 +23,55 @@ class Fetch(Protocol):
         """Wait for the records; returns their integers."""
 
 
+class BlockMemory(Protocol):
+    """Memory for rows of records; what a row holds is known to those who fill and gather them."""
+
+    def fill(self, row: int, first: int, count: int) -> None:
+        """Read `count` neighbours, from record `first` on, into the rows from `row` on."""
+
+    def gather(
+        self, rows: NDArray[np.int64], ids: NDArray[np.int64], images: NDArray[Any]
+    ) -> NDArray[np.int64]:
+        """Copy rows, which hold the records `ids`, into `images`; returns their integers."""
+
+
 class RecordSource(Protocol):
     """Reads records by their number in the set, from any thread.
 
     The integers of a record are its numbers: the values of its labels, a float as its 32 bits, and
-    its row.
+    its row. Images are arrays (records, bytes of an image) of uint8 or float32, where pixels are
+    divided by 255.
 
-    `scales` tells whether a room may be of float32: the source then divides by 255. `in_blocks`
-    tells whether a read is slow to begin, so that the `window` order should hold whole blocks.
-    `begins` tells whether `begin` reads while the caller goes on.
+    `in_blocks` tells whether a read is slow to begin, so that the `window` order should hold whole
+    blocks. `begins` tells whether `begin` reads while the caller goes on.
     """
 
-    scales: bool
     in_blocks: bool
     begins: bool
 
-    def room(self, records: int, dtype: str = "uint8") -> Any:
-        """Make room for `records` records; its `array` is (records, image_bytes) of `dtype`.
-
-        What else a source wants to keep for each record, it keeps in the rooms that it makes.
-        """
-
-    def fetch(self, ids: NDArray[np.int64], room: Any) -> NDArray[np.int64]:
-        """Read the records `ids` into the first rows of a room; returns their integers.
+    def fetch(self, ids: NDArray[np.int64], images: NDArray[Any]) -> NDArray[np.int64]:
+        """Read the records `ids` into the first rows of `images`; returns their integers.
 
         The row of a damaged one that was skipped is `skipped.SKIPPED`.
         """
 
-    def begin(self, ids: NDArray[np.int64], room: Any) -> Fetch:
+    def begin(self, ids: NDArray[np.int64], images: NDArray[Any]) -> Fetch:
         """Begin to `fetch`."""
 
-    def fetch_run(self, first: int, pixels: NDArray[np.uint8], integers: NDArray[np.int64]) -> None:
-        """Fill `pixels` (n, image_bytes) and `integers` with n records, from `first` on.
+    def block_memory(self, rows: int) -> BlockMemory:
+        """Return memory for `rows` records of blocks."""
 
-        The row of a damaged one that was skipped is `skipped.SKIPPED`.
+    def mapped(self, maps: Maps) -> RecordSource:
+        """Return the source for the same records where all are files of this machine."""
+
+    def owned(self, records: int, *, in_blocks: bool) -> dict[str, int]:
+        """Return the bytes of memory, by part, that reading a batch takes besides the batch.
+
+        They are more where records do not come from blocks that are held.
         """
 
     def advise(self, ids: NDArray[np.int64]) -> bool:
-        """Be told that the records `ids` are wanted soon; storage may begin to read them.
+        """Say that the records `ids` will be read soon; storage may begin to read them.
 
         Returns whether it may have something to read: they may be in memory already.
         """
@@ -75,17 +87,17 @@ class LaterFetch:
 
     def __init__(
         self,
-        fetch: Callable[[NDArray[np.int64], Any], NDArray[np.int64]],
+        fetch: Callable[[NDArray[np.int64], NDArray[Any]], NDArray[np.int64]],
         ids: NDArray[np.int64],
-        room: Any,
+        images: NDArray[Any],
     ) -> None:
         self._fetch = fetch
         self._ids = ids
-        self._room = room
+        self._images = images
 
     def result(self) -> NDArray[np.int64]:
         """Read the records; returns their integers."""
         watch = Stopwatch()
-        integers = self._fetch(self._ids, self._room)
+        integers = self._fetch(self._ids, self._images)
         self.taken = watch.taken()
         return integers

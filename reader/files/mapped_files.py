@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.core.maps import Maps
+from reader.core.compiled import core
 from reader.files.open_files import OpenFile, is_crowded
 from reader.files.shard import ShardFile
 from reader.files.shard_files import ShardFiles
-from shardio.storage.local_files import LocalRanges
 
 # What compiled code answers that has found all records in maps.
 _MAPPED = 2
+
+
+class Maps:
+    """Maps of files by number, each made when it is first asked for.
+
+    They are kept for as long as the set is open, through all of its streams: entering a file's
+    pages into a new map takes as long as reading them from it. Making one needs the compiled code.
+    """
+
+    def __init__(self) -> None:
+        # Each with its address; it is undone when it is forgotten.
+        self._maps: dict[int, tuple[Any, int]] = {}
+        self._lock = Lock()
+
+    def address(self, number: int, descriptor: int, size: int) -> int:
+        """Return the address of the map of a file of `size` bytes; 0 where none can be made."""
+        with self._lock:
+            if number not in self._maps:
+                try:
+                    self._maps[number] = core.map(descriptor, size)
+                except OSError:
+                    # Not every file system can; such a file is read.
+                    self._maps[number] = None, 0
+            return self._maps[number][1]
 
 
 @dataclass(frozen=True)
@@ -32,14 +55,14 @@ class Places:
     files: Files
 
 
+@dataclass(frozen=True)
 class Files:
     """Files that are open together, by the number of the shard, and their maps."""
 
-    def __init__(self, shards: int, maps: Maps) -> None:
-        self.maps = maps
-        self.descriptors = np.full(shards, -1, dtype=np.int32)
-        self.addresses = np.zeros(shards, dtype=np.int64)
-        self.held: list[OpenFile] = []
+    maps: Maps
+    descriptors: NDArray[np.int32]
+    addresses: NDArray[np.int64]
+    held: list[OpenFile] = field(default_factory=list)
 
 
 class MappedFiles:
@@ -49,17 +72,13 @@ class MappedFiles:
     a map per read would cost more than it saves.
     """
 
-    def __init__(
-        self, shards: ShardFiles[ShardFile], stride: int, maps: Maps, locate: Callable[..., int]
-    ) -> None:
-        """Be the files of shards; `locate` is that of the compiled code."""
+    def __init__(self, shards: ShardFiles[ShardFile], stride: int, maps: Maps) -> None:
         self.most = shards.most
         self._shards = shards
         self._stride = stride
         self._maps = maps
-        self._find = locate
         self.all_at_once = len(shards.shards) <= shards.most
-        self._files = Files(len(shards.shards), maps)
+        self._files = self._none()
         self._checked = np.zeros(len(shards.shards), dtype=bool)
         self._epochs = shards.epochs
         self._lock = Lock()
@@ -67,7 +86,7 @@ class MappedFiles:
     def forget(self) -> None:
         """Hold no file any longer, but for those that are read from or opened just now."""
         # Without the lock: who opens files, and has it, may be the one who asks all to forget.
-        self._files = Files(len(self._shards.shards), self._maps)
+        self._files = self._none()
 
     def locate(self, ids: NDArray[np.int64]) -> Places:
         """Find the places of at most `most` records."""
@@ -79,7 +98,7 @@ class MappedFiles:
         descriptors = np.empty(count, dtype=np.int32)
         offsets, addresses = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
         known = files.descriptors, files.addresses
-        found = self._find(
+        found = core.locate(
             ids, self._shards.ends, self._checked, *known, self._stride,
             descriptors, offsets, addresses,
         )  # fmt: skip
@@ -106,14 +125,18 @@ class MappedFiles:
             crowded = is_crowded()
             if len(files.held) + len(fresh) > self.most or crowded:
                 # Whoever reads from the old ones still holds them.
-                files, fresh = Files(len(self._shards.shards), self._maps), numbers
+                files, fresh = self._none(), numbers
             for number in fresh:
                 self._add(files, number, opened[number])
-            self._files = Files(len(self._shards.shards), self._maps) if crowded else files
+            self._files = self._none() if crowded else files
             return files
 
+    def _none(self) -> Files:
+        count = len(self._shards.shards)
+        return Files(self._maps, np.full(count, -1, np.int32), np.zeros(count, np.int64))
+
     def _add(self, files: Files, number: int, file: OpenFile) -> None:
-        descriptor = file.reader.fileno() if isinstance(file.reader, LocalRanges) else -1
+        descriptor = file.reader.descriptor
         if self.all_at_once and descriptor >= 0:
             size = self._shards.shards[number].records * self._stride
             files.addresses[number] = self._maps.address(number, descriptor, size)

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from reader.files.open_files import OpenFile, OpenFiles
 from reader.files.shard import ShardFile
+from shardio.cached_property import cached_property
 from shardio.errors import DatasetError
 from shardio.storage import RangeReader, storage_for
+from shardio.storage.paths import is_local
 
 Shard = TypeVar("Shard", bound=ShardFile)
 
@@ -64,6 +66,15 @@ class ShardFiles(Generic[Shard]):
         Not where the shard itself was read. `describe` says of a path what is wrong with it.
         """
         return False
+
+    @cached_property
+    def _has_local_shards(self) -> bool:
+        return all(is_local(shard.path) for shard in self.shards)
+
+    @property
+    def are_local(self) -> bool:
+        """Whether all is read from files of this machine, and no read is a request to a server."""
+        return self._has_local_shards
 
     @property
     def most(self) -> int:

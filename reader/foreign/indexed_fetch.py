@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.fetch.pool import Room
 from reader.fetch.skipped import SKIPPED, Skipped
 from reader.fetch.source import Fetch, LaterFetch
+from reader.files.mapped_files import Maps
 from reader.files.shard import IndexedShard
 from reader.files.shard_files import ShardFiles
+from reader.files.stored import PARTS, REQUESTS
+from reader.files.threads import Threads
+from reader.foreign.array_memory import ArrayMemory
 from reader.foreign.decode import decode
-from reader.foreign.decode_threads import DECODERS, DecodeThreads
-from reader.foreign.layout import ForeignLayout
-from reader.foreign.shard_index import beside
+from reader.foreign.layout import DECODERS, ForeignLayout
 from shardio.errors import (
     CorruptRecordError,
     DatasetError,
@@ -27,12 +29,10 @@ from shardio.errors import (
 from shardio.format.example import parse_example
 from shardio.format.framing import (
     FOOTER_BYTES,
-    FRAMING_BYTES,
     HEADER_BYTES,
     masked_crc,
     parse_header,
 )
-from shardio.storage import RangeReader
 
 # Neighbours that are read with one call: what a disk gives in the time of a seek.
 RUN_BYTES = 1 << 20
@@ -56,7 +56,6 @@ class IndexedFetcher:
     is whole, but of a kind that is not read, is an error always.
     """
 
-    scales = False
     in_blocks = True
     begins = False
 
@@ -73,11 +72,20 @@ class IndexedFetcher:
         self._verify = verify
         self._skipped = skipped
         self._files = files
-        self._threads = DecodeThreads()
+        self._decoders = Threads(DECODERS, "shardio-decode")
+        self._requests = Threads(REQUESTS, "shardio-requests")
 
-    def room(self, records: int, dtype: str = "uint8") -> Room:
-        """Make room for `records` records."""
-        return Room(records, self._layout.image_bytes, dtype)
+    def mapped(self, maps: Maps) -> IndexedFetcher:
+        """Return this source."""
+        return self
+
+    def owned(self, records: int, *, in_blocks: bool) -> dict[str, int]:
+        """Return the memory of indexes, and of records while they are decoded."""
+        layout, at_once = self._layout, min(records, REQUESTS)
+        decoders = layout.decoder_bytes
+        if not (in_blocks or self._files.are_local):
+            decoders = max(decoders, at_once * layout.decoding_bytes)
+        return {"index": layout.index_bytes, "decoders": decoders}
 
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""
@@ -85,35 +93,37 @@ class IndexedFetcher:
 
     def advise(self, ids: NDArray[np.int64]) -> bool:
         """Let storage begin to read the records `ids`: a call for each run of neighbours."""
+        if not self._files.are_local:
+            return False
         for number, place, rows in self._runs(ids, slice(0, len(ids))):
             start, stop = self._range(number, place, rows.stop - rows.start)
             file = self._files.get(number)
             file.reader.advise(start, stop - start)
         return True
 
-    def fetch(self, ids: NDArray[np.int64], room: Room) -> NDArray[np.int64]:
-        """Read the records `ids` into the first rows of `room`.
+    def fetch(self, ids: NDArray[np.int64], images: NDArray[Any]) -> NDArray[np.int64]:
+        """Read the records `ids` into the first rows of `images`.
 
         Returns their integers, (records, numbers), the last one the row, SKIPPED for a record
         that was skipped. Raises CorruptRecordError for the first record that cannot be used where
         none is skipped.
         """
         integers = np.empty((len(ids), self._layout.numbers), dtype=np.int64)
-        self._fill(ids, room.array, integers)
+        self._fill(ids, images, integers)
         return integers
 
-    def begin(self, ids: NDArray[np.int64], room: Room) -> Fetch:
+    def begin(self, ids: NDArray[np.int64], images: NDArray[Any]) -> Fetch:
         """Fetch when the result is asked for."""
-        return LaterFetch(self.fetch, ids, room)
+        return LaterFetch(self.fetch, ids, images)
 
-    def fetch_run(self, first: int, pixels: NDArray[np.uint8], integers: NDArray[np.int64]) -> None:
-        """Fill `pixels` and `integers` with neighbours; the row of a skipped one is SKIPPED."""
-        self._fill(np.arange(first, first + len(pixels)), pixels, integers)
+    def block_memory(self, rows: int) -> ArrayMemory:
+        """Return memory for `rows` records of blocks."""
+        return ArrayMemory(self._fill, rows, self._layout.image_bytes, self._layout.numbers)
 
     def _fill(
-        self, ids: NDArray[np.int64], pixels: NDArray[np.uint8], integers: NDArray[np.int64]
+        self, ids: NDArray[np.int64], images: NDArray[Any], integers: NDArray[np.int64]
     ) -> None:
-        for row, fault in self._read(ids, pixels, integers):
+        for row, fault in self._read(ids, images, integers):
             if self._skipped is None or isinstance(fault, UnsupportedRecordError):
                 raise fault
             self._skipped.add(str(fault))
@@ -121,11 +131,11 @@ class IndexedFetcher:
             integers[row, -1] = SKIPPED
 
     def _read(
-        self, ids: NDArray[np.int64], pixels: NDArray[np.uint8], integers: NDArray[np.int64]
+        self, ids: NDArray[np.int64], images: NDArray[Any], integers: NDArray[np.int64]
     ) -> Faults:
-        """Fill the rows of `pixels` and `integers`; returns what went wrong, by row."""
+        """Fill the rows of `images` and `integers`; returns what went wrong, by row."""
         for _ in range(_TRIES):
-            faults = self._read_once(ids, pixels, integers)
+            faults = self._read_once(ids, images, integers)
             again = False
             for row, fault in faults:
                 if isinstance(fault, UnsupportedRecordError):
@@ -137,22 +147,28 @@ class IndexedFetcher:
         return faults
 
     def _read_once(
-        self, ids: NDArray[np.int64], pixels: NDArray[np.uint8], integers: NDArray[np.int64]
+        self, ids: NDArray[np.int64], images: NDArray[Any], integers: NDArray[np.int64]
     ) -> Faults:
-        threaded = self._layout.encoded and self._layout.image_bytes >= _THREADED_BYTES
-        size = -(-len(ids) // (2 * DECODERS)) if threaded else len(ids)
-        rows = [slice(at, min(at + size, len(ids))) for at in range(0, len(ids), max(1, size))]
-        work = partial(self._read_rows, ids, pixels, integers)
-        return [fault for faults in self._threads.map(work, rows) for fault in faults]
+        threads, parts = self._decoders, 1
+        if not (self._files.are_local or (np.diff(ids) == 1).all()):
+            threads, parts = self._requests, PARTS
+        elif self._layout.encoded and self._layout.image_bytes >= _THREADED_BYTES:
+            parts = 2 * DECODERS
+        size = max(1, -(-len(ids) // parts))
+        rows = [slice(at, min(at + size, len(ids))) for at in range(0, len(ids), size)]
+        work = partial(self._read_rows, ids, images, integers)
+        return [fault for faults in threads.map(work, rows) for fault in faults]
 
     def _read_rows(
         self,
         ids: NDArray[np.int64],
-        pixels: NDArray[np.uint8],
+        images: NDArray[Any],
         integers: NDArray[np.int64],
         part: slice,
     ) -> Faults:
         faults: Faults = []
+        scaled = images.dtype == np.float32
+        pixels = np.empty(self._layout.image_bytes, dtype=np.uint8) if scaled else None
         for number, place, rows in self._runs(ids, part):
             shard = self._shards[number]
             count = rows.stop - rows.start
@@ -167,7 +183,11 @@ class IndexedFetcher:
             for row, (at, end) in zip(range(rows.start, rows.stop), pairwise(offsets), strict=True):
                 record = data[at - start : end - start]
                 try:
-                    integers[row] = self._take(record, int(ids[row]), pixels[row])
+                    integers[row] = self._take(
+                        record, int(ids[row]), images[row] if pixels is None else pixels
+                    )
+                    if pixels is not None:
+                        np.divide(pixels, np.float32(255), out=images[row])
                 except (FormatError, UnsupportedRecordError) as error:
                     faults.append((row, _fault(shard, place + row - rows.start, at, error)))
         return faults
@@ -220,30 +240,6 @@ class IndexedFetcher:
     def _range(self, number: int, place: int, count: int) -> tuple[int, int]:
         offsets = self._shards[number].index.offsets
         return int(offsets[place]), int(offsets[place + count])
-
-
-def touch(shard: IndexedShard, reader: RangeReader) -> None:
-    """Hold the first and the last record of a shard against its index and the manifest."""
-    entry = shard.entry
-    crcs = (None, None) if entry is None else (entry.first_crc, entry.last_crc)
-    for record, crc in zip((0, shard.records - 1), crcs, strict=True):
-        start, stop = shard.index.offsets[record : record + 2].tolist()
-        data = np.zeros(stop - start, dtype=np.uint8).data
-        reader.read_into(start, [data], len(data))
-        length = parse_header(bytes(data[:HEADER_BYTES]))
-        if length is not None and length != len(data) - FRAMING_BYTES:
-            raise DatasetError(
-                f"{shard.path}: record {record} at byte {start} is not as long as its index "
-                f"says: the index is of another file; remove {beside(shard.path)}"
-            )
-        stored = int.from_bytes(data[-FOOTER_BYTES:], "little")
-        # A damaged one is named, or skipped, when it is read.
-        if crc not in (None, stored) and masked_crc(data[HEADER_BYTES:-FOOTER_BYTES]) == stored:
-            raise DatasetError(
-                f"{shard.path} is not the shard that dataset.json describes: record {record} "
-                f"at byte {start} has CRC {stored:08x}, not {crc:08x}. It was replaced, or "
-                "belongs to another conversion"
-            )
 
 
 def _of_copy(fault: Fault, path: str) -> str:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import operator
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from reader.foreign.decode_threads import DECODERS
 from shardio.cached_property import cached_property
 from shardio.errors import OptionError, UnsupportedRecordError
 from shardio.format.example import BYTES, INT64, Feature
 from shardio.format.example import FLOAT as FLOATS
 from shardio.format.label_kind import CLASS, LabelKind, numbers_of
-from shardio.format.layout import MAX_LABEL, MAX_ROW, RecordLayout
+from shardio.format.layout import MAX_LABEL, MAX_ROW
 
 # The names that TensorFlow's own scripts, TFDS and tutorials give.
 _IMAGES = (
@@ -33,6 +33,8 @@ _MEASURES = re.compile(
     re.IGNORECASE,
 )
 _SHOWN = 40
+# More threads that decode images than this only fight for the interpreter.
+DECODERS = min(len(os.sched_getaffinity(0)), 16)
 # What a thread reads at once, and copies of an image: Pillow's, of four bytes a pixel, and two that
 # are on the way to the batch.
 _DECODER = 1 << 20
@@ -84,9 +86,17 @@ class ForeignLayout:
     @property
     def decoder_bytes(self) -> int:
         """What all threads that decode own while they do."""
+        return DECODERS * (_DECODER + self._decoded_bytes) if self.encoded else 0
+
+    @property
+    def decoding_bytes(self) -> int:
+        """What a thread owns that reads one record with a request, and decodes it."""
+        return self.record_bytes + self._decoded_bytes
+
+    @property
+    def _decoded_bytes(self) -> int:
         height, width, channels = self.shape
-        pixels = height * width * max(3, channels)
-        return DECODERS * (_DECODER + _DECODED * pixels) if self.encoded else 0
+        return _DECODED * height * width * max(3, channels) if self.encoded else 0
 
     @property
     def choice(self) -> tuple[object, ...]:
@@ -121,10 +131,6 @@ class ForeignLayout:
             found += _numbers(features, name, kind)
         found.append(number if self.row is None else _integer(features, self.row, MAX_ROW))
         return found
-
-
-# What the makers of batches look at is the same in both: image_bytes, stride, labels and numbers.
-Layout = RecordLayout | ForeignLayout
 
 
 def image_of(features: Mapping[str, Feature], name: str) -> memoryview:

@@ -10,6 +10,7 @@ import numpy as np
 from reader.files.shard import IndexedShard, ShardFile
 from reader.foreign.decode import image_shape, is_encoded, other_kind
 from reader.foreign.image_claim import can_hold
+from reader.foreign.indexed_records import IndexedRecords
 from reader.foreign.layout import (
     ForeignLayout,
     choose_image,
@@ -57,7 +58,8 @@ def open_foreign(files: list[FileInfo], first: bytes, options: SetOptions) -> Sh
     strange = strange_labels(features) if options.labels is None else frozenset()
     shards = index_shards(files)
     layout = measured(ForeignLayout(image, labels, shape, encoded, strange=strange), shards)
-    return ShardSet(shards, layout, shape, tuple(map(Label, labels, counts)), None, ())
+    heads = tuple(map(Label, labels, counts))
+    return ShardSet(shards, IndexedRecords(layout), shape, heads, None, ())
 
 
 def open_encoded(
@@ -88,9 +90,8 @@ def open_encoded(
         )
     heads, kinds = manifest.layout.labels, manifest.layout.kinds
     layout = ForeignLayout(IMAGE, heads, manifest.shape, encoded=True, row=ROW, kinds=kinds)
-    return ShardSet(
-        shards, measured(layout, shards), manifest.shape, manifest.labels, manifest, left_out
-    )
+    records = IndexedRecords(measured(layout, shards))
+    return ShardSet(shards, records, manifest.shape, manifest.labels, manifest, left_out)
 
 
 def measured(layout: ForeignLayout, shards: Sequence[IndexedShard]) -> ForeignLayout:

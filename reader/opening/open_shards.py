@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reader.cache.folder import ShardCache
+from reader.fetch.fixed_records import FixedRecords
 from reader.files.shard import ShardFile
 from reader.opening.absent_shards import lost_shards
 from reader.opening.described import SetOptions
@@ -142,7 +143,12 @@ def _with_manifest(
     if not Encoding(manifest.encoding).is_raw:
         return open_encoded(files, tuple(shards), manifest, left_out)
     return ShardSet(
-        tuple(shards), manifest.layout, manifest.shape, manifest.labels, manifest, left_out
+        tuple(shards),
+        FixedRecords(manifest.layout),
+        manifest.shape,
+        manifest.labels,
+        manifest,
+        left_out,
     )
 
 
@@ -185,7 +191,7 @@ def _without_manifest(named: list[FileInfo], options: SetOptions) -> ShardSet:
         Label(name, count, None, kind)
         for name, count, kind in zip(layout.labels, counts, layout.kinds, strict=True)
     )
-    return ShardSet(shards, layout, shape, labels, None, ())
+    return ShardSet(shards, FixedRecords(layout), shape, labels, None, ())
 
 
 def _own_layout(first: bytes) -> RecordLayout | None:

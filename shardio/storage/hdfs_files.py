@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 import time
@@ -11,15 +10,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 from shardio.errors import StorageError, UnavailableError, UnusableFileError
-from shardio.storage.hdfs_ahead import ahead
 from shardio.storage.hdfs_client import HdfsClient, client_for, last_try, note_read
 from shardio.storage.hdfs_errors import is_foreign, translate
 from shardio.storage.waiting import Call, NoAnswerError, Wait, patiently
 
 # A read is tried again for so long: a DataNode that is started again is back in that time.
 _READ_SECONDS = 60.0
-# Reading ahead has less patience: what fails is read again by whoever needs it.
-_AHEAD_SECONDS = 20.0
 # A read that took so long had to do with a DataNode that is down or hangs.
 _SLOW_SECONDS = 4.0
 # A smaller one is a single packet, or two.
@@ -30,8 +26,6 @@ T = TypeVar("T")
 
 # Streams that a parent process began: freeing one waits for threads that only the parent has.
 _of_parents: list[object] = []
-# An id() would be given again to a file whose predecessor is not forgotten yet.
-_numbers = itertools.count()
 
 
 def _check(size: int, wanted: int) -> None:
@@ -97,11 +91,12 @@ class HdfsRanges:
     blocks' places of that moment, for a minute at most.
     """
 
+    descriptor = -1
+
     def __init__(self, root: str, url: str, path: str) -> None:
         self._root = root
         self._url = url
         self._path = path
-        self._number = next(_numbers)
         status, file, client = self._open()
         if status.isdir:
             raise UnusableFileError(f"{url}: Is a directory")
@@ -109,7 +104,6 @@ class HdfsRanges:
         # Blocks that another program is still writing are not ours to read.
         self.size = min(int(status.length), int(file.file_length()))
         self._file: tuple[Any, HdfsClient] | None = file, client
-        self._closed = False
 
     def _open(self) -> tuple[Any, Any, HdfsClient]:
         client = client_for(self._root, reading=True)
@@ -139,10 +133,10 @@ class HdfsRanges:
         if size <= 0:
             return 0
         if len(buffers) == 1:
-            self._fill(offset, buffers[0][:size])
+            self._read(offset, buffers[0][:size])
             return size
         data = memoryview(bytearray(size))
-        self._fill(offset, data)
+        self._read(offset, data)
         at = 0
         for buffer in buffers:
             piece = data[at : at + len(buffer)]
@@ -156,14 +150,6 @@ class HdfsRanges:
         if size <= 0:
             return []
         return self._again(offset, partial(self._pieces_once, offset, size))
-
-    def _fill(self, offset: int, memory: memoryview) -> None:
-        """Read bytes, those that were read ahead first."""
-        while size := ahead().take(self._number, offset, memory):
-            offset, memory = offset + size, memory[size:]
-            if not memory:
-                return
-        self._read(offset, memory)
 
     def _read(self, offset: int, memory: memoryview) -> None:
         self._again(offset, partial(self._read_once, offset, memory))
@@ -226,9 +212,6 @@ class HdfsRanges:
         finally:
             landing.close()
 
-    def _read_ahead(self, offset: int, memory: memoryview) -> None:
-        self._read_once(offset, memory, Wait(_AHEAD_SECONDS))
-
     def _pieces_once(self, offset: int, size: int, wait: Wait) -> list[memoryview]:
         packets = self._call(wait, lambda file: list(_packets(file, offset, size)))
         _check(sum(map(len, packets)), size)
@@ -255,14 +238,8 @@ class HdfsRanges:
                 yield packet
 
     def advise(self, offset: int, size: int) -> None:
-        """Begin to read, as far as there is memory for that."""
-        size = min(size, self.size - offset)
-        if size > 0 and not self._closed:
-            ahead().want(self._number, self._read_ahead, offset, size)
+        """Do nothing: whoever needs many reads has many under way at once."""
 
     def close(self) -> None:
         """Forget the file; HDFS knows nothing of readers."""
-        if not self._closed:
-            self._closed = True
-            self._file = None
-            ahead().forget(self._number)
+        self._file = None

@@ -56,13 +56,13 @@ class LocalRanges:
 
     def __init__(self, path: str, descriptor: int) -> None:
         self._path = path
-        self._descriptor = descriptor
+        self.descriptor = descriptor
 
     def read_into(self, offset: int, buffers: Sequence[memoryview], size: int) -> int:
         """Fill `buffers` in turn from byte `offset`."""
         try:
             if len(buffers) <= _MAX_BUFFERS:
-                done = os.preadv(self._descriptor, buffers, offset)
+                done = os.preadv(self.descriptor, buffers, offset)
                 if done == size:  # nearly always: a regular file is read short at its end only
                     return done
             return self._read_rest(offset, buffers)
@@ -79,7 +79,7 @@ class LocalRanges:
         for buffer in buffers:
             at = 0
             while at < len(buffer):
-                count = os.preadv(self._descriptor, [buffer[at:]], offset + done)
+                count = os.preadv(self.descriptor, [buffer[at:]], offset + done)
                 if count == 0:
                     return done
                 at += count
@@ -96,24 +96,20 @@ class LocalRanges:
             # Of a longer piece the kernel reads the start only.
             for start in range(offset, offset + size, _ADVISED):
                 length = min(_ADVISED, offset + size - start)
-                os.posix_fadvise(self._descriptor, start, length, os.POSIX_FADV_WILLNEED)
+                os.posix_fadvise(self.descriptor, start, length, os.POSIX_FADV_WILLNEED)
 
     def _is_cached(self, offset: int) -> bool:
         """Whether the kernel has a byte in its cache, as far as it says."""
         try:
-            return os.preadv(self._descriptor, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+            return os.preadv(self.descriptor, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
         except OSError:
             return False
 
-    def fileno(self) -> int:
-        """Return the descriptor."""
-        return self._descriptor
-
     def close(self) -> None:
         """Close the descriptor."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
 
 @contextmanager

@@ -44,6 +44,10 @@ class FileInfo:
 class RangeReader(Protocol):
     """An open file that is read at any byte, from any thread."""
 
+    @property
+    def descriptor(self) -> int:
+        """The descriptor of a file of this machine; -1 of any other, where reads are requests."""
+
     def read_into(self, offset: int, buffers: Sequence[memoryview], size: int) -> int:
         """Fill `buffers`, which hold `size` bytes together, in turn from byte `offset`.
 

@@ -91,6 +91,8 @@ class FsspecStream(RawIOBase):
 class FsspecRanges:
     """A seekable file; it has one position, so threads take turns."""
 
+    descriptor = -1
+
     def __init__(self, path: str, open_file: Callable[[], Any]) -> None:
         self._path = path
         self._open = open_file

@@ -12,11 +12,13 @@ import contextlib
 import itertools
 import logging
 import math
+import os
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -31,13 +33,14 @@ _QUIET_SECONDS = 10.0
 _END_SECONDS = 5.0
 # How often a wait looks whether anybody still wants its end.
 _LOOK_SECONDS = 0.1
+# A thread of calls ends when it had none for so long.
+_IDLE_SECONDS = 5.0
+_CALLS = "shardio-call"
 # The names of threads of our pools begin so.
 _POOLS = "shardio-"
 
 _logger = logging.getLogger("shardio")
 _reported: dict[str, float] = {}
-# Threads of calls: those that have ended go by themselves.
-_calls: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 # Set when the interpreter ends, before it joins the threads of pools.
 _ending = threading.Event()
 getattr(threading, "_register_atexit", atexit.register)(_ending.set)
@@ -64,7 +67,8 @@ def interrupted_by(has_gone: Callable[[], bool]) -> Iterator[None]:
 
     Only the main thread gets an interrupt from Python itself.
     """
-    before, _asker.has_gone = _asker.has_gone, has_gone
+    before = _asker.has_gone
+    _asker.has_gone = lambda: has_gone() or before()
     try:
         yield
     finally:
@@ -183,9 +187,10 @@ class NoAnswerError(Exception):
 
 
 class Call(Generic[T]):
-    """A function that runs in a thread of its own, which is abandoned if it takes too long.
+    """A function that a thread calls, which is abandoned if it takes too long.
 
-    So an interrupt ends the wait, too, whatever the function does.
+    So an interrupt ends the wait, too, whatever the function does. The threads are used again:
+    starting one takes longer than a small read from a server.
     """
 
     def __init__(self, action: Callable[..., T], *arguments: Any) -> None:
@@ -194,16 +199,24 @@ class Call(Generic[T]):
         self._done = threading.Event()
         self._result: T
         self._error: BaseException | None = None
-        name = threading.current_thread().name
-        thread = threading.Thread(target=self._run, name=name, daemon=True)
-        _calls.add(thread)
-        thread.start()
+        self._name = threading.current_thread().name
+        _calls.add(self)
+        try:
+            _idle.pop().put(self)
+        except IndexError:
+            threading.Thread(target=_answer, args=(self,), name=_CALLS, daemon=True).start()
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Call the function, in a thread that has the name of the one that waits."""
+        threading.current_thread().name = self._name
         try:
             self._result = self._action(*self._arguments)
         except BaseException as error:
             self._error = error
+        threading.current_thread().name = _CALLS
+
+    def finish(self) -> None:
+        """Let the one that waits go on."""
         self._done.set()
 
     def result(self, wait: Wait, what: str) -> T:
@@ -219,15 +232,44 @@ class Call(Generic[T]):
             raise self._error
         return self._result
 
+    def is_over(self, seconds: float) -> bool:
+        """Wait for so long at most; returns whether the function has returned."""
+        return self._done.wait(seconds)
+
+
+# Calls whose functions may not have returned yet, and threads that wait for the next one.
+_calls: weakref.WeakSet[Call[Any]] = weakref.WeakSet()
+_idle: list[SimpleQueue[Call[Any]]] = []
+os.register_at_fork(after_in_child=_idle.clear)
+
+
+def _answer(call: Call[Any]) -> None:
+    """Run calls, one after the other, until none has come for a while."""
+    calls: SimpleQueue[Call[Any]] = SimpleQueue()
+    while True:
+        call.run()
+        # First: who goes on now may have the next call.
+        _idle.append(calls)
+        call.finish()
+        del call
+        try:
+            call = calls.get(timeout=_IDLE_SECONDS)
+        except Empty:
+            try:
+                _idle.remove(calls)
+            except ValueError:  # it was given one just now
+                call = calls.get()
+            else:
+                return
+
 
 def _end() -> None:
     """Wait for calls that were abandoned: of a thread that comes back from one when the interpreter
     is gone, the C library makes an abort of the process."""
     end = time.monotonic() + _END_SECONDS
     with contextlib.suppress(KeyboardInterrupt):
-        for thread in list(_calls):
-            if thread.ident is not None:
-                thread.join(max(0.0, end - time.monotonic()))
+        for call in list(_calls):
+            call.is_over(max(0.0, end - time.monotonic()))
 
 
 atexit.register(_end)

@@ -19,7 +19,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> LocalSet:
 
 @pytest.fixture(scope="session")
 def large(tmp_path_factory: pytest.TempPathFactory) -> LocalSet:
-    """63 MB, more than is ever read ahead; eight shards."""
+    """63 MB in eight shards, of which little is read at once."""
     return make_set(tmp_path_factory.mktemp("large"), 320, 8, 256)
 
 

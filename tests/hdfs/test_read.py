@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import pickle
 import threading
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from examples.hdfs.cluster import Cluster
 from reader import open_shards
 from reader.commands.cli import main
 from shardio.errors import CorruptRecordError, DatasetError, MissingFileError
-from shardio.storage.hdfs_ahead import AHEAD_BYTES, PIECE_BYTES, Ahead
 from tests.hdfs.local_set import LocalSet, read, stream_digest
 from tests.hdfs.place import HdfsPlace
 
@@ -63,7 +61,7 @@ def test_blocks_of_any_size_are_read(
 def test_window_and_exact_epochs_take_turns_in_one_process(
     place: HdfsPlace, small: LocalSet, tmp_path: Path
 ) -> None:
-    """A file that the garbage collector closed while another was advised hung the process."""
+    """Files that the garbage collector closes in the midst of reads of others hang nothing."""
     many = small.again(12, tmp_path / "many")
     place.write_folder(many.folder)
     wanted = {order: stream_digest(read(many.folder, shuffle=order)) for order in ORDERS}
@@ -75,115 +73,6 @@ def test_window_and_exact_epochs_take_turns_in_one_process(
 
     before = gc.get_threshold()
     gc.set_threshold(100)
-    try:
-        ends(work)
-    finally:
-        gc.set_threshold(*before)
-
-
-def test_what_is_forgotten_before_its_turn_gives_its_memory_back() -> None:
-    ahead, go = Ahead(), threading.Event()
-
-    def hang(offset: int, memory: memoryview) -> None:
-        go.wait(240)
-
-    tracemalloc.start()
-    try:
-        for file in range(8):
-            ahead.want(file, hang, 0, AHEAD_BYTES)
-            ahead.forget(file)
-        # Besides what is held, as much as is being read at once.
-        assert tracemalloc.get_traced_memory()[1] < 2 * AHEAD_BYTES
-    finally:
-        tracemalloc.stop()
-        go.set()
-
-
-def test_what_is_advised_twice_is_held_once() -> None:
-    """Of a place a half is read, and then the place is advised again."""
-    ahead, half = Ahead(), PIECE_BYTES // 2
-    whole = memoryview(bytearray(PIECE_BYTES))
-    memory = whole[:half]
-
-    def fetch(offset: int, memory: memoryview) -> None:
-        memory[:8] = offset.to_bytes(8, "little")
-
-    def work() -> None:
-        for _ in range(2 * AHEAD_BYTES // PIECE_BYTES):
-            ahead.want(0, fetch, 0, PIECE_BYTES)
-            assert ahead.take(0, 0, memory) == half
-        # What waits for room is of the place where the rest of another piece begins.
-        ahead.want(1, fetch, 0, 2 * AHEAD_BYTES)
-        ahead.want(0, fetch, half, PIECE_BYTES)
-        ahead.want(0, fetch, 0, PIECE_BYTES)
-        for place in (0, half):
-            ahead.take(0, place, memory)
-        ahead.forget(0)
-        ahead.forget(1)
-        ahead.want(2, fetch, 0, AHEAD_BYTES)
-        for offset in range(0, AHEAD_BYTES, PIECE_BYTES):
-            assert ahead.take(2, offset, whole) == PIECE_BYTES
-        # Nothing is held, and nothing in the way.
-        assert ahead.take(3, 0, memory) == 0
-
-    ends(work)
-
-
-class PanicException(BaseException):
-    """A panic of the client."""
-
-
-def test_a_panic_while_reading_ahead_is_not_the_reader_s() -> None:
-    ahead = Ahead()
-
-    def panic(offset: int, memory: memoryview) -> None:
-        raise PanicException
-
-    ahead.want(0, panic, 0, 2 * AHEAD_BYTES)
-    memory = memoryview(bytearray(PIECE_BYTES))
-    # The last one is read by whoever asks for it.
-    for offset in (0, 2 * AHEAD_BYTES - PIECE_BYTES):
-        assert ahead.take(0, offset, memory) == 0
-
-
-class Cyclic:
-    """An open file of HDFS that only the garbage collector can close."""
-
-    def __init__(self, ahead: Ahead, file: int) -> None:
-        self.itself = self
-        self._ahead = ahead
-        self._file = file
-
-    def __del__(self) -> None:
-        self._ahead.forget(self._file)
-
-
-def test_files_that_are_closed_while_others_are_advised_are_forgotten() -> None:
-    ahead = Ahead()
-    pieces = AHEAD_BYTES // PIECE_BYTES
-
-    def fetch(offset: int, memory: memoryview) -> None:
-        memory[:8] = offset.to_bytes(8, "little")
-        memory[8:] = bytes(len(memory) - 8)
-
-    memory, wanted = memoryview(bytearray(PIECE_BYTES)), memoryview(bytearray(PIECE_BYTES))
-
-    def work() -> None:
-        for file in range(20):
-            gc.collect()
-            gc.set_threshold(100)
-            Cyclic(ahead, file - 1)  # collected in the midst of the many objects of this advice
-            ahead.want(file, fetch, 0, 500 * PIECE_BYTES)
-        ahead.forget(19)
-        # All that was held for those is free again, or there would be no room for this one.
-        ahead.want(-1, fetch, 0, pieces * PIECE_BYTES)
-        for offset in range(0, pieces * PIECE_BYTES, PIECE_BYTES):
-            assert ahead.take(-1, offset, memory) == PIECE_BYTES
-            fetch(offset, wanted)
-            assert memory == wanted
-        assert ahead.take(0, 0, memory) == 0
-
-    before = gc.get_threshold()
     try:
         ends(work)
     finally:

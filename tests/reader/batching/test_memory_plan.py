@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reader import BatchOptions, open_shards
-from reader.batching.memory import Pipeline, plan_memory
+from reader.batching.memory import Pipeline, Sizes
 from shardio.errors import OptionError
 from shardio.format.label import Label
 from shardio.format.layout import RecordLayout
@@ -17,6 +18,7 @@ from tests.reader.datasets import Made
 LAYOUT = RecordLayout(32 * 128 * 3, ("y0", "y1"))
 LABELS = (Label("y0", 21_000), Label("y1", 21_000))
 PIPELINE = Pipeline(threads=1, held=2, prefetch=(1, 2, 8))
+SIZES = Sizes(10**6, LAYOUT, LABELS, PIPELINE)
 
 
 @pytest.mark.parametrize("text", ["", "MB", "-1", "1e9", "5 XB", "1ib", 0, -5, 1.5, True, "0"])
@@ -43,13 +45,13 @@ def test_the_plan_stays_within_the_bound_or_says_what_is_needed(
     }
     options = BatchOptions(memory=memory, **choices)
     try:
-        plan = plan_memory(LAYOUT, LABELS, 10**6, options, PIPELINE)
+        plan = SIZES.plan(options)
     except OptionError as error:
         needed = parse_bytes(str(error).split("needs ")[1].split(" = ")[0])
         assert needed is not None
         assert needed > memory
         enough = BatchOptions(memory=needed, **choices)
-        plan = plan_memory(LAYOUT, LABELS, 10**6, enough, PIPELINE)
+        plan = SIZES.plan(enough)
         assert plan.total <= needed
     else:
         assert plan.total <= memory
@@ -58,7 +60,7 @@ def test_the_plan_stays_within_the_bound_or_says_what_is_needed(
 
 def test_more_memory_is_a_wider_window_and_a_deeper_prefetch() -> None:
     plans = [
-        plan_memory(LAYOUT, LABELS, 10**7, BatchOptions(memory=m, shuffle="window"), PIPELINE)
+        replace(SIZES, records=10**7).plan(BatchOptions(memory=m, shuffle="window"))
         for m in ("64MB", "256MB", "4GB")
     ]
     assert plans[0].window < plans[1].window < plans[2].window
@@ -67,22 +69,16 @@ def test_more_memory_is_a_wider_window_and_a_deeper_prefetch() -> None:
 
 def test_the_sum_does_not_grow_with_the_set() -> None:
     options = BatchOptions(shuffle="window")
-    plans = [plan_memory(LAYOUT, LABELS, n, options, PIPELINE) for n in (10**5, 10**9)]
+    plans = [replace(SIZES, records=n).plan(options) for n in (10**5, 10**9)]
     assert plans[0] == plans[1]
 
 
 def test_a_given_window_is_checked_and_never_changed() -> None:
     options = BatchOptions(memory="1GB", shuffle="window", window=3, block=100)
-    plan = plan_memory(LAYOUT, LABELS, 10**6, options, PIPELINE)
+    plan = SIZES.plan(options)
     assert (plan.window, plan.block) == (3, 100)
     with pytest.raises(OptionError, match="a smaller window or block"):
-        plan_memory(
-            LAYOUT,
-            LABELS,
-            10**6,
-            BatchOptions(memory="1GB", shuffle="window", window=900),
-            PIPELINE,
-        )
+        SIZES.plan(BatchOptions(memory="1GB", shuffle="window", window=900))
 
 
 def test_a_stream_says_what_it_owns_and_refuses_too_little(made: Made) -> None:

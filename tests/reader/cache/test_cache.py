@@ -366,7 +366,7 @@ class TestDamagedCopies:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         if not core:
-            monkeypatch.setattr("reader.dataset.has_core", lambda: False)
+            monkeypatch.setattr("reader.fetch.fixed_records.has_core", lambda: False)
         wanted = stream(open_shards(url(made)), shuffle=shuffle, epochs=3)
         shards = opened(made, cache)
         fill(shards)

@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 from reader import ShardSet, open_shards
 from reader.core import compiled
 from reader.core.compiled import core
-from reader.core.maps import new_maps
-from reader.fetch.core_fetch import CoreFetcher
-from reader.fetch.numpy_fetch import Fetcher
+from reader.fetch.fixed_fetch import FixedFetcher
 from reader.fetch.pool import Room
 from reader.fetch.skipped import Skipped, SkippedRecordWarning
+from reader.files.mapped_files import Maps
 from reader.files.record_check import RecordCheck
 from shardio.errors import CorruptRecordError, DatasetError
 from shardio.format.framing import frame_footer
@@ -304,10 +303,16 @@ def fetchers(shards: ShardSet, skipped: list[Skipped] | None, *, verify: bool) -
     assert isinstance(shards.layout, RecordLayout)
     first, second = skipped or (None, None)
     made = [
-        Fetcher(shards.files(skips=skip is not None), shards.layout, verify=verify, skipped=skip)
-        for skip in (first, second)
+        FixedFetcher(
+            shards.files(skips=skip is not None),
+            shards.layout,
+            verify=verify,
+            skipped=skip,
+            compiled=compiled,
+        )
+        for skip, compiled in ((first, True), (second, False))
     ]
-    return CoreFetcher(made[0], shards.layout, new_maps(), verify=verify), made[1]
+    return made[0].mapped(Maps()), made[1]
 
 
 @LAW
@@ -333,13 +338,13 @@ def test_batches_and_errors_are_those_of_numpy(
         ours, judge = fetchers(open_shards(made.glob), counts, verify=verify)
         found: list[Any] = []
         for fetcher, dtype in ((ours, "float32" if scaled else "uint8"), (judge, "uint8")):
-            room = fetcher.room(len(ids), dtype)
+            images = np.zeros((len(ids), 18), dtype=dtype)
             try:
-                integers = fetcher.fetch(np.array(ids), room)
+                integers = fetcher.fetch(np.array(ids), images)
             except (CorruptRecordError, DatasetError) as error:
                 found.append((type(error), str(error)))
             else:
-                images = room.array if dtype == "float32" else room.array / np.float32(255)
+                images = images if dtype == "float32" else images / np.float32(255)
                 found.append((images.tobytes(), integers.tobytes()))
         assert found[0] == found[1]
         assert counts is None or counts[0].count == counts[1].count
@@ -354,9 +359,9 @@ def test_more_files_than_may_be_open(made: Made, monkeypatch: pytest.MonkeyPatch
     ours, _ = fetchers(shards, None, verify=True)
     assert ours._files.most == 2
     ids = np.random.default_rng(3).permutation(37)
-    room = ours.room(37)
-    ours.fetch(ids, room)
-    assert (room.array.reshape(-1, 2, 3, 3) == made.images[ids]).all()
+    images = np.zeros((37, 18), dtype=np.uint8)
+    ours.fetch(ids, images)
+    assert (images.reshape(-1, 2, 3, 3) == made.images[ids]).all()
 
 
 def test_threads_share_a_fetcher(made: Made) -> None:
@@ -364,10 +369,10 @@ def test_threads_share_a_fetcher(made: Made) -> None:
 
     def work(seed: int) -> bool:
         ids = np.random.default_rng(seed).integers(0, 37, 64)
-        room = ours.room(64)
-        integers = ours.fetch(ids, room)
+        images = np.zeros((64, 18), dtype=np.uint8)
+        integers = ours.fetch(ids, images)
         return bool(
-            (room.array.reshape(-1, 2, 3, 3) == made.images[ids]).all()
+            (images.reshape(-1, 2, 3, 3) == made.images[ids]).all()
             and (integers[:, -1] == made.rows[ids]).all()
         )
 
@@ -384,7 +389,7 @@ def test_without_it_numpy_reads_and_says_so_once(
     with pytest.warns(RuntimeWarning, match="compiled code is missing"):
         batches = shards.batches(5)
     assert [x.tobytes() for x, _ in batches] == expected
-    assert isinstance(batches._maker._sources.first, Fetcher)
+    assert isinstance(batches._maker._sources.first, FixedFetcher)
 
 
 # What runs while a shard is cut under its map. A thread or a handler of others may be in the way.
@@ -457,7 +462,7 @@ def test_the_signal_mask_of_a_thread_stays_its_own(made: Made) -> None:
     def work() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGBUS])
         ours, _ = fetchers(open_shards(made.glob), None, verify=True)
-        ours.fetch(np.arange(5), ours.room(5))
+        ours.fetch(np.arange(5), np.zeros((5, 18), dtype=np.uint8))
         found.append(signal.SIGBUS in signal.pthread_sigmask(signal.SIG_BLOCK, []))
 
     thread = threading.Thread(target=work)

@@ -22,10 +22,9 @@ from reader import ShardSet, open_shards
 from reader.batching.batch_maker import BatchMaker
 from reader.batching.batches import PIPELINE
 from reader.blocks.block_fetch import BlockFetcher
-from reader.blocks.raw_fetch import RawFetcher
 from reader.core.compiled import has_core
 from reader.fetch.core_fetch import CoreFetcher
-from reader.fetch.numpy_fetch import Fetcher
+from reader.fetch.fixed_fetch import FixedFetcher
 from reader.fetch.skipped import SKIPPED, Skipped, SkippedRecordWarning
 from reader.fetch.sources import Sources
 from reader.files.shard_files import ShardFiles
@@ -57,9 +56,10 @@ class Kind:
     def sources(self, skipped: Skipped | None = None) -> Sources:
         """Open the set."""
         layout = self.made.layout
-        if self.name in ("numpy", "blocks of arrays"):
+        if "numpy" in self.name:
             files = self.shards.files(skips=skipped is not None)
-            return Sources(files, Fetcher(files, layout, verify=True, skipped=skipped))
+            source = FixedFetcher(files, layout, verify=True, skipped=skipped, compiled=False)
+            return Sources(files, source)
         return self.shards.sources(verify=True, skipped=skipped)
 
     def source(self, sources: Sources) -> Any:
@@ -67,30 +67,36 @@ class Kind:
         source = sources.new_epoch()
         if self.in_blocks:
             # Fewer than the set has, so that each pass reads all again.
-            return BlockFetcher(source, self.shards.layout, RECORDS, 5, 4)
+            return BlockFetcher(source, RECORDS, 5, 4)
         return source
 
     @property
     def in_blocks(self) -> bool:
         return self.name.startswith("blocks")
 
+    def images(self, records: int, dtype: str = "uint8") -> NDArray[Any]:
+        """Return memory for images."""
+        return np.zeros((records, self.shards.layout.image_bytes), dtype=dtype)
+
     def integers(self, ids: list[int]) -> NDArray[np.int64]:
         """Return what the records `ids` must have; those of foreign shards count as rows."""
-        if self.name == "indexed":
+        if "indexed" in self.name:
             return np.concatenate([self.made.labels[ids, :2], np.array(ids)[:, None]], axis=1)
         return np.concatenate([self.made.labels[ids], self.made.rows[ids][:, None]], axis=1)
 
 
 OF_KIND: dict[str, type] = {
     "core": CoreFetcher,
-    "numpy": Fetcher,
-    "raw": RawFetcher,
+    "numpy": FixedFetcher,
+    "fixed": FixedFetcher,
     "blocks": BlockFetcher,
-    "blocks of arrays": BlockFetcher,
-    "empty cache": RawFetcher,
-    "half a cache": RawFetcher,
+    "blocks, numpy": BlockFetcher,
+    "empty cache": FixedFetcher,
+    "half a cache": FixedFetcher,
     "full cache": CoreFetcher,
     "indexed": IndexedFetcher,
+    "indexed, remote": IndexedFetcher,
+    "blocks, indexed": BlockFetcher,
 }
 
 
@@ -98,7 +104,7 @@ OF_KIND: dict[str, type] = {
 def enrol(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[bool], Kind]]:
     """Return what opens a set of this kind, with or without a damaged record in it."""
     name = request.param
-    if name not in ("numpy", "blocks of arrays", "indexed") and not has_core():
+    if not ("numpy" in name or "indexed" in name or has_core()):
         pytest.skip("the compiled core is not built")
     with ExitStack() as stack:
 
@@ -122,10 +128,11 @@ def damage(made: Made) -> None:
 
 def of_name(name: str, made: Made, cache: Path, stack: ExitStack) -> ShardSet:
     said: dict[str, Any] = {"shape": made.manifest.shape, "classes": [7, 30, 9]}
-    if name == "indexed":
+    if "indexed" in name:
         said["classes"] = [7, 30]
-        return open_shards(made.glob, image="image", labels=["y0", "y1"], **said)
-    if name in ("core", "numpy", "blocks of arrays"):
+        source = url(made) if "remote" in name else made.glob
+        return open_shards(source, image="image", labels=["y0", "y1"], **said)
+    if name == "core" or "numpy" in name:
         return open_shards(made.glob, **said)
     if "cache" not in name:
         return open_shards(url(made), **said)
@@ -140,13 +147,13 @@ def of_name(name: str, made: Made, cache: Path, stack: ExitStack) -> ShardSet:
 def check(kind: Kind, source: Any, ids: list[int]) -> None:
     """Hold what a source gives for `ids` against what was written."""
     wanted = kind.made.images[ids].reshape(len(ids), -1)
-    room = source.room(len(ids))
+    images = kind.images(len(ids))
     for begins in (False, True):
-        room.array[:] = 0
-        numbers = np.array(ids)
-        integers = source.begin(numbers, room).result() if begins else source.fetch(numbers, room)
+        images[:] = 0
+        given = np.array(ids), images
+        integers = source.begin(*given).result() if begins else source.fetch(*given)
         assert (integers == kind.integers(ids)).all()
-        assert (room.array == wanted).all()
+        assert (images == wanted).all()
 
 
 def test_the_source_is_the_one_that_is_meant(enrol: Any) -> None:
@@ -170,14 +177,11 @@ def test_the_same_records_give_the_same_pixels_and_integers(enrol: Any) -> None:
 
 def test_floats_are_pixels_divided_by_255(enrol: Any) -> None:
     kind = enrol()
-    sources = kind.sources()
-    if not sources.first.scales:
-        pytest.skip("this source gives uint8 only")
-    source = kind.source(sources)
-    room = source.room(RECORDS, "float32")
-    source.fetch(np.arange(RECORDS), room)
+    source = kind.source(kind.sources())
+    images = kind.images(RECORDS, "float32")
+    source.fetch(np.arange(RECORDS), images)
     wanted = kind.made.images.reshape(RECORDS, -1) / np.float32(255)
-    assert room.array.tobytes() == wanted.tobytes()
+    assert images.tobytes() == wanted.tobytes()
 
 
 def test_the_same_damage_is_named(enrol: Any) -> None:
@@ -188,7 +192,7 @@ def test_the_same_damage_is_named(enrol: Any) -> None:
     begin = 7 * kind.made.layout.stride
     for ids in ([START + 7], [3, START + 7, START + 2], list(range(RECORDS))):
         with pytest.raises(CorruptRecordError, match=named) as caught:
-            source.fetch(np.array(ids), source.room(len(ids)))
+            source.fetch(np.array(ids), kind.images(len(ids)))
         # Where the record begins, or its data.
         assert re.match(named, str(caught.value))[1] in (str(begin), str(begin + 12))  # type: ignore[index]
     # Decoded blocks are whole or refused.
@@ -200,13 +204,13 @@ def test_the_same_damage_is_skipped_and_counted(enrol: Any) -> None:
     skipped = Skipped()
     source = kind.source(kind.sources(skipped))
     ids = [3, START + 7, START + 8]
-    room = source.room(3)
+    images = kind.images(3)
     with pytest.warns(SkippedRecordWarning, match="record 7 at byte"):
-        integers = source.fetch(np.array(ids), room)
+        integers = source.fetch(np.array(ids), images)
     assert integers[1, -1] == SKIPPED
     assert skipped.count >= 1
     assert (integers[::2] == kind.integers(ids)[::2]).all()
-    assert (room.array[::2] == kind.made.images[ids[::2]].reshape(2, -1)).all()
+    assert (images[::2] == kind.made.images[ids[::2]].reshape(2, -1)).all()
 
 
 def test_each_epoch_is_announced_once_and_compares_each_shard_once(
@@ -243,7 +247,7 @@ def test_a_shard_that_was_replaced_is_found_in_the_next_epoch(enrol: Any) -> Non
     other.replace(path)
     source = kind.source(sources)
     with pytest.raises(DatasetError, match="was replaced or written to since the set was opened"):
-        source.fetch(np.arange(RECORDS), source.room(RECORDS))
+        source.fetch(np.arange(RECORDS), kind.images(RECORDS))
 
 
 def test_files_are_closed_once_and_opened_again(
@@ -327,7 +331,7 @@ def test_a_full_cache_is_advised_by_compiled_code_as_local_shards_are(
         pytest.skip("the compiled core is not built")
     made = write_dataset(tmp_path / "shards", (60, 40, 100))
     advised: list[tuple[str, list[int], bool]] = []
-    for source in (CoreFetcher, RawFetcher, Fetcher):
+    for source in (CoreFetcher, FixedFetcher):
         record_advice(monkeypatch, source, advised)
     options: dict[str, Any] = {"shuffle": "window", "epochs": 4}
     local = stream(open_shards(made.glob), **options)

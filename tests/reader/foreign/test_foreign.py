@@ -134,9 +134,9 @@ def test_every_order_gives_every_record_once(
 @given(st.lists(st.integers(0, 36), min_size=1, max_size=60), st.booleans())
 def test_any_records_in_any_order(any_kind: Foreign, ids: list[int], verify: bool) -> None:
     source = opened(any_kind).source(verify=verify)
-    room = source.room(60)
-    integers = source.fetch(np.array(ids), room)
-    assert (room.array[: len(ids)].reshape(-1, *SHAPE) == any_kind.images[ids]).all()
+    images = np.zeros((60, np.prod(SHAPE)), dtype=np.uint8)
+    integers = source.fetch(np.array(ids), images)
+    assert (images[: len(ids)].reshape(-1, *SHAPE) == any_kind.images[ids]).all()
     assert integers.tolist() == [[any_kind.labels[i], i] for i in ids]
     source.advise(np.array(ids))
 
@@ -145,9 +145,11 @@ def test_any_records_in_any_order(any_kind: Foreign, ids: list[int], verify: boo
 @given(st.integers(0, 36), st.data())
 def test_neighbours_are_read_straight_into_place(any_kind: Foreign, first: int, data: Any) -> None:
     count = data.draw(st.integers(1, 37 - first))
+    memory = opened(any_kind).source(verify=True).block_memory(40)
+    memory.fill(3, first, count)
     pixels = np.zeros((count, np.prod(SHAPE)), dtype=np.uint8)
-    integers = np.zeros((count, 2), dtype=np.int64)
-    opened(any_kind).source(verify=True).fetch_run(first, pixels, integers)
+    ids = np.arange(first, first + count)
+    integers = memory.gather(3 + np.arange(count), ids, pixels)
     assert (pixels.reshape(-1, *SHAPE) == any_kind.images[first : first + count]).all()
     assert integers[:, 1].tolist() == list(range(first, first + count))
 
@@ -202,12 +204,12 @@ def test_a_copy_and_a_forked_process_read_too(jpegs: Foreign) -> None:
     for copied in (copy.deepcopy(shards), pickle.loads(pickle.dumps(shards))):
         assert (copied[20][0] == jpegs.images[20]).all()
     source = shards.source(verify=True)
-    room = source.room(37)
-    source.fetch(np.arange(37), room)
+    images = np.zeros((37, np.prod(SHAPE)), dtype=np.uint8)
+    source.fetch(np.arange(37), images)
     child = os.fork()
     if child == 0:  # the threads of the parent are not here
-        source.fetch(np.arange(37), room)
-        os._exit(0 if (room.array.reshape(-1, *SHAPE) == jpegs.images).all() else 1)
+        source.fetch(np.arange(37), images)
+        os._exit(0 if (images.reshape(-1, *SHAPE) == jpegs.images).all() else 1)
     assert os.waitpid(child, 0)[1] == 0
 
 
@@ -471,11 +473,13 @@ def test_the_set_is_the_same_only_with_the_same_choice(jpegs: Foreign) -> None:
 def test_a_row_in_the_record_is_the_row(jpegs: Foreign) -> None:
     from dataclasses import replace
 
+    from reader.foreign.indexed_records import IndexedRecords
     from reader.foreign.layout import ForeignLayout
 
     shards = opened(jpegs)
     assert isinstance(shards.layout, ForeignLayout)
-    by_label = replace(shards, layout=replace(shards.layout, row="image/class/label"))
+    layout = replace(shards.layout, row="image/class/label")
+    by_label = replace(shards, kind=IndexedRecords(layout))
     _, _, rows = next(by_label.batches(37, shuffle="none", rows=True))
     assert (rows == jpegs.labels).all()
 

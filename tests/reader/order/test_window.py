@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from reader import ShardSet, open_shards
 from reader.blocks.block_fetch import BlockFetcher
-from reader.blocks.raw_fetch import RawFetcher
-from reader.fetch.numpy_fetch import Fetcher
+from reader.core.compiled import has_core
+from reader.fetch.fixed_fetch import FixedFetcher
 from reader.order.window import WindowOrder
 from shardio.errors import CorruptRecordError, OptionError
 from shardio.format.layout import RecordLayout
 from tests.reader.datasets import Made
 from tests.reader.mounts import wait_until
 
+KINDS = ["numpy", "compiled"]
 LAWS = settings(deadline=None, max_examples=80)
 FIXTURE = settings(
     deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30
@@ -123,35 +125,42 @@ def test_the_order_is_pinned() -> None:
     assert ids.tolist() == [13, 0, 12, 10, 5, 9, 3, 2, 4, 11, 7, 1, 8, 6]
 
 
-def of_kind(kind: str, shards: ShardSet) -> Fetcher | RawFetcher:
-    """Return a source whose blocks are kept as decoded arrays, or as they are stored."""
+def of_kind(kind: str, shards: ShardSet) -> FixedFetcher:
+    """Return a source whose blocks are decoded by NumPy, or by compiled code."""
     assert isinstance(shards.layout, RecordLayout)
-    fetcher = Fetcher(shards.files(), shards.layout, verify=True)
-    return fetcher if kind == "arrays" else RawFetcher(fetcher, shards.layout, verify=True)
+    compiled = kind == "compiled"
+    if compiled and not has_core():
+        pytest.skip("the compiled core is not built")
+    return FixedFetcher(shards.files(), shards.layout, verify=True, compiled=compiled)
 
 
-def test_floats_are_made_from_raw_blocks(made: Made) -> None:
-    source = of_kind("raw", open_shards(made.glob))
-    blocks = BlockFetcher(source, made.layout, 37, 5, 4)
-    room = source.room(37, "float32")
-    blocks.fetch(np.arange(37), room)
+def images_for(ids: Any, dtype: str = "uint8") -> NDArray[Any]:
+    return np.zeros((len(ids), 18), dtype=dtype)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_floats_are_made_from_blocks(made: Made, kind: str) -> None:
+    source = of_kind(kind, open_shards(made.glob))
+    blocks = BlockFetcher(source, 37, 5, 4)
+    images = images_for(range(37), "float32")
+    blocks.fetch(np.arange(37), images)
     wanted = made.images.reshape(37, -1) / np.float32(255)
-    assert room.array.tobytes() == wanted.tobytes()
+    assert images.tobytes() == wanted.tobytes()
 
 
 @FIXTURE
 @given(st.lists(st.integers(0, 36), min_size=1, max_size=60), st.integers(1, 40), st.integers(1, 5))
-@pytest.mark.parametrize("kind", ["arrays", "raw"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_blocks_give_any_records_in_any_order(
     made: Made, kind: str, ids: list[int], block: int, held: int
 ) -> None:
     shards = open_shards(made.glob)
     source = of_kind(kind, shards)
-    blocks = BlockFetcher(source, shards.layout, len(shards), block, held)
-    slot = source.room(len(ids))
+    blocks = BlockFetcher(source, len(shards), block, held)
+    images = images_for(ids)
     for _ in range(2):
-        integers = blocks.fetch(np.array(ids), slot)
-        assert (slot.array.reshape(-1, 2, 3, 3) == made.images[ids]).all()
+        integers = blocks.fetch(np.array(ids), images)
+        assert (images.reshape(-1, 2, 3, 3) == made.images[ids]).all()
         assert (integers[:, :-1] == made.labels[ids]).all()
         assert (integers[:, -1] == made.rows[ids]).all()
 
@@ -159,9 +168,7 @@ def test_blocks_give_any_records_in_any_order(
 class Slow:
     """A source that tells which blocks are read, and reads when it may."""
 
-    scales, in_blocks, begins = False, True, False
-
-    def __init__(self, source: Fetcher) -> None:
+    def __init__(self, source: FixedFetcher) -> None:
         self._source = source
         self.read: list[int] = []
         self.may = threading.Event()
@@ -169,21 +176,26 @@ class Slow:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
 
-    def fetch_run(self, first: int, pixels: Any, integers: Any) -> None:
-        self.read.append(first)
-        assert self.may.wait(120)
-        self._source.fetch_run(first, pixels, integers)
+    def block_memory(self, rows: int) -> Any:
+        memory = self._source.block_memory(rows)
+        fill = memory.fill
+
+        def slow(row: int, first: int, count: int) -> None:
+            self.read.append(first)
+            assert self.may.wait(120)
+            fill(row, first, count)
+
+        memory.fill = slow  # type: ignore[method-assign]
+        return memory
 
 
 def test_what_is_wanted_is_read_first_and_pushed_out_by_nothing_that_is_prepared(
     made: Made,
 ) -> None:
     shards = open_shards(made.glob)
-    fetcher = of_kind("arrays", shards)
-    assert isinstance(fetcher, Fetcher)
-    source = Slow(fetcher)
+    source: Any = Slow(of_kind("numpy", shards))
     # Ten blocks of four records, of which five are held: two are read at once.
-    blocks = BlockFetcher(source, shards.layout, len(shards), 4, 5, threads=2)
+    blocks = BlockFetcher(source, len(shards), 4, 5, threads=2)
     blocks.want(np.arange(0, 12))
     blocks.prepare(np.arange(12, 28))
     wait_until(lambda: len(source.read) == 2)
@@ -194,18 +206,18 @@ def test_what_is_wanted_is_read_first_and_pushed_out_by_nothing_that_is_prepared
     wait_until(lambda: len(source.read) == 5)
     time.sleep(0.1)
     assert sorted(source.read) == [0, 4, 8, 12, 16]
-    room = source.room(12)
-    blocks.fetch(np.arange(0, 12), room)
-    assert (room.array.reshape(-1, 2, 3, 3) == made.images[:12]).all()
+    images = images_for(range(12))
+    blocks.fetch(np.arange(0, 12), images)
+    assert (images.reshape(-1, 2, 3, 3) == made.images[:12]).all()
     assert len(source.read) == 5
     # Once others are wanted, those may go.
     blocks.want(np.arange(12, 20))
-    blocks.fetch(np.arange(12, 20), room)
+    blocks.fetch(np.arange(12, 20), images)
     blocks.prepare(np.arange(20, 37))
     wait_until(lambda: len(source.read) == 8)
     assert sorted(source.read)[5:] == [20, 24, 28]
-    blocks.fetch(np.arange(12, 20), room)
-    assert (room.array[:8].reshape(-1, 2, 3, 3) == made.images[12:20]).all()
+    blocks.fetch(np.arange(12, 20), images)
+    assert (images[:8].reshape(-1, 2, 3, 3) == made.images[12:20]).all()
     assert len(source.read) == 8
 
 
@@ -216,20 +228,19 @@ def test_wishes_change_nothing_that_is_fetched(
 ) -> None:
     """Whatever is wanted and prepared, by several threads at once."""
     shards = open_shards(made.glob)
-    source = of_kind("raw", shards)
-    blocks = BlockFetcher(source, shards.layout, len(shards), 4, held, threads)
+    source = of_kind(KINDS[-1], shards)
+    blocks = BlockFetcher(source, len(shards), 4, held, threads)
     ids = st.lists(st.integers(0, 36), min_size=1, max_size=20)
     turns = data.draw(st.lists(st.tuples(ids, ids, ids), min_size=1, max_size=6))
 
     def work(number: int) -> bool:
         right = True
         for wanted, prepared, fetched in turns[number:] + turns[:number]:
-            room = source.room(len(fetched))
+            images = images_for(fetched)
             blocks.want(np.array(wanted))
             blocks.prepare(np.array(prepared))
-            integers = blocks.fetch(np.array(fetched), room)
-            images = room.array.reshape(-1, 2, 3, 3)
-            right &= bool((images == made.images[fetched]).all())
+            integers = blocks.fetch(np.array(fetched), images)
+            right &= bool((images.reshape(-1, 2, 3, 3) == made.images[fetched]).all())
             right &= bool((integers[:, -1] == made.rows[fetched]).all())
         return right
 
@@ -238,7 +249,7 @@ def test_wishes_change_nothing_that_is_fetched(
     blocks.close()
 
 
-@pytest.mark.parametrize("kind", ["arrays", "raw"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_block_is_named_again_and_harms_no_other(made: Made, kind: str) -> None:
     path = made.shard(4)
     damaged = bytearray(path.read_bytes())
@@ -246,13 +257,13 @@ def test_a_damaged_block_is_named_again_and_harms_no_other(made: Made, kind: str
     path.write_bytes(damaged)
     shards = open_shards(made.glob)
     source = of_kind(kind, shards)
-    blocks = BlockFetcher(source, shards.layout, len(shards), 4, 3)
-    slot = source.room(37)
+    blocks = BlockFetcher(source, len(shards), 4, 3)
+    images = images_for(range(37))
     for _ in range(5):
         with pytest.raises(CorruptRecordError, match=f"{path}: record 5 at byte"):
-            blocks.fetch(np.arange(37), slot)
-        blocks.fetch(np.arange(16), slot)
-        assert (slot.array[:16].reshape(-1, 2, 3, 3) == made.images[:16]).all()
+            blocks.fetch(np.arange(37), images)
+        blocks.fetch(np.arange(16), images)
+        assert (images[:16].reshape(-1, 2, 3, 3) == made.images[:16]).all()
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])

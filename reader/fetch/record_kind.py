@@ -1,0 +1,62 @@
+"""What the records of a set are, as those see it who open sets and read them."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from reader.fetch.skipped import Skipped
+from reader.fetch.source import RecordSource
+from reader.files.shard_files import ShardFiles
+from shardio.storage import RangeReader
+
+
+class Layout(Protocol):
+    """The sizes of records."""
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers a record holds: the values of its labels, and the row."""
+
+    @property
+    def image_bytes(self) -> int:
+        """Size of the pixels."""
+
+    @property
+    def stride(self) -> int:
+        """What a record takes while it is read."""
+
+
+class RecordKind(Protocol):
+    """One kind of records: how a shard of them is checked, and what reads them."""
+
+    @property
+    def layout(self) -> Layout:
+        """What all records have in common."""
+
+    @property
+    def choice(self) -> tuple[object, ...]:
+        """Which of all that the records hold is read, and as what; empty where that is all."""
+
+    def touch(self, shard: Any, reader: RangeReader, *, skips: bool) -> None:
+        """Check a shard that is opened for the first time.
+
+        With `skips` a damaged record at one of its ends is no error yet.
+        """
+
+    def source(
+        self, files: ShardFiles[Any], *, verify: bool, skipped: Skipped | None
+    ) -> RecordSource:
+        """Return what reads the records of `files` from any storage."""
+
+    def in_words(self) -> list[str]:
+        """Say how large a record is and, in another line, what is read of it if not all."""
+
+    @property
+    def record_bytes(self) -> int:
+        """Size of a record as it is stored, or the mean where they differ."""
+
+    def check_index(self, shard: Any) -> None:
+        """Raise ShardioError where a shard of ours has no index beside it, and needs one."""
+
+    def wrong_index(self, shard: Any) -> str:
+        """Say so if a shard of ours is whole, and its index is that of another one."""

@@ -1,0 +1,106 @@
+"""Records of any size, which are found by an index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reader.fetch.skipped import Skipped
+from reader.files.shard import IndexedShard
+from reader.files.shard_files import ShardFiles
+from reader.foreign.index_pass import make_index
+from reader.foreign.indexed_fetch import IndexedFetcher
+from reader.foreign.layout import ForeignLayout
+from reader.foreign.shard_index import beside
+from shardio.errors import DatasetError, ShardioError
+from shardio.format.framing import (
+    FOOTER_BYTES,
+    FRAMING_BYTES,
+    HEADER_BYTES,
+    masked_crc,
+    parse_header,
+)
+from shardio.storage import RangeReader, storage_for
+from shardio.storage.digest import digest_of
+
+
+@dataclass(frozen=True)
+class IndexedRecords:
+    """Records that are a `tf.train.Example`: encoded images of our own, and other tools' sets."""
+
+    layout: ForeignLayout
+
+    @property
+    def choice(self) -> tuple[object, ...]:
+        """Which of all that the records hold is read, and as what."""
+        return self.layout.choice
+
+    @property
+    def record_bytes(self) -> int:
+        """The mean size of a record."""
+        return self.layout.record_bytes
+
+    def touch(self, shard: IndexedShard, reader: RangeReader, *, skips: bool) -> None:
+        """Hold the first and the last record of a shard against its index and the manifest."""
+        entry = shard.entry
+        crcs = (None, None) if entry is None else (entry.first_crc, entry.last_crc)
+        for record, crc in zip((0, shard.records - 1), crcs, strict=True):
+            start, stop = shard.index.offsets[record : record + 2].tolist()
+            data = np.zeros(stop - start, dtype=np.uint8).data
+            reader.read_into(start, [data], len(data))
+            length = parse_header(bytes(data[:HEADER_BYTES]))
+            if length is not None and length != len(data) - FRAMING_BYTES:
+                raise DatasetError(
+                    f"{shard.path}: record {record} at byte {start} is not as long as its index "
+                    f"says: the index is of another file; remove {beside(shard.path)}"
+                )
+            stored = int.from_bytes(data[-FOOTER_BYTES:], "little")
+            # A damaged one is named, or skipped, when it is read.
+            if crc not in (None, stored) and masked_crc(data[HEADER_BYTES:-FOOTER_BYTES]) == stored:
+                raise DatasetError(
+                    f"{shard.path} is not the shard that dataset.json describes: record {record} "
+                    f"at byte {start} has CRC {stored:08x}, not {crc:08x}. It was replaced, or "
+                    "belongs to another conversion"
+                )
+
+    def source(
+        self, files: ShardFiles[IndexedShard], *, verify: bool, skipped: Skipped | None
+    ) -> IndexedFetcher:
+        """Return what reads them."""
+        return IndexedFetcher(files, self.layout, verify=verify, skipped=skipped)
+
+    def in_words(self) -> list[str]:
+        """Say how large a record is, and which feature is read."""
+        kind = "encoded" if self.layout.encoded else "raw"
+        return [
+            f"some {self.layout.record_bytes:,} bytes a record",
+            f"{kind} images from {self.layout.image!r}, each record found by index",
+        ]
+
+    def check_index(self, shard: IndexedShard) -> None:
+        """Raise ShardioError where a shard of ours had no index of its own beside it.
+
+        What one says is checked with the records: each is whole where it says.
+        """
+        if shard.entry is not None and shard.lacked:
+            raise ShardioError(
+                f"{beside(shard.path)}: was missing, or not the index of its shard; the "
+                "converter's --repair makes it again, if it is not there by now"
+            )
+
+    def wrong_index(self, shard: IndexedShard) -> str:
+        """Say so if it is not a shard of ours that is damaged, but its index."""
+        try:
+            if shard.entry is None or digest_of(shard.path) != shard.entry.sha256:
+                return ""
+            info = storage_for(shard.path).stat(shard.path)
+            index = make_index(info, lambda size: None)
+        except ShardioError:
+            return ""
+        if np.array_equal(index.offsets, shard.index.offsets):
+            return ""
+        return (
+            f"{beside(shard.path)}: is not the index of its shard, which is whole; the converter's "
+            "--repair makes it again"
+        )
