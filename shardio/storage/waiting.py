@@ -29,8 +29,9 @@ _LAST_PAUSE = 15.0
 # A wait is reported when it has taken so long, and no others for the same reason soon after it.
 REPORT_SECONDS = 5.0
 _QUIET_SECONDS = 10.0
-# So long the process waits at its end for calls that nobody waits for any more.
-_END_SECONDS = 5.0
+# So long the process waits at its end for calls that nobody waits for any more: longer than the 5
+# seconds after which a read from a DataNode that hangs comes back.
+_END_SECONDS = 8.0
 # How often a wait looks whether anybody still wants its end.
 _LOOK_SECONDS = 0.1
 # A thread of calls ends when it had none for so long.

@@ -91,7 +91,7 @@ def test_an_interrupt_ends_the_wait_for_servers_that_are_frozen(
     notice = waiting.until_reported()
     assert re.search(rf"{cluster.url}.*; waiting for up to \d+ seconds more$", notice)
     found, said = waiting.interrupt()
-    assert found == -signal.SIGINT
+    assert found == -signal.SIGINT, "\n".join(said)
     assert said[-1] == "KeyboardInterrupt"
 
 

@@ -77,7 +77,13 @@ print(json.dumps(said))
 """
 
 
-@pytest.fixture(scope="module", params=["tensorflow", "torch", "jax"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "tensorflow",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("torch", "jax")),
+    ],
+)
 def fitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     if importlib.util.find_spec(request.param) is None:
         pytest.skip(f"{request.param} is not installed")
