@@ -78,6 +78,18 @@ class ConvertOptions:
             raise OptionError(
                 f"the number of classes must be 1 to {MAX_LABEL + 1}, not {self.classes}"
             )
+        characters = self.reading.characters
+        if characters is not None and not self.text_labels:
+            raise OptionError("characters are text labels")
+        if characters is not None and characters not in (self.labels or (characters,)):
+            raise OptionError(f"the column {characters} of characters is not among the labels")
+        if self.reading.missing is not None and not self.text_labels:
+            missing = self.reading.missing_class
+            if missing is None or not 0 <= missing <= MAX_LABEL:
+                raise OptionError(
+                    f"the class of missing labels must be 0 to {MAX_LABEL}, not "
+                    f"{self.reading.missing!r}"
+                )
         if self.vocabulary is not None and not self.text_labels:
             raise OptionError("a vocabulary goes with text labels")
         if self.text_labels and self.classes is not None:

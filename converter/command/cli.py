@@ -15,7 +15,7 @@ from converter.options import ConvertOptions, RejectLimit
 from converter.report.progress import progress_on
 from converter.run import convert
 from converter.table.reading import Reading
-from converter.table.vocabulary import read_vocabulary
+from converter.table.vocabulary import read_vocabulary, vocabulary_of
 from shardio.errors import OptionError, ShardioError, SizesError, StorageError
 from shardio.format.transform import Transform
 from shardio.heap import use_one_heap
@@ -31,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--pad needs a box: it does nothing with --crop none")
     try:
         words = read_vocabulary(arguments.vocabulary) if arguments.vocabulary else None
+        if arguments.vocabulary_of:
+            words = vocabulary_of(arguments.vocabulary_of)
         options = ConvertOptions(
             transform=Transform(
                 crop=arguments.crop,
@@ -49,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             seed=arguments.seed,
             strict_decode=arguments.strict_decode,
             encoding=arguments.encode,
-            text_labels=arguments.text_labels or words is not None,
+            text_labels=(
+                arguments.text_labels or words is not None or arguments.characters is not None
+            ),
             vocabulary=words,
             splits=arguments.split,
             image_column=arguments.image_column,
@@ -61,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 split_column=arguments.split_column,
                 split_names=arguments.split_names,
                 extension=arguments.extension,
+                characters=arguments.characters,
+                missing=arguments.missing,
                 name_pattern=arguments.name_pattern,
             ),
         )

@@ -36,6 +36,24 @@ def add_table_arguments(parser: argparse.ArgumentParser) -> None:
         help="the labels are texts, and their classes numbered in the order of code points",
     )
     table.add_argument(
+        "--characters",
+        metavar="COLUMN",
+        help="make a label of each character of the texts in this column, y0, y1, ..., with one "
+        "vocabulary; all texts must be of one length",
+    )
+    table.add_argument(
+        "--missing",
+        metavar="N",
+        help="the class of labels that are empty or -1; with --text-labels the text of those that "
+        "are empty (default: they are errors)",
+    )
+    words = table.add_mutually_exclusive_group()
+    words.add_argument(
+        "--vocabulary-of",
+        metavar="DATASET",
+        help="take the vocabulary of a finished dataset, so that both have the same classes",
+    )
+    words.add_argument(
         "--vocabulary",
         metavar="FILE",
         help="a text on each line: the classes of text labels, in this order",

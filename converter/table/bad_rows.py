@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +25,21 @@ def _rows(rows: Sequence[int]) -> list[str]:
 class Bad:
     """Rows that are bad in one way, in ascending order, and what is wrong with each.
 
-    `wordy` marks a label that is a text: the fault of the row, or of the whole column.
+    `wordy` marks a label that is a text: the fault of the row, or of the whole column; `missing`
+    one that is empty, or -1.
     """
 
     rows: NDArray[np.int64]
     describe: Callable[[int], str]
     wordy: bool = False
+    missing: bool = False
+
+    def without(self, others: Iterable[Bad]) -> Bad:
+        """Return what is left without the rows of others."""
+        rows = self.rows
+        for other in others:
+            rows = np.setdiff1d(rows, other.rows, assume_unique=True)
+        return replace(self, rows=rows)
 
 
 class BadRows:
@@ -40,8 +49,6 @@ class BadRows:
         self._first: list[tuple[int, str, str]] = []
         self._count = 0
         self._bits = np.zeros(0, dtype=np.uint8)
-        # What is added to the description of the wordy labels of a column.
-        self.hints: dict[str, str] = {}
 
     def __bool__(self) -> bool:
         return self._count > 0
@@ -61,19 +68,36 @@ class BadRows:
             self._first.append((base + row, text, column if bad.wordy else ""))
         self._first = sorted(self._first)[:_SHOWN]
 
-    def refuse(self, name: str, places: Places = _rows) -> None:
-        """Raise TableError, if there are any; `places` says where they are."""
+    def refuse(
+        self,
+        name: str,
+        places: Places = _rows,
+        *,
+        texts: Collection[str] = (),
+        advice: str = "",
+    ) -> None:
+        """Raise TableError, if there are any; `places` says where they are.
+
+        Columns of `texts` alone have one fault, and their rows are not listed. The `advice` is for
+        some of the rows.
+        """
         if not self._count:
             return
+        for row, text, column in self._first:
+            if column in texts:
+                raise TableError(
+                    f"{name}: {text} ({places([row])[0]}); labels that are texts need "
+                    f"--text-labels, or --characters {column} for one of each character"
+                )
         shown = sorted({row for row, _, _ in self._first})
         place = dict(zip(shown, places(shown), strict=True))
-        lines = [f"{place[row]}: {text}{self.hints.get(by, '')}" for row, text, by in self._first]
+        lines = [f"{place[row]}: {text}" for row, text, _ in self._first]
         if self._count > _SHOWN:
             lines.append(f"and {self._count - _SHOWN} more")
         rows = int.from_bytes(self._bits.tobytes(), "little").bit_count()
         raise TableError(
             f"{name} has {rows} bad {'row' if rows == 1 else 'rows'} "
-            "(counted from 0, without the header):\n  " + "\n  ".join(lines)
+            f"(counted from 0, without the header{advice}):\n  " + "\n  ".join(lines)
         )
 
     def _mark(self, rows: NDArray[np.int64]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from converter.table.duplicates import (
     codes_of_labels,
     hashes_of,
 )
+from converter.table.label_cells import LabelCells
 from converter.table.numbering import Numbering
 from converter.table.reading import Reading
 from converter.table.roots import Roots
@@ -24,7 +25,7 @@ from converter.table.spelling import Spelling
 from converter.table.splits import SplitColumn, SplitShares
 from shardio.errors import TableError
 
-_TEXT_HINT = " (labels that are texts need --text-labels)"
+_MISSING = "; --missing N makes empty labels and -1 the class N"
 
 
 class TableBuilder:
@@ -41,7 +42,7 @@ class TableBuilder:
         self,
         name: str,
         scratch: Scratch,
-        heads: tuple[str, ...],
+        cells: LabelCells,
         columns: list[str],
         classes: int | None,
         numbering: Numbering | None,
@@ -62,21 +63,36 @@ class TableBuilder:
         self._unique = unique
         self._scratch = scratch
         self._spelling = spelling
-        self._heads = {head: LabelColumn(classes) for head in heads}
+        self._cells = cells
+        missing = None if numbering is not None else reading.missing_class
+        self._heads = {head: LabelColumn(classes, missing) for head in cells.heads}
+        self._missing = reading.missing
+        self._any_missing = False
         self._numbering = numbering
         self._bad = BadRows()
-        self._labels = scratch.column(np.int32, len(heads))
+        self._labels = scratch.column(np.int32, len(cells.heads))
         self._path, self._split = reading.path, reading.split
         has_paths, self._has_splits = self._path in columns, self._split in columns
         self._paths = scratch.texts() if has_paths else None
-        self._compares_labels = has_paths and bool(heads) and not with_images
+        self._compares_labels = has_paths and bool(cells.heads) and not with_images
         hashed = self._compares_labels or (has_paths and self._has_splits)
         self._hashes = scratch.column(np.uint64) if hashed else None
         self._splits = SplitColumn(scratch, reading.split_names)
 
-    def append(self, batch: Any, shares: SplitShares | None, seed: int, name: str) -> None:
-        """Add an Arrow batch of the file called `name`; `shares`, if any, deal its paths."""
+    def append(
+        self,
+        batch: Any,
+        shares: SplitShares | None,
+        seed: int,
+        name: str,
+        bad: Sequence[Bad] = (),
+    ) -> None:
+        """Add an Arrow batch of the file called `name`; `shares`, if any, deal its paths.
+
+        Some rows of it are known to be `bad`.
+        """
         self._file = self.reading = name
+        self._add(bad)
         if self._paths is not None:
             paths = self._text_of(batch, self._path)
             self._add(
@@ -91,22 +107,23 @@ class TableBuilder:
             if self._hashes is not None:
                 self._hashes.append(hashes_of(paths))
         values = np.empty((batch.num_rows, len(self._heads)), dtype=np.int32)
-        for index, (head, checked) in enumerate(self._heads.items()):
+        self.reading = f"the labels of {self._file}"
+        for index, (head, part, wrong) in enumerate(self._cells.parts(batch)):
             self.reading = f"column {head} of {self._file}"
             if self._numbering is None:
-                values[:, index], bad = checked.labels(batch.column(head))
+                values[:, index], found = self._heads[head].labels(part)
             else:
-                values[:, index], bad = numbered(self._text_of(batch, head), self._numbering)
-            self._add(bad, head)
+                values[:, index], found = numbered(texts(part), self._numbering, self._missing)
+            if head in self._cells.firsts:
+                self._add(wrong)
+            found = [one.without(wrong) for one in found]
+            self._any_missing |= any(one.missing and len(one.rows) for one in found)
+            self._add(found, head)
         self._labels.append(values)
         if self._has_splits:
             self._add(self._splits.append_column(self._text_of(batch, self._split)))
         self.rows += batch.num_rows
         self.reading = self._file
-
-    def add_bad(self, found: list[Bad]) -> None:
-        """Add rows that are bad, of the batch that is appended next."""
-        self._add(found)
 
     def deal(self, images: Iterator[Any], shares: SplitShares, seed: int) -> None:
         """Deal the rows to splits by the images themselves, Arrow arrays of them."""
@@ -129,10 +146,13 @@ class TableBuilder:
             if self._compares_labels and not self._bad:
                 self._compare_labels(paths, hashes, labels)
         # One that is wrong is a slip; a column of them are texts.
-        self._bad.hints = {
-            head: _TEXT_HINT for head, column in self._heads.items() if not column.any_number
-        }
-        self._bad.refuse(self._name, self._places)
+        columns = self._heads.items()
+        self._bad.refuse(
+            self._name,
+            self._places,
+            texts={head for head, column in columns if not column.any_number},
+            advice=_MISSING if self._any_missing else "",
+        )
         return paths, labels, splits, split
 
     def _compare_labels(
@@ -157,6 +177,6 @@ class TableBuilder:
         self.reading = f"column {column} of {self._file}"
         return texts(batch.column(column))
 
-    def _add(self, found: list[Bad], column: str = "") -> None:
+    def _add(self, found: Sequence[Bad], column: str = "") -> None:
         for bad in found:
             self._bad.add(bad, self.rows, column)

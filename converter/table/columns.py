@@ -19,6 +19,8 @@ _SHOWN_LABEL = 40
 # Whole numbers, with the zeros behind a point that pandas writes beside a missing value.
 _WHOLE = r"^[+-]?[0-9]{1,18}(\.0*)?$"
 
+_NONE = r"^\s*(-1(\.0*)?)?\s*$"
+
 Numbers = tuple[NDArray[Any], list[Bad]]
 
 
@@ -30,6 +32,8 @@ class LabelColumn:
     """
 
     classes: int | None
+    # The class of what is missing, and of -1.
+    missing: int | None = None
     any_number: bool = False
 
     def labels(self, column: Any) -> tuple[NDArray[np.int64], list[Bad]]:
@@ -39,6 +43,8 @@ class LabelColumn:
 
         if pa.types.is_dictionary(column.type):
             column = pc.cast(column, column.type.value_type)
+        if self.missing is not None:
+            column = _filled(column, self.missing)
         if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             self.any_number = True
             numbers, bad = _from_numbers(column)
@@ -50,7 +56,11 @@ class LabelColumn:
         range_ = f"0 to {limit}" + ("" if self.classes is None else f" ({self.classes} classes)")
         # Rows that are none have a zero here, which is always in range.
         outside = (numbers < 0) | (numbers > limit)
-        bad.append(_bad(outside, lambda row: f"{numbers[row]}, not in {range_}"))
+        for some, is_missing in ((numbers == -1, True), (numbers != -1, False)):
+            rows = np.flatnonzero(outside & some)
+            bad.append(
+                Bad(rows, lambda row: f"{numbers[row]}, not in {range_}", missing=is_missing)
+            )
         return np.where(outside, 0, numbers), bad
 
     def _from_texts(self, column: Any) -> Numbers:
@@ -81,18 +91,39 @@ class LabelColumn:
             rest = rest[~known[codes]]
 
         def describe(row: int) -> str:
-            text = column[row].as_py()
-            shown = text if len(text) <= _SHOWN_LABEL else text[: _SHOWN_LABEL - 3] + "..."
-            return f"{shown!r}, not an integer"
+            return f"{shown(column[row].as_py())!r}, not an integer"
 
-        return numbers, [_bad(odd & blank, _missing), Bad(rest, describe, wordy=True)]
+        return numbers, [_bad(odd & blank, _missing, missing=True), Bad(rest, describe, wordy=True)]
+
+
+def shown(text: str) -> str:
+    """Return a text that is not too long for a message."""
+    return text if len(text) <= _SHOWN_LABEL else text[: _SHOWN_LABEL - 3] + "..."
+
+
+def _filled(column: Any, missing: int) -> Any:
+    """Put a class in place of what is missing, and of -1."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        if pa.types.is_unsigned_integer(column.type):
+            none = pc.is_null(column)
+        else:
+            minus = pc.fill_null(pc.equal(column, pa.scalar(-1, column.type)), False)
+            none = pc.or_(pc.is_null(column, nan_is_null=True), minus)
+        return pc.if_else(none, pa.scalar(missing, column.type), column)
+    if pa.types.is_null(column.type):
+        return pa.repeat(missing, len(column))
+    column = texts(column)
+    return pc.if_else(pc.match_substring_regex(column, _NONE), str(missing), column)
 
 
 def _from_numbers(column: Any) -> Numbers:
     """Whole numbers pass, also written as floating point (pandas does, beside a missing value)."""
     import pyarrow as pa
 
-    bad = [_bad(column.is_null().to_numpy(False), _missing)]
+    bad = [_bad(column.is_null().to_numpy(False), _missing, missing=True)]
     values = column.fill_null(0).to_numpy(False)
     if pa.types.is_floating(column.type):
         floats = values.astype(np.float64)
@@ -108,9 +139,17 @@ def _from_numbers(column: Any) -> Numbers:
     return values.astype(np.int64), bad
 
 
-def numbered(column: Any, numbering: Numbering) -> tuple[NDArray[np.int32], list[Bad]]:
-    """Return the numbers of a slice of texts, and the rows without one."""
+def numbered(
+    column: Any, numbering: Numbering, missing: str | None = None
+) -> tuple[NDArray[np.int32], list[Bad]]:
+    """Return the numbers of a slice of texts, and the rows without one.
+
+    A text that is empty is the `missing` one, if there is such.
+    """
     import pyarrow.compute as pc
+
+    if missing is not None:
+        column = pc.if_else(pc.equal(column, ""), missing, column)
 
     def describe(row: int) -> str:
         text = column[row].as_py()
@@ -163,8 +202,8 @@ def bad_paths(paths: Any, leaves_root: Callable[[str], bool] = leaves) -> list[B
     ]
 
 
-def _bad(rows: NDArray[np.bool_], describe: Callable[[int], str]) -> Bad:
-    return Bad(np.flatnonzero(rows), describe)
+def _bad(rows: NDArray[np.bool_], describe: Callable[[int], str], *, missing: bool = False) -> Bad:
+    return Bad(np.flatnonzero(rows), describe, missing=missing)
 
 
 def _missing(row: int) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from converter.table.arrow_errors import explain
@@ -21,6 +22,7 @@ from converter.table.inputs import (
     name_of_all,
 )
 from converter.table.joined import JoinedTable
+from converter.table.label_cells import LabelCells
 from converter.table.name_pattern import NamePattern
 from converter.table.numbering import Numbering
 from converter.table.reading import Reading
@@ -96,10 +98,18 @@ def read_table(
                     f"{name} has a column {reading.split} already; give no shares of splits"
                 )
             numbering = Numbering(vocabulary) if text_labels and heads else None
+            batches = _with_names(table, columns, reading.path, pattern)
+            first = next(batches, None)
+            cells = LabelCells(
+                None if first is None else first[0],
+                heads,
+                reading.characters,
+                are_texts=text_labels,
+            )
             builder = TableBuilder(
                 name,
                 scratch,
-                heads,
+                cells,
                 columns,
                 classes,
                 numbering,
@@ -109,8 +119,8 @@ def read_table(
                 with_images=images is not None,
                 unique=unique,
             )
-            for batch in _with_names(table, columns, reading.path, pattern, builder.add_bad):
-                builder.append(batch, shares, seed, table.reading)
+            for batch, bad in chain([] if first is None else [first], batches):
+                builder.append(batch, shares, seed, table.reading, bad)
             if images is not None and shares is not None and reading.path not in columns:
                 builder.deal(images.batches(), shares, seed)
             paths, values, splits, split = builder.finish()
@@ -124,14 +134,16 @@ def read_table(
             now = now if table is None else table.reading if builder is None else builder.reading
             raise TableError(f"{now} cannot be read: {explain(error)}") from error
     words = None if numbering is None else vocabulary
-    notes = (*table.notes(), *builder.notes, *_unused_boxes(table.names, heads))
+    if words is not None and len(heads) == len(cells.heads) == 1:
+        builder.notes += _texts_of_one_length(heads[0], words, len(values))
+    notes = (*table.notes(), *cells.notes(), *builder.notes, *_unused_boxes(table.names, heads))
     # Images that are a column are on the storage of the table.
     examples = () if images is not None else builder.roots.examples
     return Table(
         name,
         digest,
         below,
-        heads,
+        cells.heads,
         values,
         splits,
         split,
@@ -174,20 +186,18 @@ def _with_names(
     columns: Sequence[str],
     path: str,
     pattern: NamePattern | None,
-    add_bad: Callable[[list[Bad]], None],
-) -> Iterator[Any]:
-    """Yield batches of columns of the table, and of those from the names of images."""
+) -> Iterator[tuple[Any, list[Bad]]]:
+    """Yield batches of columns of the table and of those from the names of images, and bad rows."""
     made = () if pattern is None else pattern.names
     for batch in table.batches([column for column in columns if column not in made]):
         if pattern is None:
-            yield batch
+            yield batch, []
             continue
         found, bad = pattern.columns(texts(batch.column(path)))
-        add_bad(bad)
         for column in columns:
             if column in found:
                 batch = batch.append_column(column, found[column])
-        yield batch
+        yield batch, bad
 
 
 def _heads(
@@ -204,7 +214,10 @@ def _heads(
         raise TableError(f"{name} has no column {path}; {has}{_path_hint(present) or table.hint}")
     if reading.split_column and split not in present:
         raise TableError(f"{name} has no column {split}; {has}{table.hint}")
-    if asked is None:
+    heads: tuple[str, ...]
+    if asked is None and reading.characters is not None:
+        heads = (reading.characters,)
+    elif asked is None:
         heads = numbered_columns(present, image_column)
         if not heads:
             raise TableError(f"{name} has no label columns y0, y1, ...; {has}{table.label_hint}")
@@ -232,6 +245,17 @@ def _heads(
     if bad:
         raise TableError(f"{name} has the column {', '.join(sorted(bad))} more than once")
     return heads
+
+
+def _texts_of_one_length(head: str, words: Sequence[str], rows: int) -> list[str]:
+    """Note labels that are probably several: all of one length, and hardly one twice."""
+    lengths = {len(word) for word in words}
+    if len(lengths) != 1 or lengths == {1} or 2 * len(words) <= rows or len(words) == 1:
+        return []
+    return [
+        f"each of the {len(words):,} texts of {head} is a class, and all have {lengths.pop()} "
+        f"characters; --characters {head} makes a label of each character instead"
+    ]
 
 
 def _path_hint(present: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from converter.table.folder_listing import IMAGE_ENDINGS, ending_of
 from converter.table.name_pattern import NamePattern
+from converter.table.number_texts import whole_number
 from shardio.errors import OptionError
 from shardio.format.naming import SPLIT_PATTERN
 
@@ -37,6 +38,16 @@ class Reading:
     """What paths without an ending of images get, such as `.png`."""
     name_pattern: str | None = None
     """A regular expression whose named groups are columns from the names of the images."""
+
+    characters: str | None = None
+    """A column of texts, each character of which is a label."""
+    missing: str | None = None
+    """The class of labels that are empty or -1, or the text of those that are empty."""
+
+    @property
+    def missing_class(self) -> int | None:
+        """The class of labels that are missing, where these are integers."""
+        return None if self.missing is None else whole_number(self.missing)
 
     @property
     def path(self) -> str:
@@ -79,6 +90,10 @@ class Reading:
             raise OptionError(
                 f"the extension must be one of images, such as .png, not {self.extension!r}"
             )
+        if self.characters == "":
+            raise OptionError("the column of characters has no name")
+        if self.missing is not None and not self.missing.strip():
+            raise OptionError("what is missing must be called something")
         if self.name_pattern is not None:
             NamePattern(self.name_pattern)
 

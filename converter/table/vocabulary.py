@@ -3,7 +3,27 @@
 from __future__ import annotations
 
 from shardio.errors import OptionError
+from shardio.format.manifest import Manifest
+from shardio.format.naming import MANIFEST
 from shardio.storage import storage_for
+from shardio.storage.paths import join
+
+
+def vocabulary_of(folder: str) -> tuple[str, ...]:
+    """Return the vocabulary of a finished dataset; OptionError where it has none."""
+    name = join(folder, MANIFEST)
+    with storage_for(name).open_stream(name) as stream:
+        data = bytearray()
+        while block := stream.read(1 << 20):
+            data += block
+    found = {
+        label.vocabulary
+        for label in Manifest.from_json(bytes(data), name).labels
+        if label.vocabulary
+    }
+    if len(found) != 1:
+        raise OptionError(f"{folder} has {'no' if not found else 'several'} vocabularies of labels")
+    return found.pop()
 
 
 def read_vocabulary(path: str) -> tuple[str, ...]:

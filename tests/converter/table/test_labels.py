@@ -27,7 +27,7 @@ from shardio.format.label import Label
 from shardio.format.transform import Transform
 from tests.converter.inputs import contents, write_csv, write_images
 
-WORDS = ["龍", "山", "a", "10", "2", "Ä", " x", "你"]
+WORDS = ["龍", "山", "a", "10", "2", "Ä", "x y", "你"]
 SMALL = Transform(None, (16, 8))
 
 

@@ -193,7 +193,7 @@ class TestJson:
 def test_a_column_of_texts_is_told_from_a_slip_over_all_blocks(tmp_path: Path) -> None:
     columns = {"path": [f"{n:060}" for n in range(100)], "y0": ["x"] * 100}
     table = write(tmp_path / "t.csv", columns)
-    assert "row 0: y0 is 'x', not an integer (labels that are texts need" in outcome(table, 300)
+    assert "y0 is 'x', not an integer (line 2, row 0); labels that are texts" in outcome(table, 300)
     columns["y0"][99] = "5"
     assert "text-labels" not in outcome(write(table, columns), 300)
 

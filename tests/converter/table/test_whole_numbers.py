@@ -103,7 +103,7 @@ def test_what_is_no_whole_number_is_refused_with_no_way_to_other_classes(
 ) -> None:
     columns: dict[str, list[Any]] = {"path": ["a", "b"], "y0": [text, text]}
     message = refusal(WRITERS[ending](columns), ending)
-    assert f"row 0: y0 is {text!r}, not an integer" in message
+    assert f"y0 is {text!r}, not an integer" in message
     assert ("--text-labels" in message) == (text == "³")
 
 
@@ -154,7 +154,9 @@ def test_numbers_as_texts_warn(
 ) -> None:
     path = tmp_path / f"t.{ending}"
     path.write_bytes(WRITERS[ending]({"path": [f"{n}" for n in range(len(words))], "y0": words}))
-    assert main([str(path), str(tmp_path / "out"), "--text-labels", "--dry-run"]) == 0
+    assert (
+        main([str(path), str(tmp_path / "out"), "--text-labels", "--dry-run", "--size", "8x8"]) == 0
+    )
     said = capsys.readouterr().err
     assert ("numbered in the order of code points" in said) == (example is not None)
     assert (example or "") in said
@@ -166,5 +168,18 @@ def test_numbers_of_a_vocabulary_in_its_own_order_do_not_warn(
     table = write_csv(tmp_path / "t.csv", ["path", "y0"], [["a", "10"], ["b", "2"]])
     words = tmp_path / "words.txt"
     words.write_text("2\n10\n")
-    assert main([str(table), str(tmp_path / "out"), "--vocabulary", str(words), "--dry-run"]) == 0
+    assert (
+        main(
+            [
+                str(table),
+                str(tmp_path / "out"),
+                "--vocabulary",
+                str(words),
+                "--dry-run",
+                "--size",
+                "8x8",
+            ]
+        )
+        == 0
+    )
     assert "code points" not in capsys.readouterr().err
