@@ -1,4 +1,4 @@
-"""Which engine a name stands for."""
+"""Choosing an engine by its name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ def usable_cores() -> int:
 
 
 def engine_for(name: str, workers: int | None = None) -> Engine:
-    """Return the engine called `name`; `workers` is one a core by default."""
+    """Return the engine called `name`; `workers` is one a core by default.
+
+    Raises OptionError for an unknown name, and a number of workers that it cannot have.
+    """
     if name not in ENGINES:
         raise OptionError(f"the engine must be one of {', '.join(ENGINES)}, not {name!r}")
     if workers is not None and workers < 1:

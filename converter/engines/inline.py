@@ -16,10 +16,10 @@ class InlineEngine:
     """Runs jobs one after the other."""
 
     def get_ready(self) -> None:
-        """Nothing takes time."""
+        """Do nothing: there is nothing to start."""
 
     def close(self) -> None:
-        """Nothing was begun."""
+        """Do nothing: nothing was started."""
 
     def run(self, jobs: Jobs, progress: Progress) -> Generator[ShardResult, None, None]:
         """Run every job and yield its result."""

@@ -118,7 +118,7 @@ class _Worker:
             raise _DiedError from error
 
     def take(self) -> ShardResult | None:
-        """Return its result, or raise its error; None where it says that it has started."""
+        """Return its result, or raise its error; None when it reports that it has started."""
         try:
             answer = self.pipe.recv()
         except (EOFError, ConnectionError) as error:
@@ -146,7 +146,7 @@ def _death(workers: list[_Worker]) -> WorkerError:
 
 
 def _end(workers: list[_Worker], state: WorkState, seconds: float) -> None:
-    """Let the workers stop, and kill those that have not after so many seconds."""
+    """Stop the workers, and kill those that go on after so many seconds."""
     state.stop()
     for worker in workers:
         worker.pipe.close()
@@ -161,7 +161,7 @@ def _end(workers: list[_Worker], state: WorkState, seconds: float) -> None:
 
 @contextmanager
 def _enough_for(workers: int) -> Iterator[None]:
-    """Say in a WorkerError that the system lacks what so many workers need.
+    """Raise WorkerError in the block where the system lacks what so many workers need.
 
     Open files are counted beforehand: a worker that gets half of its own says nothing of use.
     """

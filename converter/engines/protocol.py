@@ -21,7 +21,7 @@ class Jobs(Protocol):
 
 
 class Progress(Protocol):
-    """Is told how the work goes on."""
+    """Counts the work that is done."""
 
     def advance(self, images: int, bytes_read: int, rejected: int, bytes_written: int) -> None:
         """Count images that are done since the last call, rejected ones among them."""
@@ -31,10 +31,10 @@ class Engine(Protocol):
     """Runs jobs."""
 
     def get_ready(self) -> None:
-        """Begin with what takes time before the first job; never waits."""
+        """Start what takes time before the first job; never waits."""
 
     def close(self) -> None:
-        """End what was begun, where there was no run after it; a second call does nothing."""
+        """End what `get_ready` started; a second call does nothing."""
 
     def run(self, jobs: Jobs, progress: Progress) -> Generator[ShardResult, None, None]:
         """Run every job and yield its result as soon as it is there, in any order.
@@ -45,13 +45,13 @@ class Engine(Protocol):
 
 
 class NoProgress:
-    """Progress that nobody looks at."""
+    """Progress that is not shown."""
 
     def announce(self, line: str) -> None:
-        """Be told what is about to be done to the images."""
+        """Say what is about to be done to the images."""
 
     def begin(self, rows: int, done: int, rejected: int) -> None:
-        """Be told the number of rows, and of those that an earlier run has done."""
+        """Set the number of rows, and of those that an earlier run has done."""
 
     def advance(self, images: int, bytes_read: int, rejected: int, bytes_written: int) -> None:
-        """Be told of images that are done."""
+        """Count images that are done."""

@@ -12,7 +12,7 @@ _BYTES = 8
 
 
 class SharedIntegers:
-    """So many 64-bit integers, zero at first; whoever writes one must be the only one that does.
+    """`count` 64-bit integers, zero at first; each must have one writer only.
 
     The memory has no name and takes no room in /dev/shm, which may be read-only or full.
     """

@@ -18,7 +18,7 @@ class StoppedError(Exception):
 
 
 class WorkState:
-    """What the parent and its workers share: counts of work done, and the wish to stop.
+    """What the parent and its workers share: counts of work done, and whether to stop.
 
     Each worker has four counters of its own and only the parent reads them, without a lock: a
     worker that is killed while it holds a lock would keep it for ever.
@@ -66,5 +66,5 @@ class WorkState:
         return images, size, rejected, written
 
     def stop(self) -> None:
-        """Let every worker stop at its next image."""
+        """Stop every worker at its next image."""
         self._integers[_STOP] = 1

@@ -29,7 +29,7 @@ def work(
 
     The first thing that is sent is None: this process can work.
     """
-    # That of the fork server is of an earlier moment: of an earlier conversion, maybe.
+    # The fork server has the environment of an earlier moment, maybe of an earlier conversion.
     for name in os.environ.keys() - environment.keys():
         del os.environ[name]
     os.environ.update(environment)
@@ -49,15 +49,15 @@ def work(
             except BaseException as error:
                 error.add_note(traceback.format_exc())
                 answer = error
-    except (EOFError, ConnectionError):  # nobody listens any more
+    except (EOFError, ConnectionError):  # the parent has closed the pipe
         return
 
 
 def _end_in_time(state: WorkState) -> None:
-    """End this process when nobody would take its result.
+    """End this process when its result is not wanted any more.
 
-    That is when its parent is gone, be it by SIGKILL, and some time after it was told to stop: when
-    the fork server is gone, the parent takes its workers for gone, too.
+    That is when its parent is gone, be it by SIGKILL, and some time after it was told to stop: a
+    parent whose fork server is gone cannot kill it.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:

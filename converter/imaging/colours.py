@@ -49,7 +49,7 @@ def is_transparent(image: PillowImage, box: tuple[int, int, int, int] | None = N
 
 
 def check_transparent_colour(image: ImageFile) -> None:
-    """Refuse a transparent colour of other than 8 bits, before the image is loaded.
+    """Raise BadImageError for a transparent colour of other than 8 bits, before it is loaded.
 
     Pillow compares it with samples that it has turned into 8 bits.
     """

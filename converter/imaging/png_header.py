@@ -82,19 +82,19 @@ class PngHeader:
             return None
         return cls(width, height, mode, at)
 
-    def compressed(self, data: bytes, most: int) -> bytes:
-        """Return the compressed pixels, at least `most` bytes of them if there are as many.
+    def compressed(self, data: bytes, max_bytes: int) -> bytes:
+        """Return the compressed pixels, at least `max_bytes` of them if there are as many.
 
         ValueError where a CRC does not agree with a chunk that they come from.
         """
         parts = []
         have = 0
         at = self.pixels_at
-        while have < most and data[at + 4 : at + 8] == b"IDAT":
+        while have < max_bytes and data[at + 4 : at + 8] == b"IDAT":
             size = int.from_bytes(data[at : at + 4], "big")
             if not _agrees(data, at, size):
                 raise ValueError("a chunk of pixels is damaged")
-            part = data[at + 8 : at + 8 + min(size, most - have)]
+            part = data[at + 8 : at + 8 + min(size, max_bytes - have)]
             parts.append(part)
             have += len(part)
             at += _FRAME + size

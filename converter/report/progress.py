@@ -44,7 +44,7 @@ class Counted(NoProgress):
             self._stream.flush()
 
     def begin(self, rows: int, done: int, rejected: int) -> None:
-        """Be told the number of rows, and of those that an earlier run has done."""
+        """Set the number of rows, and of those that an earlier run has done."""
         self._rows = rows
         self._before = done
         self._rejected = rejected
@@ -52,7 +52,7 @@ class Counted(NoProgress):
         self.show(0)
 
     def advance(self, images: int, bytes_read: int, rejected: int, bytes_written: int) -> None:
-        """Be told of images that are done."""
+        """Count images that are done."""
         self._images += images
         self._read += bytes_read
         self._written += bytes_written
@@ -100,7 +100,7 @@ class Bar(Counted):
             self._bar.update(images)
 
     def close(self) -> None:
-        """Let the bar stand as it is."""
+        """Leave the bar as it is."""
         if self._bar is not None:
             self._bar.close()
 
@@ -114,7 +114,7 @@ class Lines(Counted):
         self._told: deque[tuple[float, int]] = deque()
 
     def begin(self, rows: int, done: int, rejected: int) -> None:
-        """Be told the number of rows, and of those that an earlier run has done."""
+        """Set the number of rows, and of those that an earlier run has done."""
         super().begin(rows, done, rejected)
         self._told = deque([(self._start, 0)], _RECENT_LINES)
 

@@ -119,7 +119,7 @@ class OutputFolder:
         return None if text is None else transform_in(text)
 
     def manifest(self, plan: ConversionPlan) -> Manifest | None:
-        """Return the manifest of this very conversion, whatever has become of its shards."""
+        """Return the manifest of this very conversion; raises OutputError for another one's."""
         text = self.read(MANIFEST)
         if text is None:
             return None
@@ -154,7 +154,7 @@ class OutputFolder:
             self._storage.delete(self._path(name))
 
     def begin(self, plan: ConversionPlan) -> None:
-        """Leave the plan, or make sure that the plan that is there is the same."""
+        """Write the plan, or compare it; raises OutputError for another one, or for its shards."""
         there = self.read(PLAN)
         if there is None:
             shards = [name for name in self._names() if ShardName.parse(name)]
@@ -174,7 +174,7 @@ class OutputFolder:
     ) -> None:
         """Record where the images are, or make sure that finished records come from there too.
 
-        With `moved` they are the same images, wherever they were before.
+        With `moved` they are the same images. Raises OutputError for those of another root.
         """
         text = None if moved else self.read(INPUTS)
         there = None if text is None else ConversionInputs.from_json(text, self._path(INPUTS))
@@ -213,7 +213,7 @@ class OutputFolder:
         return found
 
     def unfinish(self, file: str) -> None:
-        """Take back that a shard is done; it stays until it is made again."""
+        """Mark a shard as not done; it stays until it is made again."""
         self._storage.delete(self._path(f"{DONE_FOLDER}/{file}.json"))
 
     def remove_half_written(self) -> None:

@@ -7,7 +7,7 @@ from shardio.storage.paths import scheme_of
 
 
 def output_name(out: str) -> str:
-    """Return the output folder without slashes at its end."""
+    """Return the output folder without slashes at its end; raises OptionError for an empty name."""
     if not out:
         raise OptionError("the name of the output folder is empty")
     folder = out.rstrip("/") or "/"

@@ -65,7 +65,8 @@ def plan_shards(
 
     `split` is the index into `splits` of each row, `stride` the size of a record in bytes.
     `shards` are shared among the splits by their rows, each getting at least one and at most one
-    a row; but for these two limits, there are as many as asked for.
+    a row; but for these two limits, there are as many as asked for. Raises OptionError for more
+    shards than a split can have.
     """
     of_code = count_codes(split, len(splits))
     counts = {name: int(count) for name, count in zip(splits, of_code, strict=True) if count}

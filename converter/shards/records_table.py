@@ -100,10 +100,10 @@ class _Digested:
         return self._size
 
     def flush(self) -> None:
-        """Leave that to the one who publishes the file."""
+        """Do nothing: whoever publishes the file does it."""
 
     def close(self) -> None:
-        """Leave that to the one who publishes the file."""
+        """Do nothing: whoever publishes the file does it."""
 
 
 # Neighbouring records of a shard: the number of the first one, and the rows of all.

@@ -57,7 +57,7 @@ class RejectedImages:
         self._table = table
 
     def shards_to_make(self, rejects: Mapping[str, Sequence[Reject]]) -> set[str]:
-        """Return the shards, by the name of which `rejects` are given, that lack a usable image.
+        """Return the names of the shards, of those in `rejects`, that lack a usable image.
 
         Of each shard, images are opened up to the first one that can be used.
         """

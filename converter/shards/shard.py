@@ -94,7 +94,7 @@ def convert_shard(
 ) -> ShardResult:
     """Make one shard and its done-record, and publish both.
 
-    Images that are missing, broken or too small are rejects. A shard is begun anew while the
+    Images that are missing, broken or too small are rejects. A shard is begun again while the
     storage that it goes to is unavailable, after a `pause` of some seconds, which may raise to
     stop as well. Other storage errors are tried again a few times, then raised.
     """

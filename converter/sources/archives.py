@@ -37,7 +37,7 @@ class _KnownArchive:
 
 
 class _OpenArchive:
-    """An open archive, which is closed when nobody reads from it any more."""
+    """An open archive, closed when its last reader is done with it."""
 
     def __init__(self, path: str) -> None:
         self.reader: RangeReader = storage_for(path).open_ranges(path)
@@ -54,22 +54,22 @@ class Archives:
         self._known: dict[str, _KnownArchive] = {}
         self._opened = lru_cache(max_open)(_OpenArchive)
 
-    def read(self, location: str, most: int) -> bytes:
+    def read(self, location: str, max_bytes: int) -> bytes:
         """Return the bytes of `archive::name`; raises what `read_member` does."""
         path, _, name = location.partition(SEPARATOR)
         index = self._index(path)
         if isinstance(index, MissingFileError | UnusableFileError):
             if is_local(location) and os.path.isfile(location):  # its name has a :: in it
-                return storage_for(location).read_file(location, most)
+                return storage_for(location).read_file(location, max_bytes)
             raise type(index)(str(index))
         member = index.find(name)
         if member is None:
             raise MissingFileError(f"{location}: no such member")
         if why := member.why_unread():
             raise UnusableFileError(f"{location}: {why}")
-        check_size(member.size, location, most)
+        check_size(member.size, location, max_bytes)
         # A damaged zip may say anything; the packed bytes of an image are not more than a file.
-        check_size(member.stored, location, 2 * most)
+        check_size(member.stored, location, 2 * max_bytes)
         file = self._opened(path)
         if member.method == PLAIN:
             data = bytearray(member.size)
@@ -124,13 +124,13 @@ def _fill(file: RangeReader, offset: int, buffer: memoryview, location: str) -> 
 _of_process = Archives()
 
 
-def read_member(location: str, most: int) -> bytes:
-    """Return the bytes of `archive::name`, at most `most`.
+def read_member(location: str, max_bytes: int) -> bytes:
+    """Return the bytes of `archive::name`, at most `max_bytes`.
 
     Raises MissingFileError where archive or member are not there, UnusableFileError where they are
     damaged.
     """
-    return _of_process.read(location, most)
+    return _of_process.read(location, max_bytes)
 
 
 @contextmanager
@@ -145,7 +145,7 @@ def known_archives() -> Iterator[None]:
 
 
 def _forget() -> None:
-    """Begin anew after a fork: a lock may be held by a thread that is not there."""
+    """Start empty after a fork: a lock may be held by a thread that is not there."""
     global _of_process
     _of_process = Archives()
 

@@ -16,8 +16,8 @@ with suppress(ImportError):  # it is built on installation, with a C compiler
 class CompiledAhead:
     """The files at `locations`, up to `files` and `limit` bytes of them ahead of their use.
 
-    No file may have more than `most` bytes. `read` is asked for what is not read here, which is all
-    that is not as it should be. Raises OSError where no thread can be started.
+    No file may have more than `max_bytes`. What is not as it should be is read by `read`, which
+    says what is wrong. Raises OSError where no thread can be started.
     """
 
     def __init__(
@@ -28,14 +28,14 @@ class CompiledAhead:
         threads: int,
         files: int,
         limit: int,
-        most: int,
+        max_bytes: int,
     ) -> None:
         assert compiled is not None
         self._locations = locations
         self._read = read
         self._next = 0
         paths = [os.fsencode(location) for location in locations]
-        self._begun: object = compiled.begin(paths, threads, files, limit, most)
+        self._begun: object = compiled.begin(paths, threads, files, limit, max_bytes)
 
     def take(self) -> bytes:
         """Return the bytes of the next file or raise its error."""
@@ -46,5 +46,5 @@ class CompiledAhead:
         return self._read(self._locations[number]) if data is None else data
 
     def close(self) -> None:
-        """Begin nothing more."""
+        """Begin no more reads."""
         self._begun = None

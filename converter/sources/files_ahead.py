@@ -31,7 +31,7 @@ class FilesAhead:
 
     How large a file is shows only while it is read. So each is given a budget, a little more than
     the largest of those before it had (`sizes`), and all that are ahead have the limit together. A
-    file that has more is read when its turn comes, when it may have `most` bytes.
+    file that has more is read when its turn comes, when it may have `max_bytes`.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class FilesAhead:
         threads: int,
         files: int,
         limit: int,
-        most: int,
+        max_bytes: int,
     ) -> None:
         self._waiting = deque(locations)
         self._read = read
         self._files = files
         self._limit = limit
-        self._most = most
+        self._max_bytes = max_bytes
         self._sizes = sizes
         self._threads = ReadingThreads(threads)
         self._ahead: deque[_AheadFile] = deque()
@@ -68,13 +68,13 @@ class FilesAhead:
             self._begin()
         # One that is not raised keeps no bytes of the next files.
         error = file.data.exception()
-        if isinstance(error, UnusableFileError) and file.budget < self._most:
-            return self._read(file.location, self._most)
+        if isinstance(error, UnusableFileError) and file.budget < self._max_bytes:
+            return self._read(file.location, self._max_bytes)
         return file.data.result()
 
     @property
     def _budget(self) -> int:
-        return min(self._most, max(_LEAST_BUDGET, max(self._sizes) * 5 // 4))
+        return min(self._max_bytes, max(_LEAST_BUDGET, max(self._sizes) * 5 // 4))
 
     def _has_room(self) -> bool:
         return self.size + self._budget <= self._limit
@@ -93,5 +93,5 @@ class FilesAhead:
         return data
 
     def close(self) -> None:
-        """Let the threads end."""
+        """End the threads."""
         self._threads.close()

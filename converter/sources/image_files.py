@@ -103,7 +103,7 @@ class ImageFiles:
         finally:
             seconds = time.perf_counter() - start
             self.seconds += seconds
-            # What is read ahead says nothing of that; it begins anew after the last of those.
+            # What is read ahead says nothing of that; counting begins again after it.
             slow = number >= self._until and seconds > _SLOW_SECONDS
             self._slow = 0 if number < self._until else max(0, self._slow + (1 if slow else -1))
 
@@ -117,7 +117,7 @@ class ImageFiles:
         def read(location: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
             return read_image(location, self._paused, max_bytes)
 
-        limits = {"limit": AHEAD_BYTES, "most": MAX_FILE_BYTES}
+        limits = {"limit": AHEAD_BYTES, "max_bytes": MAX_FILE_BYTES}
         if compiled_ahead.compiled is not None and all(map(_is_plain, locations)):
             # Where it cannot start a thread Python cannot, either, and says so; and of a name that
             # no file can have it says which.

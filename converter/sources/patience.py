@@ -25,7 +25,11 @@ _FOR_GOOD = (MissingFileError, UnusableFileError, UnknownStorageError)
 
 
 def writing(action: Callable[[], T], pause: Callable[[float], None] = time.sleep) -> T:
-    """Call `action` until it succeeds, for some minutes after its output was unavailable first."""
+    """Call `action`, which writes, until it succeeds.
+
+    Raises UnavailableError when its output has been unavailable for 15 minutes, and every other
+    error at once.
+    """
 
     def is_passing(error: BaseException) -> bool:
         return isinstance(error, UnavailableError)

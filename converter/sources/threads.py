@@ -1,4 +1,4 @@
-"""Threads for reading, which hold up nobody's end: a server may hang for minutes."""
+"""Threads for reading that no process waits for at its end: a server may hang for minutes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from queue import SimpleQueue
 
 
 class ReadingThreads:
-    """Up to `most` threads, started when they are needed; what is begun first is given first.
+    """Up to `max_threads` threads, started when they are needed; work begins in the order given.
 
     An executor's threads would be waited for when the process ends.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_threads: int) -> None:
+        self._max_threads = max_threads
         self._count = 0
         self._idle = threading.Semaphore(0)
         self._work: SimpleQueue[tuple[Future[bytes], Callable[[], bytes]] | None] = SimpleQueue()
@@ -25,7 +25,7 @@ class ReadingThreads:
         """Call `read` in a thread."""
         future: Future[bytes] = Future()
         self._work.put((future, read))
-        if not self._idle.acquire(blocking=False) and self._count < self._most:
+        if not self._idle.acquire(blocking=False) and self._count < self._max_threads:
             self._count += 1
             threading.Thread(target=self._run, name="shardio-images", daemon=True).start()
         return future
@@ -42,7 +42,7 @@ class ReadingThreads:
             self._idle.release()
 
     def close(self) -> None:
-        """Let the threads end after what they are doing; what is not begun never is."""
+        """End the threads after what they are doing; work that is not begun is dropped."""
         self._closed = True
         for _ in range(self._count):
             self._work.put(None)

@@ -174,16 +174,16 @@ class ImageCopy:
         self._path = f"/proc/{os.getpid()}/fd/{copy.descriptor()}"
 
 
-def read_copied(location: str, most: int) -> bytes:
-    """Read an image of at most `most` bytes from the copy of a column."""
+def read_copied(location: str, max_bytes: int) -> bytes:
+    """Read an image of at most `max_bytes` from the copy of a column."""
     match = _LOCATION.fullmatch(location)
     if match is None:
         raise UnusableFileError(f"{location}: not a place in a copied column")
     start, size = int(match[1]), int(match[2])
     if size == 0:
         raise UnusableFileError(f"{location}: the table has no image here")
-    if size > most:
-        raise UnusableFileError(f"{location}: the image is larger than {most:,} bytes")
+    if size > max_bytes:
+        raise UnusableFileError(f"{location}: the image is larger than {max_bytes:,} bytes")
     # Whatever fails here is no fault of the image.
     try:
         with open(match[3], "rb", buffering=0) as file:

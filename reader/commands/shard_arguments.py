@@ -25,13 +25,13 @@ def add_shard_arguments(parser: argparse.ArgumentParser) -> None:
         help="the shape of the images, where no dataset.json is beside the shards",
     )
     parser.add_argument(
-        "--image", metavar="NAME", help="the feature with the image, in shards of others"
+        "--image", metavar="NAME", help="the feature with the image, in shards of other tools"
     )
     parser.add_argument(
         "--labels",
         type=_names,
         metavar="A,B",
-        help="the features with the labels, in shards of others; none with an empty text",
+        help="the features with the labels, in shards of other tools; none with an empty text",
     )
 
 

@@ -52,7 +52,7 @@ _ATTEMPT = "stage"
 
 @dataclass(frozen=True)
 class Staged:
-    """What `stage` has done: files and bytes that it copied, and those that were there already."""
+    """Files and bytes that `stage` has copied, and files that were there already."""
 
     copied: int
     bytes: int
@@ -244,7 +244,7 @@ class Staging:
             raise DatasetError(f"{info.path} was replaced while it was copied; stage it again")
 
     def _read(self, name: str) -> bytes | None:
-        """Read what says of what the copy is; None where it is not there, or longer than ours."""
+        """Return a note of what is copied; None where it is not there, or longer than ours."""
         try:
             return storage_for(self.folder).read_file(join(self.folder, name), len(self._what))
         except (MissingFileError, UnusableFileError):

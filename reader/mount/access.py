@@ -1,4 +1,4 @@
-"""Who may read what through a mount: no more than the folder that is mounted allows."""
+"""Permissions of a mount: no more than the folder that is mounted allows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def access_of(info: FileInfo | None) -> Access:
 
 
 def closed_above(url: str, access: Access | None) -> int:
-    """Return the permission bits of the folder `url` that those above it make void.
+    """Return the permission bits of the folder `url` that folders above it take away.
 
     A mount is not reached through them, so what they keep out must be kept out by the folder.
     """

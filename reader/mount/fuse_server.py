@@ -62,10 +62,10 @@ class FolderOperations(mfusepy.Operations):  # type: ignore[misc]
         self.began = False
 
     def init_with_config(self, connection: Any, config: Any) -> None:
-        """Be told that it is mounted."""
+        """Note that the folder is mounted, and ask the kernel to read larger pieces."""
         self.began = True
         device = device_of(self._point)
-        with suppress(OSError):  # who is not root reads in smaller pieces
+        with suppress(OSError):  # without root, pieces stay small
             if device is not None:
                 with open(f"/sys/class/bdi/{device}/read_ahead_kb", "w") as limit:
                     limit.write(str(_KERNEL_AHEAD >> 10))
@@ -149,7 +149,7 @@ def _number(path: str, identity: str) -> int:
 
 
 def _forget_attributes(path: str) -> None:
-    """Let the kernel ask anew for the size of a file: the one that it knows is of an older one."""
+    """Make the kernel ask for the size of a file again: the one it knows is of an older file."""
     library = mfusepy._libfuse
     with suppress(AttributeError):  # libfuse before 3.2 cannot; it asks within some seconds
         fuse = library.fuse_get_context().contents.fuse
@@ -172,7 +172,7 @@ def _is_interrupted() -> bool:
 
 
 class _Errors:
-    """Turns errors into numbers, which is all that FUSE knows, and tells what they were.
+    """Turns errors into numbers, which is all that FUSE knows, and reports them in words.
 
     A program that gets a signal while its request waits for storage is answered at once.
     """
@@ -207,11 +207,12 @@ class _Errors:
 def serve(folder: MountedFolder, point: str, say: Say, *, allow_other: bool) -> None:
     """Mount a folder and serve it until it is unmounted.
 
-    What could not be read is told to `say`; who wanted to read it sees an I/O error.
+    `say` gets what could not be read; the program that wanted it sees an I/O error. Raises
+    MountError where FUSE refuses to mount.
     """
     # Without the second one libfuse complains of its own default.
     options: dict[str, Any] = {"allow_other": allow_other, "max_idle_threads": _THREADS}
-    # Then the kernel compares who asks with modes and owners; this process could not.
+    # Then the kernel checks users against modes and owners; this process could not.
     options["default_permissions"] = allow_other
     if mfusepy.fuse_version_minor >= 12:
         options["max_threads"] = _THREADS

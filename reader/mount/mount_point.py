@@ -65,6 +65,7 @@ def prepare(point: str, url: str) -> str:
     """Make sure that `url` can be mounted on `point`; returns its whole path.
 
     The folder is made where it is missing. A mount of ours whose server has died is taken away.
+    Raises MountError where there is no FUSE, the folder is not empty, or something is mounted.
     """
     if missing := _missing():
         raise MountError(f"{missing}, and without FUSE nothing can be mounted. {other_ways(url)}")
@@ -89,7 +90,10 @@ def prepare(point: str, url: str) -> str:
 
 
 def unmount(point: str, *, even_if_busy: bool = False) -> None:
-    """End a mount of ours; programs that have files open keep it, unless it is told otherwise."""
+    """End a mount of ours, with `even_if_busy` also while programs have files open in it.
+
+    Raises MountError where something else is mounted, or nothing, or it is busy.
+    """
     point = _whole(point)
     kind = file_system(point)
     if kind != KIND:

@@ -113,7 +113,7 @@ class MountedFolder:
         if not self.fresh_seconds:
             return self._storage.stat(self._url(path))
         info = self.list(folder_of(path)).get(name_of(path))
-        # It may have come since; who asks for it by its name knows that it is there.
+        # It may have come since: a program that asks for it by name knows that it is there.
         return self._storage.stat(self._url(path)) if info is None else info
 
     def _stat_itself(self) -> FileInfo | None:
@@ -124,7 +124,10 @@ class MountedFolder:
         return replace(info, access=replace(info.access, mode=info.access.mode & ~self.closed))
 
     def open(self, path: str) -> Opened:
-        """Open a file as it is now; who has an older version of it open gets an error from now."""
+        """Open a file as it is now; handles of an older version give errors from now on.
+
+        Raises UnusableFileError for a folder, StorageError for a file that is replaced meanwhile.
+        """
         url = self._url(path)
         info = self._storage.stat(url)
         if info.is_folder:

@@ -22,7 +22,7 @@ def serve_until_signal(
 ) -> None:
     """Call `serve` until it ends by itself; at a signal, call `unmount`, which lets it end.
 
-    `at_end` is called last, unless there was an error.
+    `at_end` is called last, unless `serve` raises, whose error is raised here.
 
     FUSE's own handling of signals ends only when all reads have, and not at all where a thread of
     another library is handed the signal. So FUSE has a thread of its own here, and the main thread

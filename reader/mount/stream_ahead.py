@@ -1,4 +1,4 @@
-"""Reading ahead for many readers of many files, who do not say what they want next.
+"""Reading ahead for many readers of many files, which do not say what they want next.
 
 Programs that read a mounted file ask for a megabyte or less at a time, a little out of order. When
 one has gone on in sequence for a while, chunks are read ahead of it, several at once. All that is
@@ -34,7 +34,7 @@ _DISORDER = 2 << 20
 _SPAN = 16 << 20
 # A file that several read at once: so many places in it are remembered.
 _STREAMS = 8
-# A chunk that nobody has wanted for so many seconds makes room for others.
+# The chunks of a stream that has not gone on for so many seconds make room for others.
 _IDLE_SECONDS = 1.0
 
 

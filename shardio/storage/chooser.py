@@ -35,7 +35,7 @@ def local_path(path: str) -> str | None:
 
 
 def confined_to(folder: str) -> Storage:
-    """Return a storage that gives nothing which lies out of `folder`, wherever links lead.
+    """Return a storage that gives only what lies in `folder`, wherever links lead.
 
     It takes local paths where the folder is one of this machine: see `local_path`.
     """

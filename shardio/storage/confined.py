@@ -53,7 +53,7 @@ class ConfinedStorage(LocalStorage):
             yield name_of(info.path), info.is_folder
 
     def stat(self, path: str) -> FileInfo:
-        """Return size and identity."""
+        """Return size and identity; raises MissingFileError for a link that leads nowhere."""
         with self._walk(path) as (inner, name):
             status = os.stat(name, dir_fd=inner, follow_symlinks=False)
             has_list = _has_list(inner, name)
@@ -70,7 +70,7 @@ class ConfinedStorage(LocalStorage):
 
     @contextmanager
     def _walk(self, path: str) -> Iterator[tuple[int, str]]:
-        """Open the folder that holds what `path` leads to; yields it, and the name in it."""
+        """Yield a descriptor of the folder that holds what `path` leads to, and the name in it."""
         with translated(path):  # a name that no file can have
             real = os.path.realpath(path)
         if real != self._folder and not real.startswith(self._folder.rstrip("/") + "/"):

@@ -17,7 +17,7 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 @contextmanager
 def locked(path: str, busy: str) -> Iterator[None]:
-    """Hold the lock `path` of a folder while the block runs; then it goes, if empty its folder too.
+    """Hold the lock `path` while the block runs; then remove it, and its folder if that is empty.
 
     Raises OutputError with the text `busy` where another process has it, and where it is a link;
     StorageError where it cannot be made.
@@ -42,8 +42,8 @@ def locked(path: str, busy: str) -> Iterator[None]:
 def lock_file(path: str, busy: str) -> int:
     """Make the file `path` and lock it; returns its descriptor, and closing that ends the lock.
 
-    Raises OutputError with the text `busy` where another process has it. Who holds the lock may
-    remove the file before closing it.
+    Raises OutputError with the text `busy` where another process has it. The holder of the lock
+    may remove the file before closing it.
     """
     lock = try_lock(path)
     if lock is None:
@@ -54,7 +54,7 @@ def lock_file(path: str, busy: str) -> int:
 def try_lock(path: str, *, shared: bool = False) -> int | None:
     """Make and lock a file as `lock_file`; returns None where another one has it.
 
-    Any number may have a `shared` lock at once, and then nobody else has one. Raises OutputError
+    Any number may have a `shared` lock at once, and then no other one is given. Raises OutputError
     where `path` is a symbolic link.
     """
     how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
@@ -86,6 +86,6 @@ def try_lock(path: str, *, shared: bool = False) -> int | None:
 
 
 def unlock(lock: int) -> None:
-    """End a lock at once, also where a process that was forked meanwhile has its descriptor too."""
+    """Release a lock at once, even if a process that was forked meanwhile has its descriptor."""
     fcntl.flock(lock, fcntl.LOCK_UN)
     os.close(lock)

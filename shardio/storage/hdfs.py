@@ -86,10 +86,10 @@ class HdfsStorage:
         ranges = HdfsRanges(self._root, path, self._inner(path))
         return cast(BinaryIO, HdfsStream(ranges))
 
-    def read_file(self, path: str, most: int) -> bytes:
+    def read_file(self, path: str, max_bytes: int) -> bytes:
         """Return a whole file."""
         with self.open_stream(path) as stream:
-            return read_stream(stream, path, most)
+            return read_stream(stream, path, max_bytes)
 
     @contextmanager
     def publish(self, path: str, *, attempt: str, overwrite: bool = True) -> Iterator[BinaryIO]:

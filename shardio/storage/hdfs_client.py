@@ -68,7 +68,7 @@ class HdfsClient:
     def ask(self, path: str, action: Callable[[Any], T], wait: Wait | None = None) -> T:
         """Call `action` with the client, again where a NameNode is down or not the active one.
 
-        That lasts no longer than `wait`, where it is given.
+        That lasts no longer than `wait`, where it is given. Raises errors of ours.
         """
         own = Wait(_SECONDS if self._answered else _FIRST_SECONDS)
         wait = own if wait is None or wait.left > own.left else wait
@@ -87,7 +87,7 @@ class HdfsClient:
         return patiently(attempt, lambda _: waits, wait, key=self._root)
 
     def ask_once(self, path: str, action: Callable[[Any], T], seconds: float = _WRITE_SECONDS) -> T:
-        """Call `action` with the client, once: it changes something."""
+        """Call `action`, which changes something, once with the client; raises errors of ours."""
         try:
             return self._call(path, action, Wait(seconds))
         except BaseException as error:
@@ -130,7 +130,7 @@ def client_for(root: str, *, reading: bool = False) -> HdfsClient:
 
 
 def note_read() -> None:
-    """Be told that a DataNode is or was read from."""
+    """Record that a DataNode is or was read from."""
     global _last_read
     _last_read = time.monotonic()
 

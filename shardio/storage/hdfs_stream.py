@@ -8,7 +8,7 @@ from typing import Any
 
 from shardio.storage.hdfs_files import HdfsRanges
 
-# Many read a start only, or here and there; who has read so much in sequence will go on.
+# Many readers want a start only, or parts; one that has read so much in sequence will go on.
 _SEQUENCE_BYTES = 256 << 10
 
 
@@ -26,11 +26,11 @@ class HdfsStream(RawIOBase):
         self._packet = memoryview(b"")
 
     def readable(self) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
@@ -38,7 +38,7 @@ class HdfsStream(RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = SEEK_SET, /) -> int:
-        """Move the position, also past the end."""
+        """Move the position, also past the end; raises ValueError before the start."""
         starts = {SEEK_SET: 0, SEEK_CUR: self._position, SEEK_END: self._ranges.size}
         position = starts[whence] + offset
         if position < 0:

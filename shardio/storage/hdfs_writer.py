@@ -21,7 +21,7 @@ class HdfsWriter(RawIOBase):
         self.written = 0
 
     def writable(self) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def tell(self) -> int:

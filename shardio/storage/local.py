@@ -70,17 +70,17 @@ class LocalStorage:
         """Open a file for reading; unbuffered, so read large pieces."""
         return cast(BinaryIO, LocalStream(path, self._open(path)))
 
-    def read_file(self, path: str, most: int) -> bytes:
+    def read_file(self, path: str, max_bytes: int) -> bytes:
         """Return a whole file, at once."""
         descriptor = self._open(path)
         try:
             with translated(path):
                 size = os.fstat(descriptor).st_size
-                check_size(size, path, most)
+                check_size(size, path, max_bytes)
                 data = os.read(descriptor, size + 1)
                 if len(data) != size:  # it grows, or is one whose size is not known
                     with LocalStream(path, os.dup(descriptor)) as rest:
-                        data += read_stream(cast(BinaryIO, rest), path, most - len(data))
+                        data += read_stream(cast(BinaryIO, rest), path, max_bytes - len(data))
                 return data
         finally:
             os.close(descriptor)

@@ -87,7 +87,7 @@ class LocalRanges:
         return done
 
     def advise(self, offset: int, size: int) -> None:
-        """Let the kernel begin to read, unless it has done so already."""
+        """Ask the kernel to read ahead, unless it has the bytes already."""
         # Not the first and the last byte: they share pages with what is beside them.
         places = (offset + size * eighth // 8 for eighth in (1, 3, 5, 7))
         if size > _ADVISED and all(map(self._is_cached, places)):
@@ -114,7 +114,7 @@ class LocalRanges:
 
 @contextmanager
 def translated(path: str) -> Iterator[None]:
-    """Raise the operating system's errors as ours, naming the path."""
+    """Raise errors of the operating system in the block as ours, naming the path."""
     try:
         yield
     except (StorageError, OutputError):
@@ -148,7 +148,7 @@ def info_of(path: str, status: os.stat_result) -> FileInfo:
 
 
 def open_regular(path: str, folder: int | None = None, name: str | None = None) -> int:
-    """Open a regular file; anything else could block for ever or never end.
+    """Open a regular file and return its descriptor; raises UnusableFileError for anything else.
 
     With the descriptor of a folder, the file is the one called `name` there, and no link.
     """

@@ -14,7 +14,7 @@ from typing import BinaryIO, Protocol
 
 @dataclass(frozen=True)
 class Access:
-    """Who may use a file: the permission bits of its mode, its owner and group.
+    """The permissions of a file: the bits of its mode, its owner and group.
 
     Where the owners are not known to this machine, which are those of HDFS, they are None.
     """
@@ -57,11 +57,11 @@ class RangeReader(Protocol):
     def read_pieces(self, offset: int, size: int) -> list[memoryview]:
         """Return `size` bytes from byte `offset`, fewer only where the file ends.
 
-        In as many pieces as they came in, for who need not have them in one: that is a copy less.
+        In as many pieces as they came in, which saves a copy where one piece is not needed.
         """
 
     def advise(self, offset: int, size: int) -> None:
-        """Be told that these bytes are wanted soon: a hint, which never waits and never fails."""
+        """Hint that these bytes are wanted soon; never waits and never fails."""
 
     def close(self) -> None:
         """Give the file back; more than once is allowed."""
@@ -81,7 +81,7 @@ class Storage(Protocol):
         """
 
     def stat(self, path: str) -> FileInfo:
-        """Return size and identity; MissingFileError where it is not there."""
+        """Return size and identity; raises MissingFileError where it is not there."""
 
     def is_link(self, path: str) -> bool:
         """Whether `path` itself is a symbolic link, wherever that leads."""
@@ -92,8 +92,8 @@ class Storage(Protocol):
     def open_stream(self, path: str) -> BinaryIO:
         """Open a file for reading from its start to its end."""
 
-    def read_file(self, path: str, most: int) -> bytes:
-        """Return a whole file, at once; UnusableFileError where it has more than `most` bytes."""
+    def read_file(self, path: str, max_bytes: int) -> bytes:
+        """Return a whole file at once; raises UnusableFileError where it is above `max_bytes`."""
 
     def publish(
         self, path: str, *, attempt: str, overwrite: bool = True

@@ -139,17 +139,17 @@ class FsspecStorage:
         """Open a file for reading."""
         return cast(BinaryIO, FsspecStream(path, self._open(path)))
 
-    def read_file(self, path: str, most: int) -> bytes:
+    def read_file(self, path: str, max_bytes: int) -> bytes:
         """Return a whole file with one request, where the file system lets it."""
 
         def whole(files: Any) -> bytes:
             # One byte more tells whether there are more.
-            return bytes(files.cat_file(path, start=0, end=most + 1))
+            return bytes(files.cat_file(path, start=0, end=max_bytes + 1))
 
         try:
             if not _has_own_cat_file(self._files):
                 raise NotImplementedError
-            data = self._ask(path, whole, min(most, _PIECE_BYTES))
+            data = self._ask(path, whole, min(max_bytes, _PIECE_BYTES))
         except (MissingFileError, UnavailableError, LoginError):
             raise
         except (NotImplementedError, StorageError):
@@ -158,10 +158,10 @@ class FsspecStorage:
             with FsspecStream(path, file := self._open(path, cache_type="none")) as stream:
                 size = getattr(file, "size", None)
                 if not isinstance(size, int):
-                    return read_stream(cast(BinaryIO, stream), path, most)
-                check_size(size, path, most)
+                    return read_stream(cast(BinaryIO, stream), path, max_bytes)
+                check_size(size, path, max_bytes)
                 return stream.read(size)
-        check_size(len(data), path, most)
+        check_size(len(data), path, max_bytes)
         return data
 
     def _open(self, path: str, **options: Any) -> Any:

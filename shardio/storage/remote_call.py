@@ -33,7 +33,7 @@ _LOGIN_TEXT = re.compile(r"530[ -]|.*(InvalidAccessKeyId|SignatureDoesNotMatch)"
 
 
 def ask(path: str, action: Callable[[], T], size: int = 0) -> T:
-    """Call `action`, which asks for `size` bytes of `path`."""
+    """Call `action`, which asks for `size` bytes of `path`; raises errors of ours."""
     wait = Wait(_ANSWER_SECONDS + size / _BYTES_PER_SECOND)
     try:
         return Call(action).result(wait, path)
@@ -77,7 +77,7 @@ def translate(error: Exception, path: str) -> Exception:
 
 
 def _true(error: Exception) -> Exception:
-    """Return what was behind a file that is said to be missing: any fault is called so by some."""
+    """Return the cause of a file that is said to be missing: some report every fault so."""
     cause = error.__cause__
     if isinstance(error, FileNotFoundError) and isinstance(cause, Exception):
         known = isinstance(cause, OSError) or type(cause).__module__.startswith("aiohttp")

@@ -29,8 +29,8 @@ _LAST_PAUSE = 15.0
 # A wait is reported when it has taken so long, and no others for the same reason soon after it.
 REPORT_SECONDS = 5.0
 _QUIET_SECONDS = 10.0
-# So long the process waits at its end for calls that nobody waits for any more: longer than the 5
-# seconds after which a read from a DataNode that hangs comes back.
+# So long the process waits at its end for calls that were abandoned: longer than the 5 seconds
+# after which a read from a DataNode that hangs comes back.
 _END_SECONDS = 8.0
 # How often a wait looks whether anybody still wants its end.
 _LOOK_SECONDS = 0.1
@@ -48,7 +48,7 @@ getattr(threading, "_register_atexit", atexit.register)(_ending.set)
 
 
 def _is_for_nobody() -> bool:
-    """Whether this thread belongs to a pool whose results nobody takes any more."""
+    """Whether this thread belongs to a pool whose results are not taken any more."""
     return _ending.is_set() and threading.current_thread().name.startswith(_POOLS)
 
 
@@ -77,7 +77,7 @@ def interrupted_by(has_gone: Callable[[], bool]) -> Iterator[None]:
 
 
 def _until(is_done: Callable[[float], bool], seconds: float) -> bool:
-    """Call `is_done`, which waits for so long at most, until it is; False after `seconds`."""
+    """Call `is_done`, which waits for a given time, until it is True; False after `seconds`."""
     end = time.monotonic() + seconds
     while True:
         left = max(0.0, end - time.monotonic())
@@ -221,7 +221,7 @@ class Call(Generic[T]):
         self._done.set()
 
     def result(self, wait: Wait, what: str) -> T:
-        """Return what the function returned, or raise what it raised, or NoAnswerError.
+        """Return what the function returned; raises what it raised, or NoAnswerError.
 
         `what` is said to give no answer.
         """
@@ -265,8 +265,10 @@ def _answer(call: Call[Any]) -> None:
 
 
 def _end() -> None:
-    """Wait for calls that were abandoned: of a thread that comes back from one when the interpreter
-    is gone, the C library makes an abort of the process."""
+    """Wait for calls that were abandoned.
+
+    A thread that comes back from one when the interpreter is gone makes the C library abort.
+    """
     end = time.monotonic() + _END_SECONDS
     with contextlib.suppress(KeyboardInterrupt):
         for call in list(_calls):

@@ -11,8 +11,8 @@ _FIRST_BYTES = 1 << 16
 _NEXT_BYTES = 1 << 20
 
 
-def read_stream(stream: BinaryIO, path: str, most: int) -> bytes:
-    """Return the rest of a stream; raises UnusableFileError for more than `most` bytes."""
+def read_stream(stream: BinaryIO, path: str, max_bytes: int) -> bytes:
+    """Return the rest of a stream; raises UnusableFileError for more than `max_bytes`."""
     blocks: list[bytes] = []
     size = 0
     while True:
@@ -21,10 +21,10 @@ def read_stream(stream: BinaryIO, path: str, most: int) -> bytes:
             return blocks[0] if len(blocks) == 1 else b"".join(blocks)
         blocks.append(block)
         size += len(block)
-        check_size(size, path, most)
+        check_size(size, path, max_bytes)
 
 
-def check_size(size: int, path: str, most: int) -> None:
-    """Refuse a file of more than `most` bytes."""
-    if size > most:
-        raise UnusableFileError(f"{path}: the file is larger than {most:,} bytes")
+def check_size(size: int, path: str, max_bytes: int) -> None:
+    """Raise UnusableFileError for a file of more than `max_bytes`."""
+    if size > max_bytes:
+        raise UnusableFileError(f"{path}: the file is larger than {max_bytes:,} bytes")

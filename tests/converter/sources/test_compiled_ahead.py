@@ -49,9 +49,11 @@ def ahead(
     threads: int = 8,
     files: int = 8,
     limit: int = 1 << 20,
-    most: int = 1 << 20,
+    max_bytes: int = 1 << 20,
 ) -> CompiledAhead:
-    return CompiledAhead(locations, read, threads=threads, files=files, limit=limit, most=most)
+    return CompiledAhead(
+        locations, read, threads=threads, files=files, limit=limit, max_bytes=max_bytes
+    )
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +88,7 @@ def test_files_are_those_that_python_reads(
         return b"by Python"
 
     locations = [f"{folder}/{name}" for name in names]
-    reading = ahead(locations, read, threads=threads, files=files, limit=limit, most=1000)
+    reading = ahead(locations, read, threads=threads, files=files, limit=limit, max_bytes=1000)
     found = [reading.take() for _ in names]
     reading.close()
     # Root may open what is closed.

@@ -246,7 +246,7 @@ def test_what_threads_read_ahead_is_all_there_and_within_its_bound(
 
     seen = [0]
     locations = [str(number) for number in range(len(sizes))]
-    files = FilesAhead(locations, read, seen, threads=8, files=9, limit=limit, most=largest)
+    files = FilesAhead(locations, read, seen, threads=8, files=9, limit=limit, max_bytes=largest)
     for size in sizes:
         if size > largest:
             with pytest.raises(UnusableFileError):

@@ -114,4 +114,4 @@ def test_info_and_verify_take_shards_of_others(jpegs: Foreign, capsys: Output) -
     assert main(["verify", jpegs.glob]) == 1
     said = capsys.readouterr().err
     assert f"{jpegs.shard(4)}: record 6 at byte {jpegs.offsets[20]}: the CRC" in said
-    assert "1 of 4 shards are damaged" in said
+    assert "1 of 4 shards is damaged" in said
