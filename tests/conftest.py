@@ -18,7 +18,7 @@ from tests import started
 _BEFORE = pytest.StashKey[set[int]]()
 # Kinds of slow tests that have targets of their own. With --part every n-th test of a kind runs: no
 # more than two minutes.
-_PARTS = {"kills": 2, "fuzz": 2, "outages": 7}
+PARTS = {"kills": 2, "fuzz": 2, "outages": 7}
 
 
 def pytest_configure() -> None:
@@ -28,14 +28,14 @@ def pytest_configure() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    kinds = ", ".join(f"every {number}th of {kind}" for kind, number in _PARTS.items())
+    kinds = ", ".join(f"every {number}th of {kind}" for kind, number in PARTS.items())
     parser.addoption("--part", action="store_true", help=f"run only {kinds}")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left: set[pytest.Item] = set()
-    for kind, number in _PARTS.items():
+    for kind, number in PARTS.items():
         tests = [item for item in items if item.get_closest_marker(kind)]
         for item in tests:
             item.add_marker("slow")
