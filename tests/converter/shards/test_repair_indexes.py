@@ -103,7 +103,7 @@ def test_shards_and_indexes_are_repaired_at_once(table: Path, out: Path, tmp_pat
 def test_a_set_without_an_index_is_not_called_complete(table: Path, out: Path) -> None:
     index = min(out.glob("*.idx"))
     index.unlink()
-    with pytest.raises(OutputError, match=rf"1 of its indexes are missing \({index.name}\)"):
+    with pytest.raises(OutputError, match=rf"1 of its files is missing \({index.name}\)"):
         run(table, out)
 
 
