@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from converter.table.other_heads import OtherHeads, length_of
 from converter.table.reading import Reading
 from converter.table.splits import SplitShares
 from shardio.errors import OptionError
 from shardio.format.encoding import Encoding
+from shardio.format.label_kind import MAX_LENGTH
 from shardio.format.layout import MAX_LABEL, RecordLayout
 from shardio.format.naming import MAX_SHARDS
 from shardio.format.transform import MAX_PIXELS, Transform
@@ -39,6 +41,12 @@ class ConvertOptions:
     """Decode images whole, so that damage below the crop box is found too."""
     encoding: Encoding = field(default_factory=Encoding)
     """How images are stored: as pixels, or as PNG, JPEG or WebP files."""
+    float_labels: tuple[str, ...] = ()
+    """Label columns of floats, one or as many in each row."""
+    vectors: tuple[str, ...] = ()
+    """Label columns of several integers, as many in each row."""
+    sequences: tuple[tuple[str, int], ...] = ()
+    """Label columns of texts, kept as the ids of at most so many characters, and their number."""
     text_labels: bool = False
     """Labels are texts, numbered by a vocabulary."""
     vocabulary: tuple[str, ...] | None = None
@@ -64,10 +72,21 @@ class ConvertOptions:
             raise OptionError(
                 f"{self.encoding.name} holds no alpha; store RGBA raw, or as png or webp"
             )
-        if self.labels is not None:
-            RecordLayout(1, self.labels)  # refuses names that no record can hold
-            for name in {self.reading.path, self.reading.split or ""}.intersection(self.labels):
-                raise OptionError(f"the column {name} cannot be a label")
+        others = self.other_heads.columns
+        RecordLayout(1, others)  # refuses names that no record can hold, or that are there twice
+        RecordLayout(1, self.labels or ())
+        heads = {*others, *(self.labels or ())}
+        for name, length in self.sequences:
+            if not 1 <= length <= MAX_LENGTH:
+                raise OptionError(
+                    f"the length of a sequence must be 1 to {MAX_LENGTH:,}, not {length}: {name}"
+                )
+            if length_of(name) in heads:
+                raise OptionError(f"{length_of(name)} is the length of the sequence {name}")
+        if self.sequences and self.text_labels:
+            raise OptionError("sequences and text labels would need two vocabularies; choose one")
+        for name in heads.intersection((self.reading.path, self.reading.split or "")):
+            raise OptionError(f"the column {name} cannot be a label")
         if self.shards is not None and self.shard_size is not None:
             raise OptionError("give the number of shards or their size, not both")
         if self.shards is not None and not 1 <= self.shards <= MAX_SHARDS:
@@ -90,17 +109,27 @@ class ConvertOptions:
                     f"the class of missing labels must be 0 to {MAX_LABEL}, not "
                     f"{self.reading.missing!r}"
                 )
-        if self.vocabulary is not None and not self.text_labels:
-            raise OptionError("a vocabulary goes with text labels")
+        if self.vocabulary is not None and not self.text_labels and not self.sequences:
+            raise OptionError("a vocabulary goes with text labels, or with sequences")
+        if characters is not None and characters in others:
+            raise OptionError(f"the column {characters} cannot be characters and something else")
+        long = [word for word in self.vocabulary or () if len(word) > 1]
+        if self.sequences and long:
+            raise OptionError(f"the vocabulary of sequences has characters, not {long[0]!r}")
         if self.text_labels and self.classes is not None:
             raise OptionError("the vocabulary says how many classes text labels have")
         if self.image_column in (
             *("", self.reading.path, self.reading.split or ""),
-            *(self.labels or ()),
+            *heads,
         ):
             raise OptionError(f"the column {self.image_column!r} cannot be the images")
         if not 0 <= self.seed < 2**63:
             raise OptionError(f"the seed must be 0 to 2^63 - 1, not {self.seed}")
+
+    @property
+    def other_heads(self) -> OtherHeads:
+        """The label columns that are not one integer, or one text, in each row."""
+        return OtherHeads(self.float_labels, self.vectors, self.sequences)
 
 
 @dataclass(frozen=True)
@@ -161,6 +190,17 @@ def parse_range(text: str) -> tuple[float, float]:
     except ValueError:
         raise OptionError(f"a range must be LOW,HIGH, like 0,65535, not {text!r}") from None
     return low, high
+
+
+def parse_sequences(text: str) -> tuple[tuple[str, int], ...]:
+    """Read `NAME:LENGTH`, or several between commas."""
+    found = []
+    for part in parse_names(text):
+        name, _, length = part.rpartition(":")
+        if not name or not re.fullmatch("[0-9]{1,9}", length):
+            raise OptionError(f"a sequence is NAME:LENGTH, like text:16, not {part!r}")
+        found.append((name, int(length)))
+    return tuple(found)
 
 
 def parse_metadata(text: str) -> tuple[str, str]:

@@ -111,6 +111,7 @@ def convert(
             seed=options.seed,
             image_column=options.image_column,
             unique=unique,
+            others=options.other_heads,
             reading=options.reading,
         )
         if len(source) - 1 > MAX_ROW:
@@ -119,7 +120,7 @@ def convert(
         earlier = None if overwrite or dry_run else folder.transform()
         options, look = settle(source, options, earlier)
         height, width, channels = options.transform.shape
-        layout = RecordLayout(height * width * channels, source.heads)
+        layout = RecordLayout(height * width * channels, source.heads, source.kinds)
         shards = plan_shards(
             source.split,
             source.splits,

@@ -45,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 channels=arguments.channels,
             ),
             labels=arguments.labels,
+            float_labels=arguments.float_labels,
+            vectors=arguments.vector,
+            sequences=arguments.sequence,
             classes=arguments.classes,
             shards=arguments.shards,
             shard_size=arguments.shard_size,
@@ -52,7 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             strict_decode=arguments.strict_decode,
             encoding=arguments.encode,
             text_labels=(
-                arguments.text_labels or words is not None or arguments.characters is not None
+                arguments.text_labels
+                or arguments.characters is not None
+                or (words is not None and not arguments.sequence)
             ),
             vocabulary=words,
             splits=arguments.split,

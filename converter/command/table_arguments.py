@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import TypeVar
 
-from converter.options import parse_names
+from converter.options import parse_names, parse_sequences
 from converter.table.reading import parse_delimiter, parse_split_names
 from converter.table.splits import SplitShares
 from shardio.errors import OptionError
@@ -22,6 +22,29 @@ def add_table_arguments(parser: argparse.ArgumentParser) -> None:
         type=kind(parse_names),
         metavar="y0,y1,..",
         help="the label columns in order; '' for none (default: all columns called y and a number)",
+    )
+    table.add_argument(
+        "--float-labels",
+        type=kind(parse_names),
+        default=(),
+        metavar="a,b,..",
+        help="label columns of floats, one in each row, or as many, such as `0.5 2 1e3` or a list",
+    )
+    table.add_argument(
+        "--vector",
+        type=kind(parse_names),
+        default=(),
+        metavar="a,b,..",
+        help="label columns of several integers, as many in each row, such as `80 84 68` or a list",
+    )
+    table.add_argument(
+        "--sequence",
+        type=kind(parse_sequences),
+        default=(),
+        metavar="text:16",
+        help="label columns of texts of at most so many characters: `text` becomes that many ids, "
+        "from 1 on, and 0 where the text has ended, and `text_length` the number of characters; "
+        "--vocabulary may say which ones there are",
     )
     table.add_argument(
         "--classes",

@@ -53,6 +53,7 @@ class ConversionJobs:
             name=name,
             transform=self.options.transform,
             heads=self.table.heads,
+            kinds=self.table.kinds,
             rows=rows,
             labels=self.table.labels[rows],
             paths=paths,

@@ -23,6 +23,7 @@ from shardio.format.done import DoneRecord, Reject
 from shardio.format.encoding import Encoding
 from shardio.format.framing import mask_crc
 from shardio.format.index import ShardIndex
+from shardio.format.label_kind import LabelKind
 from shardio.format.layout import RecordLayout
 from shardio.format.naming import INDEX_SUFFIX, ShardName
 from shardio.format.transform import Transform
@@ -47,6 +48,7 @@ class ShardJob:
     paths: list[str]
     locations: list[str]
     finder: ImageFinder | None = None
+    kinds: tuple[LabelKind, ...] = ()
     strict_decode: bool = False
     encoding: Encoding = field(default_factory=Encoding)
 
@@ -54,7 +56,7 @@ class ShardJob:
     def layout(self) -> RecordLayout:
         """The layout of the records."""
         height, width, channels = self.transform.shape
-        return RecordLayout(height * width * channels, self.heads)
+        return RecordLayout(height * width * channels, self.heads, self.kinds)
 
 
 @dataclass
@@ -178,7 +180,7 @@ def write_records(
             if not raw:
                 image = transformer.encode(image, job.encoding)
                 start = time.perf_counter()
-                layout = RecordLayout(len(image), job.heads)
+                layout = RecordLayout(len(image), job.heads, job.kinds)
                 head, prefix_crc = layout.head, crc32c.crc32c(layout.prefix)
             tail = tails[index].tobytes()
             crcs.append(mask_crc(crc32c.crc32c(tail, crc32c.crc32c(image, prefix_crc))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,14 @@ from converter.table.duplicates import (
 )
 from converter.table.label_cells import LabelCells
 from converter.table.numbering import Numbering
+from converter.table.other_heads import OtherColumn
 from converter.table.reading import Reading
 from converter.table.roots import Roots
-from converter.table.scratch import Scratch, Texts
+from converter.table.scratch import Column, Scratch, Texts
 from converter.table.spelling import Spelling
 from converter.table.splits import SplitColumn, SplitShares
 from shardio.errors import TableError
+from shardio.format.label_kind import CLASS, LabelKind
 
 _MISSING = "; --missing N makes empty labels and -1 the class N"
 
@@ -32,8 +34,8 @@ class TableBuilder:
     """Takes the batches of the table called `name`.
 
     `reading` says what is being looked at, for errors of Arrow. With a `numbering` the labels are
-    texts that it numbers. With the `spelling` it is told which paths are the same. `places` says
-    where rows are in the files of the table. `with_images`
+    texts that it numbers; `others` are label columns of other kinds. With the `spelling` it is told
+    which paths are the same. `places` says where rows are in the files of the table. `with_images`
     says that the images are a column; then a path is but a name. With `unique` a path that has
     different labels is an error, else one of the `notes` that `finish` makes.
     """
@@ -43,6 +45,7 @@ class TableBuilder:
         name: str,
         scratch: Scratch,
         cells: LabelCells,
+        others: Mapping[str, OtherColumn],
         columns: list[str],
         classes: int | None,
         numbering: Numbering | None,
@@ -70,11 +73,13 @@ class TableBuilder:
         self._any_missing = False
         self._numbering = numbering
         self._bad = BadRows()
-        self._labels = scratch.column(np.int32, len(cells.heads))
+        self._others = others
+        # How many numbers a row has is known once there is one.
+        self._labels: Column | None = None
         self._path, self._split = reading.path, reading.split
         has_paths, self._has_splits = self._path in columns, self._split in columns
         self._paths = scratch.texts() if has_paths else None
-        self._compares_labels = has_paths and bool(cells.heads) and not with_images
+        self._compares_labels = has_paths and bool(cells.heads or others) and not with_images
         hashed = self._compares_labels or (has_paths and self._has_splits)
         self._hashes = scratch.column(np.uint64) if hashed else None
         self._splits = SplitColumn(scratch, reading.split_names)
@@ -119,7 +124,15 @@ class TableBuilder:
             found = [one.without(wrong) for one in found]
             self._any_missing |= any(one.missing and len(one.rows) for one in found)
             self._add(found, head)
-        self._labels.append(values)
+        numbers: list[NDArray[np.integer]] = [values]
+        for column, reader in self._others.items():
+            self.reading = f"column {column} of {self._file}"
+            read, found = reader.numbers(batch.column(column))
+            numbers.append(read)
+            self._add(found, column)
+        if batch.num_rows:
+            self._labels = self._labels or self._label_numbers()
+            self._labels.append(np.concatenate(numbers, axis=1))
         if self._has_splits:
             self._add(self._splits.append_column(self._text_of(batch, self._split)))
         self.rows += batch.num_rows
@@ -131,6 +144,18 @@ class TableBuilder:
         for batch in images:
             self._splits.append(*shares.deal(batch, seed))
 
+    @property
+    def kinds(self) -> tuple[LabelKind, ...]:
+        """What the labels of each head are, once there are rows."""
+        others = (kind for column in self._others.values() for kind in column.kinds)
+        return (*(CLASS for _ in self._heads), *others)
+
+    def _label_numbers(self) -> Column:
+        # The bits of a float take 32, and those of a class 31.
+        wide = any(kind.is_float for kind in self.kinds)
+        width = sum(kind.length for kind in self.kinds)
+        return self._scratch.column(np.int64 if wide else np.int32, width)
+
     def finish(
         self,
     ) -> tuple[Texts | None, NDArray[np.int32], tuple[str, ...], NDArray[np.int32]]:
@@ -139,7 +164,7 @@ class TableBuilder:
             raise TableError(f"{self._name} has no rows")
         paths = None if self._paths is None else self._paths.finish()
         splits, split = self._splits.finish(self.rows)
-        labels = self._labels.finish()
+        labels = (self._labels or self._label_numbers()).finish()
         if paths is not None and self._hashes is not None:
             hashes = self._hashes.finish()
             add_paths_in_two_splits(self._bad, paths, hashes, splits, split, self._spelling.of)

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.table.number_texts import is_numeric, whole_number
+from converter.table.other_heads import length_of
 from converter.table.scratch import SLICE, slices
 from shardio.format.label import Label
+from shardio.format.label_kind import columns_of
 from shardio.grammar import agreeing, counted
 
 _TRAIN = "train"
@@ -69,9 +71,14 @@ def label_statistics(
     splits: tuple[str, ...],
     split: NDArray[np.int32],
 ) -> list[HeadStatistics]:
-    """Count the labels (rows, heads) of a table with at least one row."""
+    """Count the classes among the labels (rows, numbers) of a table with at least one row."""
+    columns = columns_of([head.kind for head in heads])
+    # Those of sequences are no classes.
+    lengths = {length_of(head.name) for head in heads if head.vocabulary and not head.kind.is_class}
     return [
-        _of_head(head, splits, *_count(labels[:, index], split)) for index, head in enumerate(heads)
+        _of_head(head, splits, *_count(labels[:, of_head.start], split))
+        for head, of_head in zip(heads, columns, strict=True)
+        if head.kind.is_class and head.name not in lengths
     ]
 
 

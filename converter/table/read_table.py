@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
+
+import numpy as np
 
 from converter.table.arrow_errors import explain
 from converter.table.bad_rows import Bad
@@ -13,6 +14,7 @@ from converter.table.box_columns import box_columns
 from converter.table.builder import TableBuilder
 from converter.table.columns import texts
 from converter.table.files import BLOCK, open_file
+from converter.table.heads import choose_heads
 from converter.table.image_column import ImageColumn
 from converter.table.inputs import (
     digest_of_all,
@@ -25,19 +27,14 @@ from converter.table.joined import JoinedTable
 from converter.table.label_cells import LabelCells
 from converter.table.name_pattern import NamePattern
 from converter.table.numbering import Numbering
+from converter.table.other_heads import OtherHeads, characters_of, ids_among
 from converter.table.reading import Reading
 from converter.table.scratch import Scratch, recoded
+from converter.table.sequence_column import ids_of
 from converter.table.spelling import Spelling
 from converter.table.splits import SplitShares
 from converter.table.table import Table
 from shardio.errors import MissingExtraError, ShardioError, TableError
-
-# Other names of a column of paths, without all but letters.
-_PATHS = (
-    *("path", "filename", "filepath", "file", "imagepath", "imagefile", "imagename"),
-    *("image", "img", "imgpath", "id"),
-)
-_LABEL = re.compile(r"y(0|[1-9][0-9]*)")
 
 
 def read_table(
@@ -52,6 +49,7 @@ def read_table(
     seed: int = 0,
     image_column: str | None = None,
     unique: bool = False,
+    others: OtherHeads | None = None,
     reading: Reading | None = None,
     block: int = BLOCK,
 ) -> Table:
@@ -62,8 +60,9 @@ def read_table(
     are texts, of `vocabulary` or of one that is built. Splits are those of the column, or `shares`
     of the paths, dealt with `seed`. The images may be in the `image_column` of Parquet files, which
     then need no paths; without them, images are dealt by their bytes. With `unique` a path must
-    have the same labels in all its rows. CSV and JSON are parsed in blocks of `block` bytes. Raises
-    TableError, which lists the bad rows with file, line, number and value.
+    have the same labels in all its rows. `others` are labels too, of other kinds. CSV and JSON are
+    parsed in blocks of `block` bytes. Raises TableError, which lists the bad rows with file, line,
+    number and value.
     """
     try:
         import pyarrow as pa
@@ -90,8 +89,11 @@ def read_table(
             images = None if image_column is None else ImageColumn.find(inputs, image_column)
             pattern = None if reading.name_pattern is None else NamePattern(reading.name_pattern)
             present = _present(table, pattern)
-            heads = _heads(table, present, labels, image_column, reading)
-            columns = [*heads]
+            others = others or OtherHeads()
+            heads = choose_heads(table, present, labels, others.columns, image_column, reading)
+            apart = tuple(column for column in others.columns if column in heads)
+            heads = tuple(column for column in heads if column not in apart)
+            columns = [*heads, *apart]
             columns += [one for one in (reading.path, reading.split) if one in present]
             if shares is not None and reading.split in present:
                 raise TableError(
@@ -106,10 +108,15 @@ def read_table(
                 reading.characters,
                 are_texts=text_labels,
             )
+            # Class 0 of another dataset's sequences is the empty text.
+            letters = () if text_labels else vocabulary or ()
+            characters = tuple(filter(None, letters)) or None
+            readers = {column: others.reader(column, classes, characters) for column in apart}
             builder = TableBuilder(
                 name,
                 scratch,
                 cells,
+                readers,
                 columns,
                 classes,
                 numbering,
@@ -126,7 +133,11 @@ def read_table(
             paths, values, splits, split = builder.finish()
             if numbering is not None and vocabulary is None:
                 vocabulary, places = numbering.in_order()
-                values = recoded(scratch, values, places)
+                texts_only = np.arange(values.shape[1]) < len(cells.heads)
+                values = recoded(scratch, values, places, texts_only)
+            if characters is None and (characters := characters_of(readers)) is not None:
+                ids_only = ids_among(len(cells.heads), readers)
+                values = recoded(scratch, values, ids_of(characters), ids_only)
         except ShardioError:
             raise
         # Arrow raises its own errors, OSError for damaged Parquet and UnicodeDecodeError for JSON.
@@ -143,7 +154,8 @@ def read_table(
         name,
         digest,
         below,
-        cells.heads,
+        (*cells.heads, *others.heads_of(apart)),
+        builder.kinds,
         values,
         splits,
         split,
@@ -155,6 +167,8 @@ def read_table(
         table.found(),
         notes,
         examples,
+        others.sequences,
+        characters,
     )
 
 
@@ -200,53 +214,6 @@ def _with_names(
         yield batch, bad
 
 
-def _heads(
-    table: JoinedTable,
-    present: list[str],
-    asked: tuple[str, ...] | None,
-    image_column: str | None,
-    reading: Reading,
-) -> tuple[str, ...]:
-    """Choose the label columns, in the order asked for, or by number."""
-    name, path, split = table.name, reading.path, reading.split
-    has = f"it has {', '.join(present) or 'none'}"
-    if path not in present and (image_column is None or reading.path_column is not None):
-        raise TableError(f"{name} has no column {path}; {has}{_path_hint(present) or table.hint}")
-    if reading.split_column and split not in present:
-        raise TableError(f"{name} has no column {split}; {has}{table.hint}")
-    heads: tuple[str, ...]
-    if asked is None and reading.characters is not None:
-        heads = (reading.characters,)
-    elif asked is None:
-        heads = numbered_columns(present, image_column)
-        if not heads:
-            raise TableError(f"{name} has no label columns y0, y1, ...; {has}{table.label_hint}")
-        boxes = box_columns(present)
-        if not {*boxes}.isdisjoint(heads):
-            raise TableError(
-                f"{name}: the columns {', '.join(boxes)} look like a box, and some of them like "
-                "labels; name the label columns with --labels a,b,c"
-            )
-        table.check_same("label columns", lambda names: numbered_columns(names, image_column))
-    else:
-        heads = asked
-    table.check_same("splits", lambda names: tuple(name for name in names if name == split))
-    missing = [column for column in heads if column not in present]
-    if missing:
-        raise TableError(f"{name} has no column {', '.join(missing)}; {has}{table.hint}")
-    wrong = [column for column in heads if column in (path, split)]
-    if wrong:
-        raise TableError(f"{name}: the column {', '.join(wrong)} cannot be a label")
-    bad = [
-        column
-        for column in {path, *heads, *([split] if split else [])}
-        if present.count(column) > 1
-    ]
-    if bad:
-        raise TableError(f"{name} has the column {', '.join(sorted(bad))} more than once")
-    return heads
-
-
 def _texts_of_one_length(head: str, words: Sequence[str], rows: int) -> list[str]:
     """Note labels that are probably several: all of one length, and hardly one twice."""
     lengths = {len(word) for word in words}
@@ -256,16 +223,3 @@ def _texts_of_one_length(head: str, words: Sequence[str], rows: int) -> list[str
         f"each of the {len(words):,} texts of {head} is a class, and all have {lengths.pop()} "
         f"characters; --characters {head} makes a label of each character instead"
     ]
-
-
-def _path_hint(present: Sequence[str]) -> str:
-    """Name the column that most likely has the paths, if there is one."""
-    plain = {re.sub(r"[^a-z]", "", name.lower()): name for name in present}
-    found = next((plain[name] for name in _PATHS if name in plain), None)
-    return "" if found is None else f"; --path-column {found} takes that one"
-
-
-def numbered_columns(names: Sequence[str], image_column: str | None) -> tuple[str, ...]:
-    """Return the columns called y and a number, sorted by that."""
-    found = [name for name in names if _LABEL.fullmatch(name) and name != image_column]
-    return tuple(sorted(found, key=lambda column: (int(column[1:]), column)))

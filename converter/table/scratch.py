@@ -165,13 +165,23 @@ class TextColumn:
         return self._data.descriptor()
 
 
-def recoded(scratch: Scratch, codes: NDArray[Any], of_code: NDArray[np.int32]) -> NDArray[Any]:
-    """Replace each code by another one, slice by slice."""
+def recoded(
+    scratch: Scratch,
+    codes: NDArray[Any],
+    of_code: NDArray[np.int32],
+    columns: NDArray[np.bool_] | None = None,
+) -> NDArray[Any]:
+    """Replace each code by another one, slice by slice; only in `columns` if they are given."""
     if np.array_equal(of_code, np.arange(len(of_code))):
         return codes
-    column = scratch.column(np.int32, None if codes.ndim == 1 else codes.shape[1])
+    column = scratch.column(codes.dtype, None if codes.ndim == 1 else codes.shape[1])
     for rows in slices(len(codes)):
-        column.append(of_code[codes[rows]])
+        if columns is None:
+            column.append(of_code[codes[rows]])
+            continue
+        values = codes[rows].copy()
+        values[:, columns] = of_code[values[:, columns]]
+        column.append(values)
     return column.finish()
 
 

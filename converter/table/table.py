@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from converter.table.folder_listing import IMAGE_ENDINGS, ending_of
 from converter.table.image_column import ImageColumn
 from converter.table.locations import SEPARATOR, chained, leaves
+from converter.table.other_heads import length_of
 from converter.table.scratch import Texts
 from shardio.format.label import Label
+from shardio.format.label_kind import LabelKind, columns_of
 from shardio.storage.paths import join, scheme_of
 
 
@@ -21,7 +23,8 @@ from shardio.storage.paths import join, scheme_of
 class Table:
     """The rows of an input table.
 
-    `labels` is (rows, heads). `splits` are the names of the splits in order, `split` the index
+    `labels` is (rows, numbers): the values of all heads, whose `kinds` say how many each has, and a
+    float as its 32 bits. `splits` are the names of the splits in order, `split` the index
     into them of each row. `vocabulary` is that of text labels. `images` is the column that holds
     the images themselves; then there may be no paths. All that grows with the rows is on
     disk, in files without a name that go with the table.
@@ -31,7 +34,8 @@ class Table:
     sha256: str
     root: str
     heads: tuple[str, ...]
-    labels: NDArray[np.int32]
+    kinds: tuple[LabelKind, ...]
+    labels: NDArray[np.integer]
     splits: tuple[str, ...]
     split: NDArray[np.int32]
     _paths: Texts | None
@@ -47,6 +51,9 @@ class Table:
     notes: tuple[str, ...] = ()
     # A row and its path for each storage that the images are on.
     examples: tuple[tuple[int, str], ...] = ()
+    # Heads that hold the ids of the `characters` of texts, and of how many at most.
+    sequences: tuple[tuple[str, int], ...] = ()
+    characters: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -64,13 +71,22 @@ class Table:
 
     def heads_of(self, classes: int | None) -> tuple[Label, ...]:
         """Return the heads; without `classes` or a vocabulary one has its largest label + 1."""
-        if self.vocabulary is not None:
-            return tuple(Label(head, len(self.vocabulary), self.vocabulary) for head in self.heads)
+        words, found = self.vocabulary, []
+        ids = ("", *(self.characters or ()))
+        lengths = {length_of(name): length for name, length in self.sequences}
         most: Any = self.labels.max(axis=0)
-        return tuple(
-            Label(head, classes or int(last) + 1)
-            for head, last in zip(self.heads, most, strict=True)
-        )
+        for head, kind, columns in zip(self.heads, self.kinds, columns_of(self.kinds), strict=True):
+            if head in dict(self.sequences):
+                found.append(Label(head, len(ids), ids, kind))
+            elif head in lengths:
+                found.append(Label(head, lengths[head] + 1))
+            elif kind.is_float:
+                found.append(Label(head, 0, None, kind))
+            elif kind.is_class and words is not None:
+                found.append(Label(head, len(words), words))
+            else:
+                found.append(Label(head, classes or int(most[columns].max()) + 1, None, kind))
+        return tuple(found)
 
     def location(self, path: str) -> str:
         """Return where the image of a row's `path` is: absolute, or below the root.

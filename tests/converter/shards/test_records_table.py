@@ -157,7 +157,9 @@ KINDS = (
 
 
 def table_of(numbers: Any) -> Table:
-    return Table("t", "0" * 64, "/", tuple(k.name for k in KINDS), numbers, ("a",), None, None)  # type: ignore[arg-type]
+    heads, kinds = tuple(k.name for k in KINDS), tuple(k.kind for k in KINDS)
+    split = np.zeros(len(numbers), np.int32)
+    return Table("t", "0" * 64, "/", heads, kinds, numbers, ("a",), split, None)
 
 
 def test_every_kind_of_label_has_a_column(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_a_damaged_index_is_found_and_made_good(
     summary = run(table, out, repair=True)
     assert contents(out) == whole
     assert (summary.shards_made, summary.indexes_made) == (0, 1)
-    assert "1 indexes were made again" in summary.lines()[0]
+    assert "1 index was made again" in summary.lines()[0]
     assert read_main(["verify", str(out)]) == 0
     assert run(table, out, repair=True).indexes_made == 0
 

@@ -1,0 +1,83 @@
+"""Which columns of a table are its labels, and what is missing or there twice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from converter.table.box_columns import box_columns
+from converter.table.joined import JoinedTable
+from converter.table.reading import Reading
+from shardio.errors import TableError
+
+# Other names of a column of paths, without all but letters.
+_PATHS = (
+    *("path", "filename", "filepath", "file", "imagepath", "imagefile", "imagename"),
+    *("image", "img", "imgpath", "id"),
+)
+_LABEL = re.compile(r"y(0|[1-9][0-9]*)")
+
+
+def choose_heads(
+    table: JoinedTable,
+    present: list[str],
+    asked: tuple[str, ...] | None,
+    others: tuple[str, ...],
+    image_column: str | None,
+    reading: Reading,
+) -> tuple[str, ...]:
+    """Choose the label columns, in the order asked for, or by number; `others` come at the end.
+
+    Raises TableError where a column is missing, is there twice, or cannot be a label.
+    """
+    name, path, split = table.name, reading.path, reading.split
+    has = f"it has {', '.join(present) or 'none'}"
+    if path not in present and (image_column is None or reading.path_column is not None):
+        raise TableError(f"{name} has no column {path}; {has}{_path_hint(present) or table.hint}")
+    if reading.split_column and split not in present:
+        raise TableError(f"{name} has no column {split}; {has}{table.hint}")
+    heads: tuple[str, ...]
+    if asked is None and reading.characters is not None:
+        heads = (reading.characters,)
+    elif asked is None:
+        heads = numbered_columns(present, image_column)
+        if not heads and not others:
+            raise TableError(f"{name} has no label columns y0, y1, ...; {has}{table.label_hint}")
+        boxes = box_columns(present)
+        if not {*boxes}.isdisjoint({*heads} - {*others}):
+            raise TableError(
+                f"{name}: the columns {', '.join(boxes)} look like a box, and some of them like "
+                "labels; name the label columns with --labels a,b,c"
+            )
+        table.check_same("label columns", lambda names: numbered_columns(names, image_column))
+    else:
+        heads = asked
+    heads = (*heads, *(column for column in others if column not in heads))
+    table.check_same("splits", lambda names: tuple(name for name in names if name == split))
+    missing = [column for column in heads if column not in present]
+    if missing:
+        raise TableError(f"{name} has no column {', '.join(missing)}; {has}{table.hint}")
+    wrong = [column for column in heads if column in (path, split)]
+    if wrong:
+        raise TableError(f"{name}: the column {', '.join(wrong)} cannot be a label")
+    bad = [
+        column
+        for column in {path, *heads, *([split] if split else [])}
+        if present.count(column) > 1
+    ]
+    if bad:
+        raise TableError(f"{name} has the column {', '.join(sorted(bad))} more than once")
+    return heads
+
+
+def _path_hint(present: Sequence[str]) -> str:
+    """Name the column that most likely has the paths, if there is one."""
+    plain = {re.sub(r"[^a-z]", "", name.lower()): name for name in present}
+    found = next((plain[name] for name in _PATHS if name in plain), None)
+    return "" if found is None else f"; --path-column {found} takes that one"
+
+
+def numbered_columns(names: Sequence[str], image_column: str | None) -> tuple[str, ...]:
+    """Return the columns called y and a number, sorted by that."""
+    found = [name for name in names if _LABEL.fullmatch(name) and name != image_column]
+    return tuple(sorted(found, key=lambda column: (int(column[1:]), column)))
