@@ -13,9 +13,13 @@ Pillow's as well.
 from __future__ import annotations
 
 import struct
-import zlib
 from dataclasses import dataclass
 from typing import ClassVar
+
+try:
+    from isal.isal_zlib import crc32  # the same as zlib's, in a tenth of the time
+except ImportError:  # there is none for this processor
+    from zlib import crc32
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MODES = {0: "L", 2: "RGB", 6: "RGBA"}
@@ -122,5 +126,5 @@ def _agrees(data: bytes, at: int, size: int) -> bool:
     """Whether the CRC of the chunk that begins at `at` is the one that stands behind it."""
     end = at + _FRAME + size
     # A view: large chunks are not copied for this.
-    found = zlib.crc32(memoryview(data)[at + 4 : end - 4])
+    found = crc32(memoryview(data)[at + 4 : end - 4])
     return found == int.from_bytes(data[end - 4 : end], "big")

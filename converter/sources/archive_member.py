@@ -6,6 +6,11 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 
+try:
+    from isal.isal_zlib import crc32  # the same as zlib's, in a tenth of the time
+except ImportError:  # there is none for this processor
+    from zlib import crc32
+
 # Methods of our own, that no zip has: of a tar's member, which is stored as it is, and of those
 # that are not read.
 PLAIN, ENCRYPTED, LINK, SPARSE = 0xFFFF, 0xFFFE, 0xFFFD, 0xFFFC
@@ -46,6 +51,6 @@ def unpack(member: Member, packed: memoryview) -> bytes:
         found = bytes(packed)
     else:
         found = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, member.size + 1)
-    if len(found) != member.size or zlib.crc32(found) != member.crc:
+    if len(found) != member.size or crc32(found) != member.crc:
         raise ValueError("its size or CRC-32 is wrong")
     return found
