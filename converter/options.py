@@ -16,6 +16,9 @@ from shardio.format.layout import MAX_LABEL, RecordLayout
 from shardio.format.naming import MAX_SHARDS
 from shardio.format.transform import MAX_PIXELS, Transform
 
+# Of more, Pillow cannot count the bytes of RGBA.
+MOST_PIXELS = (1 << 29) - 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertOptions:
@@ -39,6 +42,10 @@ class ConvertOptions:
     """Decides the order of the records, and to which split and shard a row goes."""
     strict_decode: bool = False
     """Decode images whole, so that damage below the crop box is found too."""
+    max_pixels: int = MAX_PIXELS
+    """Images of more pixels are rejected."""
+    truncated: bool = False
+    """Take images whose end is missing, as far as Pillow decodes them."""
     encoding: Encoding = field(default_factory=Encoding)
     """How images are stored: as pixels, or as PNG, JPEG or WebP files."""
     float_labels: tuple[str, ...] = ()
@@ -68,6 +75,10 @@ class ConvertOptions:
                 raise OptionError(
                     f"the {what} of {width}x{height} pixels is above the limit of {MAX_PIXELS}"
                 )
+        if not 1 <= self.max_pixels <= MOST_PIXELS:
+            raise OptionError(
+                f"the limit of pixels must be 1 to {MOST_PIXELS}, not {self.max_pixels}"
+            )
         if self.encoding.kind == "JPEG" and self.transform.channels == 4:
             raise OptionError(
                 f"{self.encoding.name} holds no alpha; store RGBA raw, or as png or webp"

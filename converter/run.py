@@ -80,7 +80,7 @@ def convert(
     Raises TableError, OutputError, RejectsError, WorkerError or StorageError; whatever happens,
     `out` holds dataset.json only once every shard is complete.
     """
-    from converter.imaging import transformer as imaging
+    from converter.imaging import pillow
 
     tables = [table] if isinstance(table, str) else list(table)
     if not tables or "" in tables:
@@ -95,7 +95,7 @@ def convert(
         raise OptionError("--unique compares paths; the images of --image-column have none")
     limit = RejectLimit.parse(max_rejects)
     check_metadata(metadata or {})
-    imaging.check_encoding(options.encoding)
+    pillow.check_encoding(options.encoding)
     progress = progress or NoProgress()
     with closing(engine_for(engine, workers)) as runner, known_archives():
         if not dry_run:
@@ -118,7 +118,7 @@ def convert(
             raise OptionError(f"{source.name} has {len(source)} rows; {MAX_ROW + 1} is the most")
         folder = OutputFolder(out)
         earlier = None if overwrite or dry_run else folder.transform()
-        options, look = settle(source, options, earlier)
+        options, look = settle(source, options, earlier, dry_run=dry_run)
         height, width, channels = options.transform.shape
         layout = RecordLayout(height * width * channels, source.heads, source.kinds)
         shards = plan_shards(
@@ -130,7 +130,7 @@ def convert(
             seed=options.seed,
         )
         names = shards.names()
-        plan = plan_of(source, options, shards, imaging.versions())
+        plan = plan_of(source, options, shards, pillow.versions())
         summary = Summary(out, len(names), rows=len(source), versions=plan.versions)
         summary.transform = plan.transform
         summary.heads = label_statistics(plan.labels, source.labels, source.splits, source.split)

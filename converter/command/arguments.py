@@ -19,7 +19,7 @@ from shardio import __version__
 from shardio.arguments import Parser
 from shardio.errors import MissingExtraError
 from shardio.format.encoding import Encoding
-from shardio.format.transform import MODES, NO_RESAMPLING, RESAMPLINGS
+from shardio.format.transform import APPLY, KEEP, MAX_PIXELS, MODES, NO_RESAMPLING, RESAMPLINGS
 from shardio.sizes import parse_bytes
 
 _EXAMPLES = """\
@@ -115,6 +115,29 @@ def build_parser() -> Parser:
         metavar="1|3|4",
         help="store grey, RGB or RGBA; images of other colours are turned into these first "
         "(default: %(default)s)",
+    )
+    image.add_argument(
+        "--orientation",
+        choices=(KEEP, APPLY),
+        default=KEEP,
+        metavar="keep|apply",
+        help="what is done with images that EXIF says are turned: keep them as they are stored, or "
+        "apply it and set them upright before they are cut (default: %(default)s)",
+    )
+    image.add_argument(
+        "--max-pixels",
+        type=int,
+        default=MAX_PIXELS,
+        metavar="N",
+        help="reject images of more pixels (default: %(default)s)",
+    )
+    image.add_argument(
+        "--truncated",
+        choices=("reject", "accept"),
+        default="reject",
+        metavar="reject|accept",
+        help="what is done with images whose end is missing: reject them, or accept what Pillow "
+        "makes of them, with the rest black or grey (default: %(default)s)",
     )
     image.add_argument(
         "--encode",
@@ -228,9 +251,9 @@ class _ShowVersions(argparse.Action):
 
 def _versions() -> str:
     try:
-        from converter.imaging import transformer as imaging
+        from converter.imaging import pillow
     except MissingExtraError as error:
         return f"shardio {__version__} ({error})"
-    found = imaging.versions()
-    kind = "" if imaging.is_simd() else " (not pillow-simd: slower)"
+    found = pillow.versions()
+    kind = "" if pillow.is_simd() else " (not pillow-simd: slower)"
     return f"shardio {__version__}, Pillow {found.pillow}{kind}, {found.libjpeg}"

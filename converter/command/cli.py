@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 background=arguments.background,
                 value_range=arguments.range,
                 channels=arguments.channels,
+                orientation=arguments.orientation,
             ),
             labels=arguments.labels,
             float_labels=arguments.float_labels,
@@ -53,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             shard_size=arguments.shard_size,
             seed=arguments.seed,
             strict_decode=arguments.strict_decode,
+            max_pixels=arguments.max_pixels,
+            truncated=arguments.truncated == "accept",
             encoding=arguments.encode,
             text_labels=(
                 arguments.text_labels

@@ -21,10 +21,16 @@ _EIGHT_BIT = {
     *("1", "L", "P", "PA", "LA", "La", "RGB", "RGBA", "RGBX", "RGBa"),
     *("CMYK", "YCbCr", "LAB", "HSV"),
 }
+_GREY = {"1", "L", "LA", "La", "F"}
 _WITH_ALPHA = {"RGBA", "LA", "PA", "La", "RGBa"}
 _WITH_TRANSPARENT_COLOUR = {"1", "L", "P", "RGB"}
 # Tags of TIFF: bits a sample, and their kind; the kind is unsigned where nothing is said.
 _BITS, _KIND, _UNSIGNED = 258, 339, 1
+
+
+def is_grey(image: PillowImage) -> bool:
+    """Tell whether an image has no colours."""
+    return image.mode in _GREY or image.mode.startswith("I")
 
 
 def may_be_transparent(image: PillowImage) -> bool:

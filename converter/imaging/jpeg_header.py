@@ -23,6 +23,7 @@ END_OF_IMAGE = b"\xff\xd9"
 _SEQUENTIAL = (0xC0, 0xC1)
 _START_OF_SCAN = 0xDA
 _RESTART_INTERVAL = 0xDD
+_NOTES, _EXIF = 0xE1, b"Exif\0\0"
 # Tables, application data, comments and the restart interval: what may stand before the scan.
 _PLAIN = frozenset({0xC4, 0xDB, _RESTART_INTERVAL, 0xFE, *range(0xE0, 0xF0)})
 # Application data that Pillow looks into, by marker, with the least that it needs: shorter ones it
@@ -48,6 +49,8 @@ class JpegHeader:
     # Whether it has blocks of at most two times eight rows, one after the other without marks,
     # and is grey where they are missing.
     is_plain: bool
+    # Where EXIF and XMP stand, if they do: their first byte, and their length.
+    notes: tuple[tuple[int, int], ...] = ()
 
     @property
     def mode(self) -> str:
@@ -66,6 +69,7 @@ class JpegHeader:
             return None
         frame = 0
         restarts = False
+        notes: list[tuple[int, int]] = []
         at, end = 2, len(data)
         while at + 4 <= end and data[at] == 0xFF:
             marker = data[at + 1]
@@ -77,7 +81,7 @@ class JpegHeader:
                 # A scan of its own for each colour is read in another way.
                 if not frame or data[body] != data[frame + 5]:
                     return None
-                return cls._of_frame(data, frame, at, restarts)
+                return cls._of_frame(data, frame, at, restarts, tuple(notes))
             if marker in _SEQUENTIAL:
                 # The bits, the height, the width, and three bytes for each component.
                 if frame or size < 11 or size != 8 + 3 * data[body + 5]:
@@ -87,11 +91,20 @@ class JpegHeader:
                 return None
             elif marker == _RESTART_INTERVAL:
                 restarts = True
+            elif marker == _NOTES:
+                notes.append((body, size - 2))
             at += 2 + size
         return None
 
     @classmethod
-    def _of_frame(cls, data: bytes, frame: int, scan: int, restarts: bool) -> JpegHeader | None:
+    def _of_frame(
+        cls,
+        data: bytes,
+        frame: int,
+        scan: int,
+        restarts: bool,
+        notes: tuple[tuple[int, int], ...],
+    ) -> JpegHeader | None:
         height = int.from_bytes(data[frame + 1 : frame + 3], "big")
         width = int.from_bytes(data[frame + 3 : frame + 5], "big")
         components = data[frame + 5]
@@ -99,7 +112,19 @@ class JpegHeader:
             return None
         rows = [data[frame + 7 + 3 * number] & 15 for number in range(components)]
         plain = not restarts and components < 4 and max(rows) <= 2
-        return cls(width, height, components, frame + 1, scan, plain)
+        return cls(width, height, components, frame + 1, scan, plain, notes)
+
+    def may_be_turned(self, data: bytes) -> bool:
+        """Whether there is something that could say how the image is turned."""
+        return bool(self.notes)
+
+    def exif(self, data: bytes) -> bytes | None:
+        """Return the EXIF data, where these are the only notes."""
+        if len(self.notes) != 1:
+            return None
+        at, size = self.notes[0]
+        found = data[at : at + size]
+        return found[len(_EXIF) :] if found.startswith(_EXIF) else None
 
     def rows_for(self, bottom: int) -> int:
         """Return how many rows have to be decoded for those above `bottom`."""

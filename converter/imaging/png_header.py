@@ -34,6 +34,7 @@ _IGNORED = {
     b"sBIT": range(1, 5),
     b"bKGD": range(1, 7),
 }
+_PROFILE = b"Raw profile type"
 _FRAME = 12  # length, kind and CRC of a chunk
 _HEADER = struct.Struct(">IIBBBBB")
 # What is given of the file first: so many times the part that the rows have in the height, and
@@ -103,6 +104,15 @@ class PngHeader:
             have += len(part)
             at += _FRAME + size
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def may_be_turned(self, data: bytes) -> bool:
+        """Whether there is something that could say how the image is turned."""
+        if _PROFILE in data[: self.pixels_at]:
+            return True
+        at = self.pixels_at
+        while data[at + 4 : at + 8] == b"IDAT":
+            at += _FRAME + int.from_bytes(data[at : at + 4], "big")
+        return data[at + 4 : at + 8] not in (b"IEND", b"")
 
     def part(self, size: int, rows: int) -> int:
         """Return how many bytes of a file of `size` bytes should be enough for so many rows."""

@@ -22,5 +22,5 @@ def look_lines(look: FirstLook, rows: int) -> list[str]:
         *(f"reject    {line}" for line in reasons(look.rejects)),
         f"sizes     {sizes or 'none'}{f' and {more:,} more' if more > 0 else ''}",
         f"modes     {modes or 'none'}; {transparent:,} with transparent parts, {look.turned:,} "
-        "with an EXIF orientation, which is not applied",
+        "with an EXIF orientation",
     ]

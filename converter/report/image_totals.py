@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from shardio.format.done import DoneRecord
+from shardio.format.done import COUNTS, DoneRecord
+from shardio.format.transform import ENLARGED, KEEP, Transform
 from shardio.grammar import agreeing, counted
 
 # A larger share of records of one colour is most often a box beside what is in the images.
@@ -14,23 +16,40 @@ _BLANK_SHARE = 0.01
 
 @dataclass
 class ImageTotals:
-    """Records of which it is known whether they have one colour, or transparent parts."""
+    """What is known of `counted` records: how many are odd in some way, and the images' sizes."""
 
     counted: int = 0
     one_colour: int = 0
     transparent: int = 0
+    turned: int = 0
+    grey: int = 0
+    enlarged: int = 0
+    truncated: int = 0
+    sizes: set[str] = field(default_factory=set)
 
     def add(self, done: Iterable[DoneRecord]) -> None:
         """Add up what the done-records say of the pixels."""
         for record in done:
-            if record.one_colour is not None and record.transparent is not None:
+            counts = [getattr(record, name) for name in COUNTS]
+            if None not in counts:
                 self.counted += record.records
-                self.one_colour += record.one_colour
-                self.transparent += record.transparent
+                for name, count in zip(COUNTS, counts, strict=True):
+                    setattr(self, name, getattr(self, name) + count)
+                self.sizes.update(record.sizes or ())
 
     def lines(self, records: int) -> list[str]:
         """Return the counts for people, of a set of so many records."""
         lines = []
+        if self.sizes:
+            known = {
+                "transparent": self.transparent,
+                "turned by EXIF": self.turned,
+                "grey": self.grey,
+                f"enlarged more than {ENLARGED} times": self.enlarged,
+                "truncated": self.truncated,
+            }
+            odd = [f"{count:,} {what}" for what, count in known.items() if count]
+            lines.append(f"sources   {', '.join([counted(len(self.sizes), 'size'), *odd])}")
         if self.counted:
             lines.append(
                 f"colours   {self.one_colour:,} of {counted(self.counted, 'record')} "
@@ -41,7 +60,7 @@ class ImageTotals:
             lines.append(f"colours   not counted in {rest} of shards that were kept")
         return lines
 
-    def warnings(self, done: str) -> list[str]:
+    def warnings(self, transform: Transform | None, done: str) -> list[str]:
         """Return what should be looked at; `done` says what was done to the images."""
         found = []
         if self.one_colour > _BLANK_SHARE * self.counted:
@@ -57,11 +76,16 @@ class ImageTotals:
                 "stored in them, or black once resized; --background 255,255,255 lays the images "
                 "on white"
             )
+        if self.turned and transform is not None and transform.orientation == KEEP:
+            found.append(
+                f"{self._share(self.turned)} {agreeing(self.turned, 'is')} of images that EXIF "
+                "says are turned, which was not applied: --orientation apply sets them upright"
+            )
         return found
 
-    def to_json(self) -> dict[str, int]:
+    def to_json(self) -> dict[str, Any]:
         """Return the counts for programs."""
-        return asdict(self)
+        return {**vars(self), "sizes": len(self.sizes)}
 
     def _share(self, number: int) -> str:
         return f"{number:,} of {counted(self.counted, 'record')} ({number / self.counted:.1%})"

@@ -173,7 +173,9 @@ class Summary:
     def warnings(self) -> list[str]:
         """Return what is odd about the splits, the images and the labels."""
         return [
-            *self.image_totals.warnings("" if self.transform is None else self.image_line()),
+            *self.image_totals.warnings(
+                self.transform, "" if self.transform is None else self.image_line()
+            ),
             *(f"split {name} is empty: no row was dealt to it" for name in self.empty_splits),
             *(warning for head in self.heads for warning in head.warnings),
         ]

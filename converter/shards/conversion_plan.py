@@ -22,6 +22,8 @@ def plan_of(
         versions=versions,
         encoding=options.encoding.name,
         strict_decode=options.strict_decode,
+        max_pixels=options.max_pixels,
+        truncated=options.truncated,
         split_shares=None if options.splits is None else str(options.splits),
         image_column=options.image_column,
         reading=options.reading.to_json(),

@@ -32,7 +32,7 @@ from shardio.errors import (
     UnusableFileError,
 )
 from shardio.format.done import Reject
-from shardio.format.transform import NO_RESAMPLING, Transform
+from shardio.format.transform import APPLY, NO_RESAMPLING, Transform
 from shardio.grammar import agreeing, counted
 
 _IMAGES = 200
@@ -74,7 +74,7 @@ class FirstLook:
 
 
 def settle(
-    table: Table, options: ConvertOptions, earlier: Transform | None
+    table: Table, options: ConvertOptions, earlier: Transform | None, *, dry_run: bool
 ) -> tuple[ConvertOptions, FirstLook | None]:
     """Look at the images, and return the options with a transform whose size is known.
 
@@ -89,14 +89,16 @@ def settle(
         if earlier.crop is None and earlier.resample == NO_RESAMPLING:
             height, width, _ = earlier.shape
             return replace(options, transform=transform.settled((width, height))), None
+    if table.images is not None and transform.is_settled and not dry_run:
+        return options, None  # a few of a Parquet file's images cost as much as all of them
     try_roots(table)
-    look = _look_at(table, patiently=not transform.is_settled)
+    look = _look_at(table, transform, patiently=not transform.is_settled)
     if not transform.is_settled:
         options = replace(options, transform=_settled(transform, look, table.name))
     return options, look
 
 
-def _look_at(table: Table, *, patiently: bool) -> FirstLook:
+def _look_at(table: Table, transform: Transform, *, patiently: bool) -> FirstLook:
     """Read the headers of some images, evenly spaced in the table.
 
     Only when `patiently` is a storage that fails given a minute; else the look ends there.
@@ -115,7 +117,9 @@ def _look_at(table: Table, *, patiently: bool) -> FirstLook:
                     raise
                 break
             else:
-                look.sizes[facts.size] += 1
+                look.sizes[
+                    facts.upright_size if transform.orientation == APPLY else facts.size
+                ] += 1
                 look.modes[facts.mode] += 1
                 look.turned += facts.orientation != 1
             look.looked_at += 1
@@ -126,7 +130,12 @@ def try_out(table: Table, options: ConvertOptions, look: FirstLook) -> None:
     """Do to the same images what a conversion would, and add what comes of it to `look`."""
     from converter.imaging.transformer import ImageTransformer
 
-    transformer = ImageTransformer(options.transform, strict=options.strict_decode)
+    transformer = ImageTransformer(
+        options.transform,
+        strict=options.strict_decode,
+        max_pixels=options.max_pixels,
+        truncated=options.truncated,
+    )
     look.rejects.clear()
     with _sampled(table, time.sleep) as images:
         for row, path, location, read in images:

@@ -64,5 +64,7 @@ class ConversionJobs:
             ),
             finder=None if self.images is not None else ImageFinder.of(self.table),
             strict_decode=self.options.strict_decode,
+            max_pixels=self.options.max_pixels,
+            truncated=self.options.truncated,
             encoding=self.options.encoding,
         )

@@ -70,7 +70,12 @@ class RejectedImages:
 
         if not rejects:
             return False
-        transformer = ImageTransformer(self._plan.transform, strict=self._plan.strict_decode)
+        transformer = ImageTransformer(
+            self._plan.transform,
+            strict=self._plan.strict_decode,
+            max_pixels=self._plan.max_pixels,
+            truncated=self._plan.truncated,
+        )
         locations = [self._table.location(reject.path) for reject in rejects]
         with ImageFiles(locations, finder=ImageFinder.of(self._table)) as files:
             for read in files:

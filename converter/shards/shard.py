@@ -26,7 +26,7 @@ from shardio.format.index import ShardIndex
 from shardio.format.label_kind import LabelKind
 from shardio.format.layout import RecordLayout
 from shardio.format.naming import INDEX_SUFFIX, ShardName
-from shardio.format.transform import Transform
+from shardio.format.transform import MAX_PIXELS, Transform
 from shardio.storage import storage_for
 from shardio.storage.paths import join
 
@@ -50,6 +50,8 @@ class ShardJob:
     finder: ImageFinder | None = None
     kinds: tuple[LabelKind, ...] = ()
     strict_decode: bool = False
+    max_pixels: int = MAX_PIXELS
+    truncated: bool = False
     encoding: Encoding = field(default_factory=Encoding)
 
     @property
@@ -152,7 +154,12 @@ def write_records(
     from converter.imaging.transformer import ImageTransformer  # PIL, only when it is needed
 
     layout = job.layout
-    transformer = ImageTransformer(job.transform, strict=job.strict_decode)
+    transformer = ImageTransformer(
+        job.transform,
+        strict=job.strict_decode,
+        max_pixels=job.max_pixels,
+        truncated=job.truncated,
+    )
     tails = layout.tails(job.labels, job.rows)
     digest = hashlib.sha256()
     head = layout.head
@@ -202,8 +209,7 @@ def write_records(
         first_crc=crcs[0] if crcs else None,
         last_crc=crcs[-1] if crcs else None,
         rejects=tuple(rejects),
-        one_colour=transformer.counts.one_colour,
-        transparent=transformer.counts.transparent,
+        **transformer.counts.to_done(),
     )
     return done, sizes
 

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import builtins
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from shardio.format.fields import dump, load, refuse
+
+COUNTS = ("one_colour", "transparent", "turned", "grey", "enlarged", "truncated")
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,10 @@ class Reject:
 class DoneRecord:
     """All of a done-record.
 
-    `one_colour` counts the records of a single colour, `transparent` those of images with
-    transparent parts; None where an older version, which counted neither, made the shard.
+    What follows the rejects counts records of a single colour, and those of images whose
+    transparent parts lost their alpha, that EXIF says are turned, that are grey, became more than
+    twice as large, or lack their end; `sizes` are those of the images, the commonest first, a
+    thousand at most. None where nothing was counted.
     """
 
     file: str
@@ -37,11 +42,16 @@ class DoneRecord:
     rejects: tuple[Reject, ...]
     one_colour: int | None = None
     transparent: int | None = None
+    turned: int | None = None
+    grey: int | None = None
+    enlarged: int | None = None
+    truncated: int | None = None
+    sizes: tuple[str, ...] | None = None
 
     def to_json(self) -> builtins.bytes:
         """Return the bytes of the done-record."""
         fields = asdict(self)
-        for name in ("one_colour", "transparent"):
+        for name in (*COUNTS, "sizes"):
             if fields[name] is None:
                 del fields[name]
         return dump(fields)
@@ -61,10 +71,10 @@ class DoneRecord:
             row, path, reason = fields.integer("row"), fields.text("path"), fields.text("reason")
             rejects.append(Reject(row, path, reason))
             fields.close()
-        counts = (
-            top.optional_integer("one_colour", 0, records),
-            top.optional_integer("transparent", 0, records),
-        )
+        counts: dict[str, Any] = {name: top.optional_integer(name, 0, records) for name in COUNTS}
+        sizes = top.optional_texts("sizes") if top.has("sizes") else None
         top.close()
         refuse(problems, name)
-        return cls(file, records, size, sha256, first_crc, last_crc, tuple(rejects), *counts)
+        return cls(
+            file, records, size, sha256, first_crc, last_crc, tuple(rejects), **counts, sizes=sizes
+        )

@@ -19,7 +19,7 @@ from shardio.format.fields import dump, load, parse, show
 from shardio.format.label import Label
 from shardio.format.manifest import FORMAT, VERSION, Manifest, Versions
 from shardio.format.naming import PLAN
-from shardio.format.transform import Transform
+from shardio.format.transform import MAX_PIXELS, Transform
 
 _NONE = object()
 
@@ -45,6 +45,8 @@ class ConversionPlan:
     versions: Versions
     encoding: str = "raw"
     strict_decode: bool = False
+    max_pixels: int = MAX_PIXELS
+    truncated: bool = False
     split_shares: str | None = None
     image_column: str | None = None
     # How the table was read, where it did not tell by itself.
@@ -68,6 +70,7 @@ class ConversionPlan:
                 "transform": self.transform.to_json(),
                 "encoding": self.encoding,
                 "strict_decode": self.strict_decode,
+                **self._accepted(),
                 "labels": [label.to_json() for label in self.labels],
                 "split_shares": self.split_shares,
                 "splits": [asdict(split) for split in self.splits],
@@ -75,6 +78,15 @@ class ConversionPlan:
                 "versions": asdict(self.versions),
             }
         )
+
+    def _accepted(self) -> dict[str, Any]:
+        """Return what is accepted beside the usual."""
+        accepted: dict[str, Any] = {}
+        if self.max_pixels != MAX_PIXELS:
+            accepted["max_pixels"] = self.max_pixels
+        if self.truncated:
+            accepted["truncated"] = "accept"
+        return accepted
 
     def differences(self, text: bytes, name: str = PLAN) -> list[str]:
         """Name each field in which the plan in `text` is another one than this."""

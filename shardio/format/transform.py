@@ -13,6 +13,10 @@ RESAMPLINGS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
 # Images are stored as they are cut out.
 NO_RESAMPLING = "none"
+# What is done about EXIF orientation.
+KEEP, APPLY = "keep", "apply"
+# An image that becomes more than so many times as large is counted.
+ENLARGED = 2
 
 MAX_SIDE = 65_535
 
@@ -35,7 +39,8 @@ class Transform:
     laid on, before anything else; without it their alpha is dropped at the end. `value_range` is
     (black, white) for images of 32 bits a sample, which are rejected without it. `channels` are
     those of the result: 1 (grey), 3 (RGB) or 4 (RGBA); an image of other ones is turned into them
-    before it is cut and resized.
+    before it is cut and resized. With `orientation` "apply" an image that EXIF says is turned is
+    set upright before anything else.
     """
 
     crop: tuple[int, int, int, int] | None = None
@@ -46,8 +51,11 @@ class Transform:
     background: tuple[int, int, int] | None = None
     value_range: tuple[float, float] | None = None
     channels: int = 3
+    orientation: str = KEEP
 
     def __post_init__(self) -> None:
+        if self.orientation not in (KEEP, APPLY):
+            raise OptionError(f"the orientation is kept or applied, not {self.orientation}")
         if self.resample not in (*RESAMPLINGS, NO_RESAMPLING):
             raise OptionError(
                 f"resample must be one of {', '.join(RESAMPLINGS)}, none: {self.resample}"
@@ -122,6 +130,8 @@ class Transform:
             parts.append(f"range {self.value_range[0]:g},{self.value_range[1]:g} of 32-bit files")
         if self.background is not None:
             parts.append(f"background {','.join(map(str, self.background))}")
+        if self.orientation == APPLY:
+            parts.append("EXIF orientation applied")
         if self.channels != 3:
             parts.append(COLOURS[self.channels])
         box = "whole image" if self.crop is None else f"crop {','.join(map(str, self.crop))}"
@@ -160,6 +170,8 @@ class Transform:
             written["range"] = list(self.value_range)
         if self.channels != 3:
             written["channels"] = self.channels
+        if self.orientation != KEEP:
+            written["orientation"] = self.orientation
         return written
 
     @classmethod
@@ -173,6 +185,7 @@ class Transform:
         background = fields.optional_numbers("background", 3, whole=True)
         value_range = fields.optional_numbers("range", 2)
         channels = fields.optional_integer("channels", 1, 4) or 3
+        orientation = fields.text("orientation", (APPLY,)) if fields.has("orientation") else KEEP
         sound = fields.sound
         fields.close()
         unknown = cls(size=(1, 1))
@@ -190,6 +203,7 @@ class Transform:
                 else (int(background[0]), int(background[1]), int(background[2])),
                 value_range=None if value_range is None else (value_range[0], value_range[1]),
                 channels=channels,
+                orientation=orientation,
             )
         except OptionError as error:
             problems.append(f"transform: {error}")

@@ -225,7 +225,7 @@ def test_rejects_are_listed_in_the_order_of_the_table(tmp_path: Path) -> None:
     assert [reject["path"] for reject in rejects] == ["none.png", "broken.png"] * 4
     assert [reject["reason"] for reject in rejects] == [
         "no such file",
-        "not an image that Pillow can read",
+        "not an image that Pillow can read: it is a text file",
     ] * 4
     manifest = manifest_of(tmp_path / "out")
     assert manifest.rows_read == manifest.rows_written + manifest.rows_rejected == 20

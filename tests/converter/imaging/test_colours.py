@@ -172,7 +172,7 @@ def mixed(folder: Path) -> Path:
 def test_what_is_done_and_what_came_of_it_stands_in_the_summary(tmp_path: Path) -> None:
     table = mixed(tmp_path)
     options = ["--crop", "0,0,20,16", "--size", "8x4"]
-    line = "images    crop 0,0,20,16 -> resize 8x4, bicubic"
+    line = "images    crop 0,0,20,16 of 32x16 -> resize 8x4, bicubic"
     planned = run(table, tmp_path / "out", *options, "--dry-run")
     assert line in planned.stdout.splitlines()
     made = run(table, tmp_path / "out", *options)
@@ -180,7 +180,7 @@ def test_what_is_done_and_what_came_of_it_stands_in_the_summary(tmp_path: Path) 
     assert line in made.stdout.splitlines()
     assert "colours   4 of 20 records have one colour" in made.stdout.splitlines()
     assert "4 of 20 records (20.0%) have one colour" in made.stderr
-    assert "3 of 20 records (15.0%) come from images with transparent parts" in made.stderr
+    assert "3 of 20 records (15.0%) are of images with transparent parts" in made.stderr
     assert "--background" in made.stderr
 
     laid = run(table, tmp_path / "laid", *options, "--background", "255,255,255")

@@ -134,7 +134,7 @@ def test_an_index_of_something_else_is_refused(table: Path, tmp_path: Path) -> N
     run(table, out, "png")
     path = next(out.glob("*.idx"))
     path.write_bytes(b"0 %d\n" % path.with_suffix("").stat().st_size)
-    with pytest.raises(DatasetError, match=r"\.idx lists 1 records, dataset.json says"):
+    with pytest.raises(DatasetError, match=r"\.idx lists 1 record, dataset.json says"):
         open_shards(out)
 
 
@@ -180,7 +180,7 @@ def test_a_set_is_staged_with_its_indexes(made: Path, tmp_path: Path) -> None:
 
 def test_info_says_how_images_are_stored(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(made)]) == 0
-    assert f"made by   {manifest_of(made).encoding}, crop none" in capsys.readouterr().out
+    assert f"made by   {manifest_of(made).encoding}, whole image" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["gif", "jpeg", "jpeg:0", "jpeg:101", "webp", "PNG", "raw:1", ""])

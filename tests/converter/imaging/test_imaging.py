@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from converter.imaging.bad_image import BadImageError
-from converter.imaging.transformer import ImageTransformer, is_simd, versions
+from converter.imaging.pillow import is_simd, versions
+from converter.imaging.transformer import ImageTransformer
 from shardio.errors import OptionError
 from shardio.format.transform import MAX_PIXELS, RESAMPLINGS, Transform
 from tests.converter.inputs import chunk, encoded, interlaced_png, picture, png_header, reference

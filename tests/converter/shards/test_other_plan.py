@@ -11,7 +11,7 @@ import pytest
 
 from converter import ConvertOptions, convert
 from converter.engines.protocol import NoProgress
-from converter.imaging import transformer as imaging
+from converter.imaging import pillow as imaging
 from converter.table.splits import SplitShares
 from shardio.errors import OutputError
 from shardio.format.encoding import Encoding

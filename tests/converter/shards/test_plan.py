@@ -164,5 +164,5 @@ def test_shards_have_256_mb_without_a_wish() -> None:
 
 
 def test_too_many_shards_are_refused() -> None:
-    with pytest.raises(OptionError, match=r"100000 shards.*--shard-size"):
+    with pytest.raises(OptionError, match=r"100,000 shards.*--shard-size"):
         deal(np.zeros(100_000, np.int32), shard_size=1)

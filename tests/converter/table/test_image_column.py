@@ -149,7 +149,7 @@ def test_rows_without_an_image_are_rejects_named_by_number(tmp_path: Path) -> No
     assert (tmp_path / "out" / "rejects.csv").read_text().splitlines()[1:] == [
         '3,"row 3","the table has no image here"',
         '4,"row 4","the table has no image here"',
-        '5,"row 5","not an image that Pillow can read"',
+        '5,"row 5","not an image that Pillow can read: it is a text file"',
     ]
     table = write(tmp_path / "u.parquet", images, named=True)
     inline(table, tmp_path / "named", max_rejects="3")
@@ -314,7 +314,7 @@ def large(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("signals", [signal.SIGKILL, signal.SIGINT])
 def test_nothing_is_left_of_the_copy(large: Path, tmp_path: Path, signals: int) -> None:
     out = tmp_path / "out"
-    arguments = ("--image-column", "image", "--crop", "none", "--shards", 40, "--workers", 2)
+    arguments = ("--image-column", "image", "--size", "128x32", "--shards", 40, "--workers", 2)
     process = start(large, out, *arguments)
     try:
         wait_until(lambda: bool(list(out.glob("*.tfrecord"))))
