@@ -24,7 +24,7 @@ def orders(batches: Any) -> list[int]:
     return [int(row) for _, _, rows in batches for row in rows]
 
 
-def loader(dataset: Any, workers: int, start: str = "spawn", **options: Any) -> Any:
+def loader(dataset: Any, workers: int, start: str = "fork", **options: Any) -> Any:
     context = start if workers else None
     return loaders.DataLoader(
         dataset, batch_size=None, num_workers=workers, multiprocessing_context=context, **options
@@ -62,18 +62,22 @@ def test_tensors_that_are_kept_are_never_overwritten(made: Made) -> None:
         assert np.array_equal(x.numpy(), made.images[first : first + 3])
 
 
-@pytest.mark.parametrize(("workers", "persistent"), [(0, False), (2, False), (2, True)])
+@pytest.mark.parametrize(
+    ("workers", "start", "persistent"),
+    [(0, "", False), (2, "fork", False), (2, "spawn", True), (2, "fork", True)],
+)
 def test_each_pass_of_a_loader_is_the_next_epoch_in_the_one_order(
-    made: Made, workers: int, persistent: bool
+    made: Made, workers: int, start: str, persistent: bool
 ) -> None:
     shards = open_shards(made.glob)
     expected = orders(shards.batches(5, rows=True, epochs=2))
-    batches = loader(shards.to_torch(5, rows=True), workers, persistent_workers=persistent)
+    dataset = shards.to_torch(5, rows=True)
+    batches = loader(dataset, workers, start, persistent_workers=persistent)
     assert len(batches) == 7
     assert [row for _ in range(2) for row in orders(batches)] == expected
 
 
-@pytest.mark.parametrize("start", ["fork", "forkserver"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("forkserver", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "copied", [copy.deepcopy, lambda dataset: pickle.loads(pickle.dumps(dataset))]
 )
@@ -118,6 +122,7 @@ def test_pinned_memory(made: Made, workers: int) -> None:
         assert x.is_pinned() == pinned
 
 
+@pytest.mark.slow  # each process of a fork server imports PyTorch
 @pytest.mark.parametrize("persistent", [False, True])
 def test_a_pass_that_was_left_early_takes_no_worker_out_of_step(
     made: Made, persistent: bool
@@ -130,9 +135,9 @@ def test_a_pass_that_was_left_early_takes_no_worker_out_of_step(
     shards = open_shards(made.glob)
     dataset = shards.to_torch(4, rows=True, drop_remainder=False)
     expected = [orders(shards.batches(4, rows=True, drop_remainder=False, start_epoch=n))
-                for n in range(12)]  # fmt: skip
+                for n in range(6)]  # fmt: skip
     batches = loader(dataset, 2, "forkserver", persistent_workers=persistent)
-    for number in range(6):
+    for number in range(3):
         next(iter(batches))
         whole = orders(batches)
         assert sorted(whole) == sorted(expected[0])

@@ -53,6 +53,7 @@ def test_restored_at_every_step_this_pass_and_the_next_go_on(
             assert orders(again) == passes[number + 1]
 
 
+@pytest.mark.slow
 def test_a_state_is_gone_on_from_once_by_processes_too(made: Made) -> None:
     """A set that took one in this process gave each iteration of a DataLoader the same rest."""
     whole = dataset(made)
@@ -104,7 +105,7 @@ def test_a_loader_without_processes_goes_on_too(made: Made) -> None:
 def test_where_processes_have_the_position_it_is_not_made_up(made: Made) -> None:
     batches = dataset(made)
     loader = torch.utils.data.DataLoader(
-        batches, batch_size=None, num_workers=2, multiprocessing_context="spawn"
+        batches, batch_size=None, num_workers=2, multiprocessing_context="fork"
     )
     assert len(list(loader)) == 8
     with pytest.raises(OptionError, match="StatefulDataLoader"):
