@@ -16,7 +16,7 @@ from reader.batching.reading import Reading, reading
 from reader.batching.replacement import replace_skipped
 from reader.batching.steps import Steps
 from reader.dataset import Dataset
-from reader.fetch.pool import Pool, Room
+from reader.fetch.pool import Pool
 from reader.fetch.skipped import SKIPPED, Skipped
 from reader.fetch.source import Fetch, RecordSource
 from shardio.errors import OptionError
@@ -27,13 +27,13 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class BegunBatch:
-    """A batch that is being made: the records `ids` of a step come into `room`."""
+    """A batch that is being made: the records `ids` of a step come into `images`."""
 
     maker: BatchMaker
     epoch: int
     start: int
     ids: NDArray[np.int64]
-    room: Room
+    images: Array
     fetch: Fetch
     reading: Reading
 
@@ -102,7 +102,7 @@ class BatchMaker:
         self._reading = self._reading_from(source)
         self._epoch = -1
         alive, size = self.memory.alive, options.batch_size
-        self._rooms = Pool(lambda: Room(size, layout.image_bytes, options.dtype), alive)
+        self._pool = Pool(size, layout.image_bytes, options.dtype, alive)
         self._labels = LabelArrays(
             shards.labels, size, alive, shards.place, one_hot=options.one_hot
         )
@@ -139,19 +139,19 @@ class BatchMaker:
             if source is not self._reading.source:
                 self._reading = self._reading_from(source)
         ids = self._steps.ids(epoch, start)
-        room, how = self._rooms.take(), self._reading
-        fetch = how.reader.begin(ids, room.array)
-        return BegunBatch(self, epoch, start, ids, room, fetch, how)
+        images, how = self._pool.take(), self._reading
+        fetch = how.reader.begin(ids, images)
+        return BegunBatch(self, epoch, start, ids, images, fetch, how)
 
     def end(self, begun: BegunBatch) -> BatchParts:
         """Make the batch of what was begun."""
-        options, room, count = self.options, begun.room, len(begun.ids)
+        options, count = self.options, len(begun.ids)
         step = begun.epoch, begun.start, begun.ids
         begun.reading.before(*step)
         integers = self._integers(begun)
         begun.reading.after(*step, begun.fetch.taken)
         if options.pad and count < options.batch_size:
-            room.array[count:] = 0
+            begun.images[count:] = 0
             integers = np.concatenate(
                 [integers, np.zeros((options.batch_size - count, integers.shape[1]), np.int64)]
             )
@@ -161,7 +161,10 @@ class BatchMaker:
         if weights is not None:
             weights[:count] = self._weight
         rows = integers[:, -1].copy() if options.rows else None
-        return BatchParts(self._images(room, len(integers)), labels, weights, rows)
+        images = self._pool.lease(begun.images)[: len(integers)]
+        return BatchParts(
+            images.reshape((len(integers), *self.shards.shape)), labels, weights, rows
+        )
 
     def _integers(self, begun: BegunBatch) -> NDArray[np.int64]:
         """Wait for records, and put others in the place of those that were skipped."""
@@ -173,7 +176,7 @@ class BatchMaker:
             return integers
         self.skipped.replace(begun.epoch, begun.start, skipped)
         reader, records = begun.reading.reader, len(self.shards)
-        return replace_skipped(reader, begun.ids, begun.room.array, integers, records)
+        return replace_skipped(reader, begun.ids, begun.images, integers, records)
 
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""
@@ -181,7 +184,3 @@ class BatchMaker:
 
     def _reading_from(self, source: RecordSource) -> Reading:
         return reading(source, self._steps, self.memory, len(self.shards), self.options.shuffle)
-
-    def _images(self, room: Room, count: int) -> Array:
-        """Return images as a lease of their memory."""
-        return self._rooms.lease(room)[:count].reshape((count, *self.shards.shape))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,9 +28,6 @@ from shardio.errors import OptionError
 # lock and has to win it back. The caller holds the batch that it works on, and the one before it,
 # which its variable still holds while the next is asked for.
 PIPELINE = Pipeline(threads=1, held=2, prefetch=(1, 2, 8))
-# Handing a batch from thread to thread takes some 150 microseconds. A caller that takes less to
-# come back has nothing that could be done beside it, and makes its batches itself.
-_HURRY = 100e-6
 
 
 class Batches(Iterator[Batch]):
@@ -85,8 +81,6 @@ class Batches(Iterator[Batch]):
             self._shards, options, PIPELINE, parts=self._every[1], skipped=skipped
         )
         options, place = self._maker.options, self._place
-        self._given_at = 0.0
-        self._away = 1.0
         number, count = self._every
         begun = (place.epoch - place.first) * self._maker.steps
         begun += -(-place.samples // options.step_size)
@@ -141,13 +135,9 @@ class Batches(Iterator[Batch]):
         maker = self._located()
         place = self._place
         self._begun = True
-        # Smoothed, so that neither a pause now and then nor a quick step decides.
-        self._away += 0.25 * (time.perf_counter() - self._given_at - self._away)
-        hurry = self._away < _HURRY and not maker.begins
-        if not (hurry and self._ahead):
-            depth = 1 if hurry else maker.memory.prefetch + 1 - len(self._ahead)
-            for epoch, start in itertools.islice(self._waiting, depth):
-                self._ahead.append((epoch, start, self._begin(epoch, start, here=hurry)))
+        depth = maker.memory.prefetch + 1 - len(self._ahead)
+        for epoch, start in itertools.islice(self._waiting, depth):
+            self._ahead.append((epoch, start, self._begin(epoch, start)))
         if not self._ahead:
             self._place = place.next_pass(maker.options)._replace(begun=False)
             raise StopIteration
@@ -155,7 +145,6 @@ class Batches(Iterator[Batch]):
         parts = future.result()
         batch = self._form.for_arrays(self._convert(parts) if self._convert else parts)
         samples = min(start + maker.options.step_size, len(self._shards))
-        self._given_at = time.perf_counter()
         return batch, Place(place.first, epoch, samples)
 
     def _is_end(self, place: Place) -> bool:
@@ -181,16 +170,16 @@ class Batches(Iterator[Batch]):
             self._start(self._given, self._place)
         return self._maker
 
-    def _begin(self, epoch: int, start: int, *, here: bool) -> Begun:
-        """Begin to make a batch, or make it here and now, or let the thread make it."""
+    def _begin(self, epoch: int, start: int) -> Begun:
+        """Begin to make a batch, or let the thread make it."""
+        if not self._maker.begins:
+            return self._pool.submit(self._maker.make, epoch, start)
         try:
-            if self._maker.begins:
-                return self._maker.begin(epoch, start)
-            if here:
-                return _Made(self._maker.make(epoch, start))
+            return self._maker.begin(epoch, start)
         except Exception as error:  # an interrupt comes now, and not when its batch is due
-            return _Made(error)
-        return self._pool.submit(self._maker.make, epoch, start)
+            failed: Future[BatchParts] = Future()
+            failed.set_exception(error)
+            return failed
 
     @property
     def options(self) -> BatchOptions:
@@ -252,17 +241,4 @@ class Batches(Iterator[Batch]):
         self.close()
 
 
-class _Made:
-    """A batch that is made, or the error that came instead: a Future takes longer to be one."""
-
-    def __init__(self, made: BatchParts | Exception) -> None:
-        self._made = made
-
-    def result(self) -> BatchParts:
-        """Return the parts of the batch or raise the error."""
-        if isinstance(self._made, Exception):
-            raise self._made
-        return self._made
-
-
-Begun = BegunBatch | Future[BatchParts] | _Made
+Begun = BegunBatch | Future[BatchParts]

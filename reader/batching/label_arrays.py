@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reader.core import compiled
-from reader.fetch.pool import Pool, Room
+from reader.fetch.pool import Pool
 from shardio.errors import DatasetError
 from shardio.format.label import Label
 from shardio.format.label_kind import are_finite, columns_of, floats_of
@@ -41,13 +41,9 @@ class LabelArrays:
         self._most = np.array(
             [label.classes - 1 if label.classes else MAX_LABEL for label in labels], dtype=np.int64
         )
-        self._pools: list[Pool[Room]] = []
-        if one_hot:
-            self._pools = [self._pool(size, label.classes, alive) for label in labels]
-
-    @staticmethod
-    def _pool(size: int, classes: int, alive: int) -> Pool[Room]:
-        return Pool(lambda: Room(size, classes, "float32"), alive)
+        self._pools = [
+            Pool(size, label.classes, "float32", alive) for label in (labels if one_hot else ())
+        ]
 
     def make(
         self, integers: NDArray[np.int64], ids: NDArray[np.int64] | None = None
@@ -81,9 +77,9 @@ class LabelArrays:
             place = "a record" if ids is None else self._place(int(ids[at]))
             raise DatasetError(f"{place}, row {integers[at, -1]}: {what}")
 
-    def _one_hot(self, values: NDArray[np.int64], pool: Pool[Room]) -> Array:
+    def _one_hot(self, values: NDArray[np.int64], pool: Pool) -> Array:
         memory = pool.take()
-        array = memory.array[: len(values)]
+        array = memory[: len(values)]
         array.fill(0)
         array[np.arange(len(values)), values] = 1
         return pool.lease(memory)[: len(values)]

@@ -8,9 +8,8 @@ gives the memory back. What the user keeps is never overwritten.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from threading import RLock
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 from weakref import ref
 
 import numpy as np
@@ -20,14 +19,6 @@ from numpy.typing import NDArray
 ALIGNMENT = 64
 
 
-class _Memory(Protocol):
-    @property
-    def array(self) -> NDArray[Any]: ...
-
-
-_M = TypeVar("_M", bound=_Memory)
-
-
 def aligned(size: int) -> NDArray[np.uint8]:
     """Return `size` bytes that start at a multiple of 64."""
     whole = np.empty(size + ALIGNMENT, dtype=np.uint8)
@@ -35,48 +26,46 @@ def aligned(size: int) -> NDArray[np.uint8]:
     return whole[start : start + size]
 
 
-class Room:
-    """Memory of an array (rows, columns) that starts at a multiple of 64."""
+class Pool:
+    """Arrays (rows, columns) that start at a multiple of 64.
 
-    def __init__(self, rows: int, columns: int, dtype: str = "uint8") -> None:
-        size = rows * columns * np.dtype(dtype).itemsize
-        self.array: NDArray[Any] = aligned(size).view(dtype).reshape(rows, columns)
-
-
-class Pool(Generic[_M]):
-    """Pieces of memory of one kind, each made by `new`.
-
-    `most` pieces are made when the first one is asked for, and their pages touched; more are made
+    `most` of them are made when the first one is asked for, and their pages touched; more are made
     while the caller keeps so many, and not kept afterwards.
     """
 
-    def __init__(self, new: Callable[[], _M], most: int) -> None:
-        self._new = new
+    def __init__(self, rows: int, columns: int, dtype: str, most: int) -> None:
+        self._shape = rows, columns
+        self._dtype = np.dtype(dtype)
         self._most = most
-        self._free: list[_M] | None = None
+        self._free: list[NDArray[Any]] | None = None
         # A collection of garbage within `take` or `give` may give back a lease.
         self._lock = RLock()
 
-    def take(self) -> _M:
-        """Return a piece."""
+    def take(self) -> NDArray[Any]:
+        """Return an array."""
         with self._lock:
             if self._free is None:
                 self._free = [self._new() for _ in range(self._most)]
-                for piece in self._free:
-                    piece.array.fill(0)
+                for array in self._free:
+                    array.fill(0)
             if self._free:
                 return self._free.pop()
         return self._new()
 
-    def give(self, memory: _M) -> None:
-        """Take a piece back."""
+    def give(self, array: NDArray[Any]) -> None:
+        """Take an array back."""
         with self._lock:
             if self._free is not None and len(self._free) < self._most:
-                self._free.append(memory)
+                self._free.append(array)
 
-    def lease(self, memory: _M) -> NDArray[Any]:
-        """Return the array of a piece; the piece comes back when its last view is gone."""
-        return np.asarray(_Lease(self, memory))
+    def lease(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return the array for a caller; it comes back when its last view is gone."""
+        return np.asarray(_Lease(self, array))
+
+    def _new(self) -> NDArray[Any]:
+        rows, columns = self._shape
+        memory = aligned(rows * columns * self._dtype.itemsize)
+        return memory.view(self._dtype).reshape(self._shape)
 
 
 class _Lease:
@@ -85,12 +74,12 @@ class _Lease:
     It does not keep the pool: who keeps a batch would keep all that the batch's stream owned.
     """
 
-    def __init__(self, pool: Pool[Any], memory: _Memory) -> None:
+    def __init__(self, pool: Pool, array: NDArray[Any]) -> None:
         self._pool = ref(pool)
-        self._memory = memory
-        self.__array_interface__ = memory.array.__array_interface__
+        self._array = array
+        self.__array_interface__ = array.__array_interface__
 
     def __del__(self) -> None:
         pool = self._pool()
         if pool is not None:
-            pool.give(self._memory)
+            pool.give(self._array)

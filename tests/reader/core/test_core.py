@@ -23,7 +23,7 @@ from reader import ShardSet, open_shards
 from reader.core import compiled
 from reader.core.compiled import core
 from reader.fetch.fixed_fetch import FixedFetcher
-from reader.fetch.pool import Room
+from reader.fetch.pool import Pool
 from reader.fetch.skipped import Skipped, SkippedRecordWarning
 from reader.files.mapped_files import Maps
 from reader.files.record_check import RecordCheck
@@ -85,7 +85,7 @@ class Read:
         count = len(ids)
         offsets = np.array(ids, dtype=np.int64) * layout.stride
         dtype = "float32" if scaled else "uint8"
-        self.images: NDArray[Any] = Room(count, layout.image_bytes, dtype).array
+        self.images: NDArray[Any] = Pool(count, layout.image_bytes, dtype, 1).take()
         self.integers = np.empty((count, layout.numbers), dtype=np.int64)
         self.faults = np.empty(count, dtype=np.int64)
         file = os.open(path, os.O_RDONLY)
