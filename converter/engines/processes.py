@@ -114,14 +114,14 @@ class _Worker:
         self.shard = str(job.name)
         try:
             self.pipe.send(job)
-        except ConnectionError as error:
+        except OSError as error:
             raise _DiedError from error
 
     def take(self) -> ShardResult | None:
         """Return its result, or raise its error; None when it reports that it has started."""
         try:
             answer = self.pipe.recv()
-        except (EOFError, ConnectionError) as error:
+        except (EOFError, OSError) as error:  # also in the midst of its answer
             raise _DiedError from error
         if isinstance(answer, BaseException):
             raise answer

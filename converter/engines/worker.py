@@ -49,7 +49,7 @@ def work(
             except BaseException as error:
                 error.add_note(traceback.format_exc())
                 answer = error
-    except (EOFError, ConnectionError):  # the parent has closed the pipe
+    except (EOFError, OSError):  # the parent has closed the pipe
         return
 
 

@@ -21,6 +21,7 @@ from shardio.format.manifest import Manifest, ShardEntry
 from shardio.format.naming import INDEX_SUFFIX, RECORDS
 from shardio.format.plan import ConversionPlan
 from shardio.storage import storage_for
+from shardio.storage.digest import digest_of
 from shardio.storage.paths import join
 
 _READ_BYTES = 1 << 22
@@ -89,15 +90,10 @@ def reopen(
 
 def _digest_of(folder: str, name: str) -> str:
     """Return the SHA-256 of a file, nothing where it is not there."""
-    path = join(folder, name)
-    digest = hashlib.sha256()
     try:
-        with storage_for(path).open_stream(path) as stream:
-            while block := stream.read(_READ_BYTES):
-                digest.update(block)
+        return digest_of(join(folder, name))
     except (MissingFileError, UnusableFileError):
         return ""
-    return digest.hexdigest()
 
 
 def _index_if_whole(folder: str, entry: ShardEntry) -> ShardIndex | None:

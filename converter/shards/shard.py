@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.imaging.bad_image import BadImageError
+from converter.imaging.image_counts import ImageTimes
 from converter.sources.image_files import ImageFiles
 from converter.sources.image_finder import ImageFinder
 from converter.sources.patience import writing
@@ -71,13 +72,10 @@ class Times:
     encoding: float = 0.0
     writing: float = 0.0
 
-    def add(self, other: Times) -> None:
-        """Add what another worker or shard took."""
-        self.reading += other.reading
-        self.decoding += other.decoding
-        self.resizing += other.resizing
-        self.encoding += other.encoding
-        self.writing += other.writing
+    def add(self, other: Times | ImageTimes) -> None:
+        """Add what another worker, shard or part of the work took."""
+        for name, seconds in vars(other).items():
+            setattr(self, name, getattr(self, name) + seconds)
 
 
 @dataclass(frozen=True)
@@ -198,9 +196,7 @@ def write_records(
             times.writing += time.perf_counter() - start
             image_done(len(data), False, len(record))
     times.reading += files.seconds
-    times.decoding += transformer.times.decoding
-    times.resizing += transformer.times.resizing
-    times.encoding += transformer.times.encoding
+    times.add(transformer.times)
     done = DoneRecord(
         file=str(job.name),
         records=len(crcs),

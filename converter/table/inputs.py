@@ -18,6 +18,7 @@ from converter.table.locations import leaves
 from converter.table.scratch import Scratch
 from shardio.errors import MissingFileError, TableError
 from shardio.storage import search, storage_for
+from shardio.storage.digest import digest_of
 from shardio.storage.paths import is_local, join, name_of
 from shardio.storage.search import is_glob
 
@@ -71,11 +72,7 @@ class TableInput:
         """Return the SHA-256 of the file as it is stored, of a folder that of its names."""
         if self.listing is not None:
             return self.listing.digest()
-        digest = hashlib.sha256()
-        with storage_for(self.location).open_stream(self.location) as stream:
-            while block := stream.read(_READ_BYTES):
-                digest.update(block)
-        return digest.digest()
+        return bytes.fromhex(digest_of(self.location))
 
 
 def find_inputs(given: Sequence[str], scratch: Scratch) -> list[TableInput]:

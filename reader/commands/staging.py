@@ -40,6 +40,7 @@ from shardio.format.naming import (
 from shardio.grammar import agreeing, counted
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.chooser import confined_to, local_path
+from shardio.storage.digest import digest_of
 from shardio.storage.folder_lock import locked
 from shardio.storage.links import refuse_link
 from shardio.storage.paths import folder_of, join, name_of, scheme_of
@@ -173,11 +174,7 @@ class Staging:
 
     def _has_other(self, name: str) -> bool:
         """Whether a file here is another one than dataset.json says."""
-        digest = hashlib.sha256()
-        with storage_for(self.folder).open_stream(join(self.folder, name)) as stream:
-            while block := stream.read(_PIECE):
-                digest.update(block)
-        return digest.hexdigest() != self._digests.get(name)
+        return digest_of(join(self.folder, name)) != self._digests.get(name)
 
     def _is_ours(self) -> bool:
         manifest = read_manifest(self.folder, unfinished=True)

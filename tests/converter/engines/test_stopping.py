@@ -248,7 +248,7 @@ def test_workers_that_are_killed_at_once_are_told(work: Path, tmp_path: Path) ->
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "died (killed, or out of memory) before they had started" in errors
-    assert errors.count("\n") == 1
+    assert "Traceback" not in errors
 
 
 def python(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
