@@ -33,6 +33,7 @@ from converter.shards.rejected_images import RejectedImages
 from converter.shards.repair import reopen
 from converter.sources.archives import known_archives
 from converter.sources.storage_trial import try_roots
+from converter.table.crop_boxes import CropColumns
 from converter.table.first_rows import first_rows
 from converter.table.label_statistics import label_statistics
 from converter.table.read_table import read_table
@@ -110,6 +111,7 @@ def convert(
             shares=options.splits,
             seed=options.seed,
             image_column=options.image_column,
+            crop=CropColumns.of(options.transform),
             unique=unique,
             others=options.other_heads,
             reading=options.reading,

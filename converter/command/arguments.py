@@ -15,6 +15,7 @@ from converter.options import (
     parse_range,
     parse_size,
 )
+from converter.table.crop_boxes import CropColumns
 from shardio import __version__
 from shardio.arguments import Parser
 from shardio.errors import MissingExtraError
@@ -65,6 +66,13 @@ def build_parser() -> Parser:
         metavar="L,T,R,B",
         help="the box to cut out, in pixels; right and bottom are excluded; `none` keeps the "
         "whole image; a box that starts with a minus is written --crop=-9,0,... (default: none)",
+    )
+    image.add_argument(
+        "--crop-columns",
+        type=kind(CropColumns.parse),
+        metavar="L,T,R,B|X,Y,W,H",
+        help="the columns of the table with a box for each row: xmin,ymin,xmax,ymax or "
+        "x,y,width,height; of other names say which is what: l=a,t=b,r=c,b=d or x=a,y=b,w=c,h=d",
     )
     image.add_argument(
         "--size",

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     parser.hint = call.hint
     arguments = parse(parser, call.words)
-    if arguments.pad and arguments.crop is None:
+    if arguments.pad and arguments.crop is None and arguments.crop_columns is None:
         parser.error("--pad needs a box: it does nothing with --crop none")
     try:
         words = read_vocabulary(arguments.vocabulary) if arguments.vocabulary else None
@@ -44,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 value_range=arguments.range,
                 channels=arguments.channels,
                 orientation=arguments.orientation,
+                crop_columns=None
+                if arguments.crop_columns is None
+                else arguments.crop_columns.said,
             ),
             labels=arguments.labels,
             float_labels=arguments.float_labels,

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from converter.imaging.bad_image import BadImageError
 from converter.imaging.image_counts import ImageCounts
 from converter.options import ConvertOptions
-from converter.shards.shard import reject_of
+from converter.shards.shard import box_of, reject_of
 from converter.sources.image_files import ImageFiles
 from converter.sources.image_finder import ImageFinder
 from converter.sources.storage_trial import try_roots
 from converter.table.image_column import ImageCopy
+from converter.table.scratch import slices
 from converter.table.table import Table
 from shardio.errors import (
     MissingFileError,
@@ -94,7 +95,11 @@ def settle(
     try_roots(table)
     look = _look_at(table, transform, patiently=not transform.is_settled)
     if not transform.is_settled:
-        options = replace(options, transform=_settled(transform, look, table.name))
+        if table.boxes is None:
+            transform = _settled(transform, look, table.name)
+        else:
+            transform = transform.settled(_size_of_all(table.boxes, table.name))
+        options = replace(options, transform=transform)
     return options, look
 
 
@@ -140,7 +145,7 @@ def try_out(table: Table, options: ConvertOptions, look: FirstLook) -> None:
     with _sampled(table, time.sleep) as images:
         for row, path, location, read in images:
             try:
-                transformer.pixels(read())
+                transformer.pixels(read(), box_of(table.boxes, row))
             except _UNUSABLE as error:
                 look.rejects.append(reject_of(error, row, path, location))
     look.counts = transformer.counts
@@ -176,6 +181,23 @@ def _settled(transform: Transform, look: FirstLook, table: str) -> Transform:
             ),
             (f"--crop 0,0,{width},{height}", "this box is cut out of each"),
         ),
+    )
+
+
+def _size_of_all(boxes: NDArray[np.int32], table: str) -> tuple[int, int]:
+    """Return the size that all boxes have; SizesError where they have several."""
+    sizes: Counter[tuple[int, int]] = Counter()
+    for part in slices(len(boxes)):
+        sides = boxes[part, 2:] - boxes[part, :2]
+        found, counts = np.unique(sides, axis=0, return_counts=True)
+        sizes.update(dict(zip(map(tuple, found.tolist()), counts.tolist(), strict=True)))
+    if len(sizes) == 1:
+        return next(iter(sizes))
+    common = _written(sizes.most_common(1)[0][0])
+    raise SizesError(
+        f"{table}: its boxes have {counted(len(sizes), 'size')}, most often {common}. Say what "
+        "becomes of them",
+        ((f"--size {common} --resample bicubic", f"each box is resized to {common}"),),
     )
 
 

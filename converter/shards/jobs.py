@@ -62,6 +62,7 @@ class ConversionJobs:
                 if self.images is None
                 else self.images.locations(rows)
             ),
+            boxes=None if self.table.boxes is None else self.table.boxes[rows],
             finder=None if self.images is not None else ImageFinder.of(self.table),
             strict_decode=self.options.strict_decode,
             max_pixels=self.options.max_pixels,

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from converter.imaging.bad_image import BadImageError
 from converter.shards.output import OutputFolder
 from converter.shards.plan import ShardPlan
+from converter.shards.shard import box_of
 from converter.sources.image_files import ImageFiles
 from converter.sources.image_finder import ImageFinder
 from converter.table.table import Table
@@ -78,10 +79,10 @@ class RejectedImages:
         )
         locations = [self._table.location(reject.path) for reject in rejects]
         with ImageFiles(locations, finder=ImageFinder.of(self._table)) as files:
-            for read in files:
+            for reject, read in zip(rejects, files, strict=True):
                 self.looked_at += 1
                 try:
-                    transformer.pixels(read())
+                    transformer.pixels(read(), box_of(self._table.boxes, reject.row))
                 except (MissingFileError, UnusableFileError, BadImageError):
                     continue
                 self.usable += 1

@@ -49,6 +49,8 @@ class ShardJob:
     paths: list[str]
     locations: list[str]
     finder: ImageFinder | None = None
+    # What is cut out of each image, in place of the transform's box.
+    boxes: NDArray[np.int32] | None = None
     kinds: tuple[LabelKind, ...] = ()
     strict_decode: bool = False
     max_pixels: int = MAX_PIXELS
@@ -171,7 +173,7 @@ def write_records(
             data = b""
             try:
                 data = read()
-                image = transformer.pixels(data)
+                image = transformer.pixels(data, box_of(job.boxes, index))
             except (MissingFileError, UnusableFileError, BadImageError) as error:
                 row, path = int(job.rows[index]), job.paths[index]
                 rejects.append(reject_of(error, row, path, job.locations[index]))
@@ -208,6 +210,14 @@ def write_records(
         **transformer.counts.to_done(),
     )
     return done, sizes
+
+
+def box_of(boxes: NDArray[np.int32] | None, row: int) -> tuple[int, int, int, int] | None:
+    """Return the box of a row, where the table has boxes."""
+    if boxes is None:
+        return None
+    left, top, right, bottom = boxes[row].tolist()
+    return left, top, right, bottom
 
 
 def reject_of(error: Exception, row: int, path: str, location: str) -> Reject:

@@ -27,10 +27,15 @@ _WHOLE = {"bbox", "bboxes", "bndbox", "boundingbox", "box", "boxes", "polygon", 
 _PREFIX = re.compile(r"(bbox|bndbox|boundingbox|box|rect|roi)(?=.)")
 
 
+def short_name(name: str) -> str:
+    """Return a column's name without what is not told apart: `bbox_xMin` is `xmin`."""
+    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    return plain if plain in _WHOLE else _PREFIX.sub("", plain, count=1)
+
+
 def box_columns(names: Sequence[str]) -> tuple[str, ...]:
     """Return those of the names that are of boxes, such as xmin, ymin, xmax and ymax together."""
-    plain = [re.sub(r"[^a-z0-9]", "", name.lower()) for name in names]
-    short = [name if name in _WHOLE else _PREFIX.sub("", name, count=1) for name in plain]
+    short = [short_name(name) for name in names]
     found = {
         part for corners in _CORNERS if {*corners.split()} <= {*short} for part in corners.split()
     }

@@ -37,7 +37,8 @@ class TableBuilder:
     texts that it numbers; `others` are label columns of other kinds. With the `spelling` it is told
     which paths are the same. `places` says where rows are in the files of the table. `with_images`
     says that the images are a column; then a path is but a name. With `unique` a path that has
-    different labels is an error, else one of the `notes` that `finish` makes.
+    different labels is an error, else one of the `notes` that `finish` makes; only with `compares`
+    is it looked for.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class TableBuilder:
         reading: Reading,
         with_images: bool = False,
         unique: bool = False,
+        compares: bool = True,
     ) -> None:
         self.reading = name
         self.rows = 0
@@ -79,7 +81,8 @@ class TableBuilder:
         self._path, self._split = reading.path, reading.split
         has_paths, self._has_splits = self._path in columns, self._split in columns
         self._paths = scratch.texts() if has_paths else None
-        self._compares_labels = has_paths and bool(cells.heads or others) and not with_images
+        has_labels = bool(cells.heads or others)
+        self._compares_labels = compares and has_paths and has_labels and not with_images
         hashed = self._compares_labels or (has_paths and self._has_splits)
         self._hashes = scratch.column(np.uint64) if hashed else None
         self._splits = SplitColumn(scratch, reading.split_names)

@@ -13,6 +13,7 @@ from converter.table.bad_rows import Bad
 from converter.table.box_columns import box_columns
 from converter.table.builder import TableBuilder
 from converter.table.columns import texts
+from converter.table.crop_boxes import CropColumns
 from converter.table.files import BLOCK, open_file
 from converter.table.heads import choose_heads
 from converter.table.image_column import ImageColumn
@@ -34,7 +35,7 @@ from converter.table.sequence_column import ids_of
 from converter.table.spelling import Spelling
 from converter.table.splits import SplitShares
 from converter.table.table import Table
-from shardio.errors import MissingExtraError, ShardioError, TableError
+from shardio.errors import MissingExtraError, OptionError, ShardioError, TableError
 
 
 def read_table(
@@ -51,6 +52,7 @@ def read_table(
     unique: bool = False,
     others: OtherHeads | None = None,
     reading: Reading | None = None,
+    crop: CropColumns | None = None,
     block: int = BLOCK,
 ) -> Table:
     """Read and check a table: a file, or several files, globs and folders of them that are one.
@@ -60,7 +62,8 @@ def read_table(
     are texts, of `vocabulary` or of one that is built. Splits are those of the column, or `shares`
     of the paths, dealt with `seed`. The images may be in the `image_column` of Parquet files, which
     then need no paths; without them, images are dealt by their bytes. With `unique` a path must
-    have the same labels in all its rows. `others` are labels too, of other kinds. CSV and JSON are
+    have the same labels in all its rows. `others` are labels too, of other kinds. `crop`
+    are columns of boxes, which make of each row an image of its own. CSV and JSON are
     parsed in blocks of `block` bytes. Raises TableError, which lists the bad rows with file, line,
     number and value.
     """
@@ -70,6 +73,8 @@ def read_table(
         raise MissingExtraError(
             "reading tables needs pyarrow: it comes with shardio's extra [convert]"
         ) from error
+    if unique and crop is not None:
+        raise OptionError("--unique compares paths; with --crop-columns one may have many boxes")
     given = [given] if isinstance(given, str) else list(given)
     reading = reading or Reading()
     builder: TableBuilder | None = None
@@ -90,11 +95,17 @@ def read_table(
             pattern = None if reading.name_pattern is None else NamePattern(reading.name_pattern)
             present = _present(table, pattern)
             others = others or OtherHeads()
-            heads = choose_heads(table, present, labels, others.columns, image_column, reading)
+            boxed = () if crop is None else crop.names
+            if crop is not None:
+                crop.check(name, present)
+            free = [one for one in present if labels is not None or one not in boxed]
+            heads = choose_heads(table, free, labels, others.columns, image_column, reading)
             apart = tuple(column for column in others.columns if column in heads)
             heads = tuple(column for column in heads if column not in apart)
             columns = [*heads, *apart]
             columns += [one for one in (reading.path, reading.split) if one in present]
+            columns += [one for one in boxed if one not in columns]
+            boxes = scratch.column(np.int32, 4)
             if shares is not None and reading.split in present:
                 raise TableError(
                     f"{name} has a column {reading.split} already; give no shares of splits"
@@ -125,12 +136,18 @@ def read_table(
                 reading=reading,
                 with_images=images is not None,
                 unique=unique,
+                compares=crop is None,
             )
             for batch, bad in chain([] if first is None else [first], batches):
+                if crop is not None:
+                    found, wrong = crop.boxes(batch)
+                    boxes.append(found)
+                    bad = [*bad, *wrong]
                 builder.append(batch, shares, seed, table.reading, bad)
             if images is not None and shares is not None and reading.path not in columns:
                 builder.deal(images.batches(), shares, seed)
             paths, values, splits, split = builder.finish()
+            found_boxes = None if crop is None else boxes.finish()
             if numbering is not None and vocabulary is None:
                 vocabulary, places = numbering.in_order()
                 texts_only = np.arange(values.shape[1]) < len(cells.heads)
@@ -147,7 +164,12 @@ def read_table(
     words = None if numbering is None else vocabulary
     if words is not None and len(heads) == len(cells.heads) == 1:
         builder.notes += _texts_of_one_length(heads[0], words, len(values))
-    notes = (*table.notes(), *cells.notes(), *builder.notes, *_unused_boxes(table.names, heads))
+    notes = (
+        *table.notes(),
+        *cells.notes(),
+        *builder.notes,
+        *_unused_boxes(table.names, (*heads, *boxed)),
+    )
     # Images that are a column are on the storage of the table.
     examples = () if images is not None else builder.roots.examples
     return Table(
@@ -169,6 +191,7 @@ def read_table(
         examples,
         others.sequences,
         characters,
+        found_boxes,
     )
 
 
@@ -178,7 +201,7 @@ def _unused_boxes(present: list[str], heads: tuple[str, ...]) -> list[str]:
         return []
     return [
         f"columns that look like boxes and are not used: {', '.join(unused)}; each row becomes its "
-        "whole image, or what --crop cuts out"
+        "whole image, or what --crop cuts out; --crop-columns takes them"
     ]
 
 

@@ -54,6 +54,8 @@ class Table:
     # Heads that hold the ids of the `characters` of texts, and of how many at most.
     sequences: tuple[tuple[str, int], ...] = ()
     characters: tuple[str, ...] | None = None
+    # Left, top, right and bottom of what is cut out of the image of each row.
+    boxes: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -40,7 +40,8 @@ class Transform:
     (black, white) for images of 32 bits a sample, which are rejected without it. `channels` are
     those of the result: 1 (grey), 3 (RGB) or 4 (RGBA); an image of other ones is turned into them
     before it is cut and resized. With `orientation` "apply" an image that EXIF says is turned is
-    set upright before anything else.
+    set upright before anything else. `crop_columns` are columns of the table with the box of each
+    row, such as `l=xmin`, in place of `crop`; without `size` the boxes are all of one.
     """
 
     crop: tuple[int, int, int, int] | None = None
@@ -52,6 +53,7 @@ class Transform:
     value_range: tuple[float, float] | None = None
     channels: int = 3
     orientation: str = KEEP
+    crop_columns: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.orientation not in (KEEP, APPLY):
@@ -78,6 +80,10 @@ class Transform:
                 raise OptionError(
                     f"a range is two numbers, the lower one first, not {low:g},{high:g}"
                 )
+        if self.crop_columns is not None and len(self.crop_columns) != 4:
+            raise OptionError("the boxes of a table are four columns")
+        if self.crop_columns is not None and (self.crop is not None or self.shorter is not None):
+            raise OptionError("boxes in the table go with no other box, and no shorter side")
         if self.shorter is not None:
             if self.crop is not None or self.pad or self.resample == NO_RESAMPLING:
                 raise OptionError(
@@ -135,6 +141,8 @@ class Transform:
         if self.channels != 3:
             parts.append(COLOURS[self.channels])
         box = "whole image" if self.crop is None else f"crop {','.join(map(str, self.crop))}"
+        if self.crop_columns is not None:
+            box = f"crop {','.join(self.crop_columns)}"
         parts.append(f"{box}{of}{', padded with black' if self.pad else ''}")
         if self.shorter is not None:
             parts.append(f"shorter side {self.shorter}, {self.resample}")
@@ -170,6 +178,8 @@ class Transform:
             written["range"] = list(self.value_range)
         if self.channels != 3:
             written["channels"] = self.channels
+        if self.crop_columns is not None:
+            written["crop_columns"] = list(self.crop_columns)
         if self.orientation != KEEP:
             written["orientation"] = self.orientation
         return written
@@ -186,6 +196,7 @@ class Transform:
         value_range = fields.optional_numbers("range", 2)
         channels = fields.optional_integer("channels", 1, 4) or 3
         orientation = fields.text("orientation", (APPLY,)) if fields.has("orientation") else KEEP
+        columns = fields.optional_texts("crop_columns") if fields.has("crop_columns") else None
         sound = fields.sound
         fields.close()
         unknown = cls(size=(1, 1))
@@ -204,6 +215,7 @@ class Transform:
                 value_range=None if value_range is None else (value_range[0], value_range[1]),
                 channels=channels,
                 orientation=orientation,
+                crop_columns=columns,
             )
         except OptionError as error:
             problems.append(f"transform: {error}")
