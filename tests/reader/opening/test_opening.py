@@ -166,7 +166,7 @@ class TestWithoutManifest:
         return made
 
     def test_the_shape_is_asked_for_and_the_rest_found(self, bare: Made) -> None:
-        with pytest.raises(OptionError, match=r"shape=\(height, width, 3\)"):
+        with pytest.raises(OptionError, match=r"shape=\(height, width, channels\)"):
             open_shards(bare.glob)
         shards = open_shards(bare.glob, shape=(2, 3, 3), classes=30)
         assert len(shards) == 37
