@@ -120,7 +120,7 @@ class ConversionPlan:
         rows = sum(split.rows for split in self.splits)
         return [
             *self.differences(theirs.to_json()),
-            "the table (or its splits, or image_column) was another one"
+            "the table (or its splits, image_column, or how it is read) was another one"
             + (f", of {manifest.rows_read:,} rows" if manifest.rows_read != rows else ""),
         ]
 
