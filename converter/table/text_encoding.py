@@ -25,7 +25,10 @@ _READ_BYTES = 1 << 20
 _SHOWN = 20
 # The share of null bytes that text of mostly ASCII has in every second place.
 _NULLS = 0.2
-_PAIR = re.compile(rb"[\x81-\xfe](?:[0-9][\x81-\xfe][0-9]|([\x40-\x7e])|[\x80-\xfe])")
+# A character of GB18030; the group is a letter with an accent of Latin-1 before a plain one.
+_PAIR = re.compile(
+    rb"[\x81-\xfe][0-9][\x81-\xfe][0-9]|([\xc0-\xfe][A-Za-z])|[\x81-\xfe][\x40-\xfe]"
+)
 _WORD = re.compile(r"[^\s,;|\"]*[^\x00-\x7f][^\s,;|\"]*")
 
 UTF_8 = "utf-8"
@@ -79,9 +82,9 @@ def _first_fault(table: TableInput, encoding: str) -> int | None:
 
 
 def _refuse_letters(table: TableInput) -> None:
-    """Raise TableError where most characters of GB18030 would end with an ASCII letter.
+    """Raise TableError where most characters may also be letters with accents before plain ones.
 
-    Those are hanzi that are rare, or letters with accents of another encoding before a plain one.
+    As GB18030 those are hanzi that are rare.
     """
     with table.open() as stream:
         start = _from_first_character(stream)

@@ -16,6 +16,16 @@ from converter.table.table import Table
 from shardio.errors import OptionError, TableError
 
 HANZI = st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FA5), min_size=1, max_size=4)
+# Hanzi that are not rare, as GB2312 has them.
+COMMON = st.text(
+    st.builds(
+        lambda row, cell: bytes([row, cell]).decode("gb2312"),
+        st.integers(0xB0, 0xD6),
+        st.integers(0xA1, 0xFE),
+    ),
+    min_size=1,
+    max_size=4,
+)
 
 
 def read(path: Path, text: str | bytes, written: str = "utf-8", **reading: Any) -> Table:
@@ -38,7 +48,7 @@ def content(table: Table) -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "gb18030"])
 @settings(deadline=None, max_examples=40)
-@given(words=st.lists(HANZI, min_size=1, max_size=30))
+@given(words=st.lists(COMMON, min_size=1, max_size=30))
 def test_the_encoding_of_chinese_tables_is_found(
     tmp_path_factory: pytest.TempPathFactory, encoding: str, words: list[str]
 ) -> None:
@@ -50,6 +60,22 @@ def test_the_encoding_of_chinese_tables_is_found(
     assert {"utf-8-sig": "UTF-8", "gb18030": "GB18030"}.get(encoding, encoding[:6].upper()) in (
         table.found
     )
+
+
+@settings(deadline=None, max_examples=60)
+@given(words=st.lists(HANZI, min_size=1, max_size=5))
+def test_rare_hanzi_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, words: list[str]
+) -> None:
+    words = [*words, "中国"]
+    text = "path,y0\n" + "".join(f"{n}.png,{word}\n" for n, word in enumerate(words))
+    path = tmp_path_factory.mktemp("t") / "t.csv"
+    try:
+        table = read(path, text, "gb18030")
+    except TableError as error:
+        assert "in two ways" in str(error)  # noqa: PT017
+        table = read(path, text, "gb18030", encoding="gb18030")
+    assert content(table) == [(f"{n}.png", word) for n, word in enumerate(words)]
 
 
 def test_what_is_in_no_encoding_or_in_two_is_refused(tmp_path: Path) -> None:
