@@ -89,11 +89,12 @@ class _Digested:
         self.digest = hashlib.sha256()
 
     def write(self, data: Any) -> int:
-        """Write bytes."""
-        self.digest.update(data)
-        self._file.write(data)
-        self._size += len(data)
-        return len(data)
+        """Write what Arrow gives, as the bytes that every storage takes."""
+        plain = bytes(memoryview(data))
+        self.digest.update(plain)
+        self._file.write(plain)
+        self._size += len(plain)
+        return len(plain)
 
     def tell(self) -> int:
         """Return how many bytes were written."""
