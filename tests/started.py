@@ -17,37 +17,51 @@ _SERVERS = b"java\0"
 _SECONDS = 60
 
 
-# Processes that are not ours, so that a look at all others takes no time.
-_strangers: set[int] = set()
+# The parents of processes that are ours, and 0 for those of others: each is looked at once, so that
+# a look at all of them takes no time.
+_known: dict[int, int] = {}
 
 
 def mark() -> None:
     """Mark the environment, which processes inherit whoever their parent becomes."""
     os.environ[_MARK] = uuid.uuid4().hex
-    _strangers.clear()
+    _known.clear()
 
 
 def started() -> set[int]:
     """Return the ids of the processes that are still running."""
+    pids = {int(name) for name in os.listdir("/proc") if name.isdigit()} - {os.getpid()}
+    for pid in _known.keys() - pids:
+        del _known[pid]
+    for pid in sorted(pids - _known.keys()):
+        _known[pid] = _parent_if_ours(pid)
+    ours = {pid: parent for pid, parent in _known.items() if parent}
+    commands = {pid: _command(pid) for pid in ours}
+    # A zombie has none.
+    return {pid for pid, command in commands.items() if command} - {
+        pid
+        for pid, parent in ours.items()
+        if parent == os.getpid() and any(words in commands[pid] for words in _HELPERS)
+    }
+
+
+def _parent_if_ours(pid: int) -> int:
+    """Return the id of a process's parent, or 0 where neither it nor a mark makes it ours."""
     mark = f"{_MARK}={os.environ[_MARK]}".encode()
-    found: set[int] = set()
-    _strangers.intersection_update(pids := {int(n) for n in os.listdir("/proc") if n.isdigit()})
-    for pid in pids - _strangers:
-        # Those of others cannot be read.
-        environment = b""
-        with suppress(OSError):
-            environment = Path(f"/proc/{pid}/environ").read_bytes()
-        (found if mark in environment else _strangers).add(pid)
-    # A fork shows the environment with which its parent began.
-    children = _children(os.getpid())
-    found |= _descendants(os.getpid())
-    found -= {child for child in children if any(words in _command(child) for words in _HELPERS)}
-    return {pid for pid in found if _command(pid)} - {os.getpid()}
+    # Those of others may not be read.
+    with suppress(OSError, ValueError):
+        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        # A fork shows the environment with which its parent began.
+        if parent == os.getpid() or _known.get(parent):
+            return parent
+        if mark in Path(f"/proc/{pid}/environ").read_bytes():
+            return parent
+    return 0
 
 
 def at_the_end() -> set[int]:
     """Return what `started` does, and look at every process again."""
-    _strangers.clear()
+    _known.clear()
     return started()
 
 
@@ -75,20 +89,3 @@ def _command(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
-
-
-def _children(pid: int) -> set[int]:
-    found: set[int] = set()
-    with suppress(OSError):
-        # Each thread has its own.
-        for task in os.listdir(f"/proc/{pid}/task"):
-            text = Path(f"/proc/{pid}/task/{task}/children").read_text()
-            found.update(map(int, text.split()))
-    return found
-
-
-def _descendants(pid: int) -> set[int]:
-    found = children = _children(pid)
-    for child in children:
-        found = found | _descendants(child)
-    return found
