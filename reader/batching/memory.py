@@ -8,7 +8,7 @@
     order       positions that were computed at once
     files       memory for runs of records, open files, what allocators keep
     index       shards of others only: where each record begins, for the whole set
-    decoders    encoded images only: what each thread reads and decodes
+    decoders    records of any size: what each thread reads and decodes
     cache       with a cache only: what the thread that fills it copies at once
 
 Nothing but the index depends on the number of records. A process has a base besides: Python, NumPy

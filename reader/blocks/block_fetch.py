@@ -10,10 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.fetch.source import Fetch, LaterFetch, RecordSource
-
-# Blocks that are read at once. Those of a network come no faster with more.
-THREADS = 4
+from reader.fetch.source import BLOCKS_AT_ONCE, Fetch, LaterFetch, RecordSource
 
 
 class BlockFetcher:
@@ -31,7 +28,7 @@ class BlockFetcher:
         records: int,
         block: int,
         held: int,
-        threads: int = THREADS,
+        threads: int = BLOCKS_AT_ONCE,
     ) -> None:
         self._source = source
         self._records = records

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from reader.fetch.waiting import Stopwatch, Taken
 from reader.files.mapped_files import Maps
 
+# Blocks that are read at once. Those of a network come no faster with more.
+BLOCKS_AT_ONCE = 4
+
 
 class Fetch(Protocol):
     """Records that are fetched; `taken` is known when the result is."""

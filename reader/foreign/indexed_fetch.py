@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reader.fetch.skipped import SKIPPED, Skipped
-from reader.fetch.source import Fetch, LaterFetch
+from reader.fetch.source import BLOCKS_AT_ONCE, Fetch, LaterFetch
 from reader.files.mapped_files import Maps
 from reader.files.shard import IndexedShard
 from reader.files.shard_files import ShardFiles
@@ -81,10 +81,10 @@ class IndexedFetcher:
 
     def owned(self, records: int, *, in_blocks: bool) -> dict[str, int]:
         """Return the memory of indexes, and of records while they are decoded."""
-        layout, at_once = self._layout, min(records, REQUESTS)
-        decoders = layout.decoder_bytes
+        layout, threads = self._layout, BLOCKS_AT_ONCE if in_blocks else 1
+        decoders = max(threads, DECODERS if layout.encoded else 1) * layout.decoder_bytes
         if not (in_blocks or self._files.are_local):
-            decoders = max(decoders, at_once * layout.decoding_bytes)
+            decoders = max(decoders, min(records, REQUESTS) * layout.request_bytes)
         return {"index": layout.index_bytes, "decoders": decoders}
 
     def close(self) -> None:

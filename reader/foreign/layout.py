@@ -85,11 +85,11 @@ class ForeignLayout:
 
     @property
     def decoder_bytes(self) -> int:
-        """What all threads that decode own while they do."""
-        return DECODERS * (_DECODER + self._decoded_bytes) if self.encoded else 0
+        """What a thread owns that reads neighbours, and decodes one after the other."""
+        return _DECODER + self._decoded_bytes
 
     @property
-    def decoding_bytes(self) -> int:
+    def request_bytes(self) -> int:
         """What a thread owns that reads one record with a request, and decodes it."""
         return self.record_bytes + self._decoded_bytes
 
