@@ -113,5 +113,5 @@ def test_the_command_says_that_nothing_is_damaged(
     write_records(tmp_path / "a", [example(image=image, label=n) for n in (1, -1, 2)])
     assert main(["verify", str(tmp_path / "a")]) == 1
     said = capsys.readouterr().err
-    assert "1 of 1 shards are whole, but hold records that cannot be used" in said
+    assert "1 of 1 shard is whole, but with records that cannot be used" in said
     assert "damaged" not in said

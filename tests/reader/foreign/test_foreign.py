@@ -400,7 +400,7 @@ class TestWhatDoesNotFit:
         assert main(["verify", f"{tmp_path}/?"]) == 1
         said = capsys.readouterr().err
         assert re.search(place + words, said)
-        assert "1 of 2 shards are whole, but hold records that cannot be used" in said
+        assert "1 of 2 shards is whole, but with records that cannot be used" in said
         assert "damaged" not in said
         data = bytearray((tmp_path / "b").read_bytes())
         data[-1] ^= 1  # of the record behind it
@@ -408,7 +408,7 @@ class TestWhatDoesNotFit:
         assert main(["verify", f"{tmp_path}/?"]) == 1
         said = capsys.readouterr().err
         assert f"{tmp_path}/b: record 4 at byte" in said
-        assert "1 of 2 shards are damaged" in said
+        assert "1 of 2 shards is damaged" in said
 
     def test_raw_pixels_of_another_length(self, tmp_path: Path) -> None:
         images = [example(image=photos(1)[0].tobytes()), example(image=b"x" * 30)]
