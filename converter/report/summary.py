@@ -135,10 +135,14 @@ class Summary:
     def next_step(self) -> str:
         """Return the code that trains with the set."""
         splits = [split.split for split in self.splits]
-        split = f", split={min(splits, key=_TRAIN.__ne__)!r}" if len(splits) > 1 else ""
+        name = min(splits, key=_TRAIN.__ne__, default=None)
+        split = f", split={name!r}" if len(splits) > 1 else ""
+        # A smaller set has no batch of 128.
+        records = sum(split.written for split in self.splits if split.split == name)
+        batch_size = min(128, records) or 128
         return (
             f"in Python: from reader import open_shards; open_shards({self.folder!r}{split})"
-            ".to_tf_dataset(batch_size=128)"
+            f".to_tf_dataset(batch_size={batch_size})"
         )
 
     def image_line(self) -> str:

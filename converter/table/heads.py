@@ -74,7 +74,11 @@ def _path_hint(present: Sequence[str]) -> str:
     """Name the column that most likely has the paths, if there is one."""
     plain = {re.sub(r"[^a-z]", "", name.lower()): name for name in present}
     found = next((plain[name] for name in _PATHS if name in plain), None)
-    return "" if found is None else f"; --path-column {found} takes that one"
+    if found is None:
+        return ""
+    if re.fullmatch("image|img", found, re.IGNORECASE):
+        return f"; --path-column {found} takes its paths, --image-column {found} the images in it"
+    return f"; --path-column {found} takes that one"
 
 
 def numbered_columns(names: Sequence[str], image_column: str | None) -> tuple[str, ...]:

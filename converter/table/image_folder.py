@@ -22,7 +22,8 @@ _ROWS = 1 << 14
 _SHOWN = 3
 _HINT = (
     ". --labels folder --text-labels takes the names of the folders that the images are in, and "
-    "--name-pattern '(?P<text>[^_]+)_.*' --labels text --text-labels a part of their own names; "
+    "--name-pattern '(?P<text>[^_]+)_.*' --labels text --text-labels a part of their own names "
+    "(--characters text instead: a label for each character); "
     "--labels '' takes images without labels"
 )
 
