@@ -107,9 +107,13 @@ def _filled(column: Any, missing: int) -> Any:
     import pyarrow.compute as pc
 
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        # The class may be too large for the numbers of the column.
         if pa.types.is_unsigned_integer(column.type):
+            column = pc.cast(column, pa.uint64())
             none = pc.is_null(column)
         else:
+            whole = pa.types.is_integer(column.type)
+            column = pc.cast(column, pa.int64() if whole else pa.float64())
             minus = pc.fill_null(pc.equal(column, pa.scalar(-1, column.type)), False)
             none = pc.or_(pc.is_null(column, nan_is_null=True), minus)
         return pc.if_else(none, pa.scalar(missing, column.type), column)

@@ -23,7 +23,8 @@ _SEVERAL = (
     r"^\s*(?:[\[(]\s*)?[+-]?[0-9]+(?:\.0*)?"
     r"(?:(?:\s*[;\s]\s*|\s*,\s+)[+-]?[0-9]+(?:\.0*)?|(?:,[+-]?[0-9]+){2})"
 )
-_BETWEEN = r"[\s,;]+"
+# Nothing between two commas is a value that is missing; those behind it keep their places.
+_BETWEEN = r"\s*[,;]\s*|\s+"
 _AROUND = r"^[\s\[(]+|[\s\])]+$"
 CHARACTERS, NUMBERS = "characters", "values"
 

@@ -212,3 +212,24 @@ def test_two_datasets_have_one_vocabulary(
     both = [str(tmp_path / f"{name}.csv") for name in ("train", "odd")]
     assert main([*both, str(tmp_path / "both"), "--text-labels", "--size", "16x8"]) == 0
     assert open_shards(tmp_path / "both").labels[0].vocabulary == ("狗", "猫", "鸟")
+
+
+def test_what_is_missing_between_commas_keeps_the_place_of_the_others(tmp_path: Path) -> None:
+    text = "path\ty0\na\t1,2,3\nb\t4, ,6\nc\t[ ,8 , 9]\nd\t1 2  3\n"
+    table = read(tmp_path / "t.tsv", text, missing="7")
+    assert table.labels.tolist() == [[1, 2, 3], [4, 7, 6], [7, 8, 9], [1, 2, 3]]
+    with pytest.raises(TableError, match=r"line 3, row 1: y1 is missing"):
+        read(tmp_path / "t.tsv", text)
+    with pytest.raises(TableError, match=r"row 1: y0 is .* of 4 values, not 3"):
+        read(tmp_path / "t.tsv", "path\ty0\na\t1,2,3\nb\t1,,2,3\n")
+
+
+@pytest.mark.parametrize("kind", [pa.int8(), pa.uint8(), pa.float16(), pa.float32()])
+def test_the_class_of_missing_labels_may_be_larger_than_the_column_holds(
+    tmp_path: Path, kind: pa.DataType
+) -> None:
+    path = str(tmp_path / "t.parquet")
+    column = pa.array([1, None, 3]).cast(kind)
+    parquet.write_table(pa.table({"path": ["a", "b", "c"], "y0": column}), path)
+    table = read_table(path, labels=None, classes=None, reading=Reading(missing="16777217"))
+    assert table.labels.tolist() == [[1], [16777217], [3]]
