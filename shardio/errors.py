@@ -43,7 +43,7 @@ class SizesError(ShardioError, ValueError):
     `ways` are options that would do, each with what it does.
     """
 
-    def __init__(self, message: str, ways: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, message: str, ways: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(message)
         self.ways = ways
 

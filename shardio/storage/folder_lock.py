@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -58,12 +59,17 @@ def try_lock(path: str, *, shared: bool = False) -> int | None:
     where `path` is a symbolic link.
     """
     how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    folder = os.path.dirname(path)
     while True:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
         try:
+            os.makedirs(folder, exist_ok=True)
             lock = os.open(path, _FLAGS, 0o666)
         except FileNotFoundError:
             continue  # the one that has just finished took the folder away
+        except FileExistsError:
+            if _is_no_folder(folder):
+                raise
+            continue  # likewise, between the attempt to make it and the look at what is there
         except OSError as error:
             if error.errno == errno.ELOOP and os.path.islink(path):
                 raise link_error(path) from error
@@ -83,6 +89,14 @@ def try_lock(path: str, *, shared: bool = False) -> int | None:
             os.close(lock)
             raise
         os.close(lock)
+
+
+def _is_no_folder(path: str) -> bool:
+    """Whether something else is there; one look, since what is there may go at any time."""
+    try:
+        return not stat.S_ISDIR(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return os.path.islink(path)  # that leads nowhere
 
 
 def unlock(lock: int) -> None:

@@ -19,6 +19,7 @@ from converter import ConvertOptions, convert
 from examples.hdfs.cluster import Cluster
 from shardio.errors import OutputError, RejectsError
 from shardio.format.manifest import Manifest
+from shardio.format.transform import Transform
 from tests.converter.inputs import kill_group, run, start, wait_until, write_csv
 from tests.hdfs.local_set import LocalSet, digests
 from tests.hdfs.place import HdfsPlace
@@ -117,8 +118,9 @@ def test_too_many_rejects_leave_a_list_and_no_dataset(
     place: HdfsPlace, small: LocalSet, tmp_path: Path
 ) -> None:
     table = write_csv(tmp_path / "t.csv", ["path", "y0"], [[f"{place.folder}/no.png", 1]] * 3)
+    options = ConvertOptions(shards=1, transform=Transform(size=(8, 8)))
     with pytest.raises(RejectsError, match=r"(?s)3 x no such file .* hdfs://.*/rejects\.csv"):
-        convert(str(table), place.folder, ConvertOptions(shards=1), engine="inline")
+        convert(str(table), place.folder, options, engine="inline")
     assert place.read("rejects.csv").count(b"no such file") == 3
     assert "dataset.json" not in place.names()
 

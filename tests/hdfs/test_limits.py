@@ -14,6 +14,7 @@ from converter import ConvertOptions, convert
 from examples.hdfs.cluster import Cluster
 from reader import open_shards
 from shardio.errors import StorageError, UnavailableError, UnusableFileError
+from shardio.format.transform import Transform
 from shardio.storage.hdfs_errors import translate
 from tests.converter.inputs import run, write_csv
 from tests.hdfs.local_set import LocalSet, digests, read, stream_digest
@@ -107,7 +108,8 @@ def test_an_image_that_may_not_be_read_is_a_reject(
     table = write_csv(tmp_path / "t.csv", ["path", "y0"], [[image, 1]])
     monkeypatch.setenv("HADOOP_USER_NAME", "mallory")
     out = str(tmp_path / "out")
-    assert convert(str(table), out, ConvertOptions(), max_rejects="1").rejected == 1
+    options = ConvertOptions(transform=Transform(size=(8, 8)))
+    assert convert(str(table), out, options, max_rejects="1").rejected == 1
     assert "Permission denied: user=mallory" in (tmp_path / "out" / "rejects.csv").read_text()
 
 
