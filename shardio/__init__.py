@@ -5,4 +5,4 @@
 Neither imports the other, and nothing here imports `converter` or `reader`.
 """
 
-__version__ = "0.1.0"
+from shardio.version import __version__ as __version__

@@ -22,7 +22,7 @@ PACKAGES = ("shardio", "converter", "reader")
 # converter may import shardio.
 ROOMS: dict[str, tuple[str, ...]] = {
     # What a dataset is, and how to reach it.
-    "shardio": (),
+    "shardio": ("shardio.version",),
     "shardio.arguments": (),
     "shardio.cached_property": (),
     "shardio.command_line": (),
@@ -30,6 +30,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "shardio.grammar": (),
     "shardio.heap": (),
     "shardio.permutation": (),
+    "shardio.version": (),
     "shardio.sizes": ("shardio.errors",),
     "shardio.format": ("shardio.errors", "shardio.cached_property", "shardio.grammar"),
     "shardio.storage": ("shardio.errors",),

@@ -16,12 +16,12 @@ from converter.options import (
     parse_size,
 )
 from converter.table.crop_boxes import CropColumns
-from shardio import __version__
 from shardio.arguments import Parser
 from shardio.errors import MissingExtraError
 from shardio.format.encoding import Encoding
 from shardio.format.transform import APPLY, KEEP, MAX_PIXELS, MODES, NO_RESAMPLING, RESAMPLINGS
 from shardio.sizes import parse_bytes
+from shardio.version import __version__
 
 _EXAMPLES = """\
 examples:

@@ -119,12 +119,18 @@ class Decoder:
         moved = self._upright and orientation != UPRIGHT
         if moved and is_on_its_side(orientation):
             width, height = height, width
-        if not self._pad and (box[0] < 0 or box[1] < 0 or box[2] > width or box[3] > height):
+        left, top, right, bottom = box
+        if not self._pad and (left < 0 or top < 0 or right > width or bottom > height):
             raise BadImageError(
                 f"the crop box {','.join(map(str, box))} reaches outside the image of "
                 f"{width}x{height}"
             )
-        return size[1] if moved else max(1, min(box[3], height))
+        if left >= width or top >= height or right <= 0 or bottom <= 0:
+            raise BadImageError(
+                f"the crop box {','.join(map(str, box))} has no pixel of the image of "
+                f"{width}x{height}"
+            )
+        return size[1] if moved else min(bottom, height)
 
     @contextmanager
     def _limited(self) -> Iterator[None]:

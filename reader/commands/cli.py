@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from reader.commands import index, info, mount, stage, unmount, verify
-from shardio import __version__
 from shardio.arguments import Parser
 from shardio.errors import OptionError, ShardioError
+from shardio.version import __version__
 
 _COMMANDS: dict[str, ModuleType] = {
     "index": index,

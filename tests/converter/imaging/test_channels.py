@@ -46,7 +46,7 @@ def test_pixels_equal_pillows_bit_for_bit(name: str, channels: int, data: st.Dat
         else FILES[name](width, height, seed)
     )
     left, top = data.draw(st.integers(-9, width - 1)), data.draw(st.integers(-9, height - 1))
-    right, bottom = (data.draw(st.integers(at + 1, at + 70)) for at in (left, top))
+    right, bottom = (data.draw(st.integers(max(at, 0) + 1, at + 70)) for at in (left, top))
     crop = data.draw(st.none() | st.just((left, top, right, bottom)))
     size = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 40))
     resample = data.draw(st.sampled_from(RESAMPLINGS))

@@ -139,11 +139,17 @@ def test_all_16_bit_values_keep_their_high_byte() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.data(), st.sampled_from(["RGB PNG", "RGBA PNG", "JPEG", "P PNG"]))
-def test_padding_equals_pillows_black(data: st.DataObject, name: str) -> None:
+def test_padding_equals_pillows_black_around_what_is_left_of_the_image(
+    data: st.DataObject, name: str
+) -> None:
     width, height = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 40))
     left, top = data.draw(st.integers(-30, 60)), data.draw(st.integers(-30, 60))
     crop = left, top, left + data.draw(st.integers(1, 60)), top + data.draw(st.integers(1, 60))
     file = FILES[name](width, height, 1)
+    if left >= width or top >= height or crop[2] <= 0 or crop[3] <= 0:
+        with pytest.raises(BadImageError, match=f"no pixel of the image of {width}x{height}"):
+            pixels(file, crop, (16, 8), "bilinear", pad=True)
+        return
     expected = reference(file, crop, (16, 8), "bilinear")
     assert np.array_equal(pixels(file, crop, (16, 8), "bilinear", pad=True), expected)
 
