@@ -40,6 +40,7 @@ from converter.table.read_table import read_table
 from shardio.errors import OptionError
 from shardio.format.done import DoneRecord
 from shardio.format.inputs import ConversionInputs
+from shardio.format.label_kind import CLASS
 from shardio.format.layout import MAX_ROW, RecordLayout
 from shardio.format.naming import ShardName
 from shardio.format.plan import ConversionPlan
@@ -139,9 +140,8 @@ def convert(
         if options.splits is not None:
             shares = [name for name, _ in options.splits.shares]
             summary.empty_splits = [name for name in shares if name not in source.splits]
-        summary.table = source.found
-        summary.notes = list(source.notes)
-        summary.look = look
+        summary.table, summary.notes, summary.look = source.found, list(source.notes), look
+        summary.only_classes = all(kind == CLASS for kind in source.kinds)
         if dry_run:
             assert look is not None
             try_out(source, options, look)

@@ -55,6 +55,8 @@ class Summary:
     table: str = ""
     heads: list[HeadStatistics] = field(default_factory=list)
     splits: list[SplitAccount] = field(default_factory=list)
+    # Vectors and floats are read by `batches` alone.
+    only_classes: bool = True
     # Splits that shares were given for, and that no row was dealt to.
     empty_splits: list[str] = field(default_factory=list)
     # What was read from the table as it is written, but may be meant in another way.
@@ -140,9 +142,10 @@ class Summary:
         # A smaller set has no batch of 128.
         records = sum(split.written for split in self.splits if split.split == name)
         batch_size = min(128, records) or 128
+        method = "to_tf_dataset" if self.only_classes else "batches"
         return (
             f"in Python: from reader import open_shards; open_shards({self.folder!r}{split})"
-            f".to_tf_dataset(batch_size={batch_size})"
+            f".{method}(batch_size={batch_size})"
         )
 
     def image_line(self) -> str:

@@ -42,11 +42,13 @@ class HeadStatistics:
         """Return the statistics for people."""
         examples = ", ".join(self.first_unseen) + (", ..." if self.unseen > _SHOWN else "")
         never = f" ({self.unseen:,} never: {examples})" if self.unseen else ""
+        often = f"most often {self.most[0]} ({self.most[1]:,} x), "
+        often += f"least often {self.least[0]} ({self.least[1]:,} x)"
+        if self.most[1] == self.least[1]:
+            often = f"each {self.most[1]:,} x"
         return (
             f"{self.name}: {self.seen:,} of {counted(self.classes, 'class')} seen{never}, "
-            f"{self.lowest:,} "
-            f"to {self.highest:,}; most often {self.most[0]} ({self.most[1]:,} x), least often "
-            f"{self.least[0]} ({self.least[1]:,} x)"
+            f"{self.lowest:,} to {self.highest:,}; {often}"
         )
 
     def to_json(self) -> dict[str, Any]:
