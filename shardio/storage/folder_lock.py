@@ -63,13 +63,14 @@ def try_lock(path: str, *, shared: bool = False) -> int | None:
     while True:
         try:
             os.makedirs(folder, exist_ok=True)
-            lock = os.open(path, _FLAGS, 0o666)
-        except FileNotFoundError:
-            continue  # the one that has just finished took the folder away
         except FileExistsError:
             if _is_no_folder(folder):
                 raise
-            continue  # likewise, between the attempt to make it and the look at what is there
+            continue  # the one that has just finished took the folder away
+        try:
+            lock = os.open(path, _FLAGS, 0o666)
+        except FileNotFoundError:
+            continue  # likewise
         except OSError as error:
             if error.errno == errno.ELOOP and os.path.islink(path):
                 raise link_error(path) from error
