@@ -6,8 +6,7 @@ _OWN = {"index": "indexes", "is": "are", "was": "were", "has": "have", "it": "th
 
 
 def counted(number: int, noun: str, verb: str = "") -> str:
-    """Return a number, the noun and, if given, the verb in their forms: `1 shard`, `2 shards "
-    "are`."""
+    """Return a number with a noun and, if given, a verb in their forms: `1 shard was`."""
     words = [word for word in (noun, verb) if word]
     return " ".join([f"{number:,}", *(agreeing(number, word) for word in words)])
 

@@ -175,6 +175,13 @@ def texts(column: Any) -> Any:
     return pc.fill_null(column, "") if column.null_count else column
 
 
+def plain(column: Any) -> Any:
+    """Return texts without white space around them, and in NFC."""
+    import pyarrow.compute as pc
+
+    return pc.utf8_normalize(pc.utf8_trim_whitespace(column), "NFC")
+
+
 def empty_paths(paths: Any) -> list[Bad]:
     """Find paths that are empty."""
     import pyarrow.compute as pc

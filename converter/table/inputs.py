@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -83,9 +84,8 @@ def find_inputs(given: Sequence[str], scratch: Scratch) -> list[TableInput]:
     found = [file for name in given for file in _files_of(name, scratch)]
     if len(found) > 1 and any(file.kind is Kind.FOLDER for file in found):
         raise TableError("a folder of images is a table by itself; give no other table beside it")
-    locations = [file.location for file in found]
-    for location in locations:
-        if locations.count(location) > 1:
+    for location, times in Counter(file.location for file in found).items():
+        if times > 1:
             raise TableError(f"{location} is given twice; its rows would be there twice")
     return found
 
@@ -249,7 +249,7 @@ def _standard_input(scratch: Scratch) -> TableInput:
     whole = TableInput("standard input", location, Kind.DELIMITED)
     with whole.open() as stream:
         start = stream.read(_READ_BYTES)
-    compression = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), None)
+    compression = compression_of(start)
     if compression is not None:
         whole = TableInput(whole.name, location, Kind.DELIMITED, compression)
         with whole.open() as stream:

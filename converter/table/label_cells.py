@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from converter.table.bad_rows import Bad
-from converter.table.columns import shown, texts
+from converter.table.columns import plain, shown, texts
 from converter.table.plain_texts import PlainTexts
 from shardio.errors import TableError
 
@@ -121,13 +121,13 @@ def _cells(column: Any, what: str) -> Any:
     import pyarrow.compute as pc
 
     if what == CHARACTERS:
-        return pc.utf8_normalize(pc.utf8_trim_whitespace(texts(column)), "NFC")
+        return plain(texts(column))
     if pa.types.is_fixed_size_list(column.type):
         return column.cast(pa.list_(column.type.value_type))
     if _is_list(column.type):
         return column
-    plain = pc.replace_substring_regex(texts(column), _AROUND, "")
-    return pc.split_pattern_regex(plain, _BETWEEN)
+    inner = pc.replace_substring_regex(texts(column), _AROUND, "")
+    return pc.split_pattern_regex(inner, _BETWEEN)
 
 
 def _lengths(cells: Any, what: str) -> Any:

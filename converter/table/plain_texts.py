@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from converter.table.columns import shown
+from converter.table.columns import plain, shown
 
 _MOST = 10_000
 _EXAMPLES = 3
@@ -22,23 +22,23 @@ class PlainTexts:
 
         encoded = column.dictionary_encode()
         words = encoded.dictionary
-        plain = pc.utf8_normalize(pc.utf8_trim_whitespace(words), "NFC")
-        changed = pc.not_equal(words, plain)
+        as_plain = plain(words)
+        changed = pc.not_equal(words, as_plain)
         if not pc.any(changed).as_py():
             return column
         pairs = zip(
-            words.filter(changed).to_pylist(), plain.filter(changed).to_pylist(), strict=True
+            words.filter(changed).to_pylist(), as_plain.filter(changed).to_pylist(), strict=True
         )
         if len(self._changed) < _MOST:
             self._changed.update(pairs)
-        return plain.take(encoded.indices)
+        return as_plain.take(encoded.indices)
 
     def notes(self) -> list[str]:
         """Say which texts were joined with others, or taken for plain ones."""
-        found = {text: plain for text, plain in self._changed.items() if plain}
+        found = [text for text, as_plain in self._changed.items() if as_plain]
         if not found:
             return []
-        examples = [f"{shown(text)!r}" for text in list(found)[:_EXAMPLES]]
+        examples = [f"{shown(text)!r}" for text in found[:_EXAMPLES]]
         many = "at least " if len(self._changed) >= _MOST else ""
         return [
             "labels that differ in white space around them or in the form of accents (NFC) only "

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.table.bad_rows import Bad
-from converter.table.columns import texts
+from converter.table.columns import plain, texts
 from shardio.format.label_kind import CLASS, INT, LabelKind
 
 _SHOWN = 40
@@ -42,7 +42,7 @@ class SequenceColumn:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        column = pc.utf8_normalize(pc.utf8_trim_whitespace(texts(column)), form="NFC")
+        column = plain(texts(column))
         lengths = pc.utf8_length(column).to_numpy(False).astype(np.int64)
         fits = (lengths > 0) & (lengths <= self._length)
         kept = pc.if_else(pa.array(fits), column, "")

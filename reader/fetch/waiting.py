@@ -53,7 +53,7 @@ class Waiting:
         return self._left > 0
 
     def saw(self, taken: Taken, records: int) -> bool:
-        """Be told how so many records were read; returns whether it turned out slow just now."""
+        """Note what so many records took; returns whether storage turned out slow just now."""
         if self._left > 0:
             self._left -= 1
             return False

@@ -59,6 +59,19 @@ def records_of(layout: RecordLayout, count: int, seed: int) -> bytes:
     return b"".join(whole)
 
 
+def core_layout(layout: RecordLayout, instructions: int) -> Any:
+    """Describe a layout to the core."""
+    assert core is not None
+    return core.layout(
+        layout.head,
+        layout.image_bytes,
+        layout.tail_bytes,
+        layout.number_offsets,
+        layout.number_bytes,
+        instructions,
+    )
+
+
 class Read:
     """What the core makes of records of a file."""
 
@@ -74,14 +87,6 @@ class Read:
         verify: bool = True,
         size: int | None = None,
     ) -> None:
-        assert core is not None
-        parts = (
-            layout.head,
-            layout.image_bytes,
-            layout.tail_bytes,
-            layout.number_offsets,
-            layout.number_bytes,
-        )
         count = len(ids)
         offsets = np.array(ids, dtype=np.int64) * layout.stride
         dtype = "float32" if scaled else "uint8"
@@ -92,7 +97,7 @@ class Read:
         try:
             held, base = core.map(file, size or os.fstat(file).st_size) if mapped else (None, 0)
             self.wrong = core.read(
-                core.layout(*parts, instructions),
+                core_layout(layout, instructions),
                 np.full(count, file, dtype=np.int32),
                 offsets,
                 base + offsets if mapped else None,
@@ -216,16 +221,9 @@ def test_records_in_memory_are_taken_as_they_are(verify: bool) -> None:
     count = 3000
     whole = np.frombuffer(records_of(layout, count, 4), dtype=np.uint8)
     assert (whole.reshape(count, -1)[:, -1] == 0).any()
-    parts = (
-        layout.head,
-        layout.image_bytes,
-        layout.tail_bytes,
-        layout.number_offsets,
-        layout.number_bytes,
-    )
     faults = np.empty(count, dtype=np.int64)
     wrong = core.read(
-        core.layout(*parts, 2),
+        core_layout(layout, 2),
         np.full(count, -1, dtype=np.int32),
         np.zeros(count, dtype=np.int64),
         whole.ctypes.data + np.arange(count, dtype=np.int64) * layout.stride,
