@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from threading import Lock
 
@@ -11,27 +12,27 @@ from numpy.typing import NDArray
 from reader.core.permute import permuted
 from shardio.permutation import Permutation
 
+Ids = NDArray[np.int64]
+
 # Without the compiled code the permutation costs 40 ns a position for thousands at once, and 20
 # times that for a hundred.
-_BLOCK = 8192
+BLOCK = 8192
 _CACHED_BLOCKS = 4
 
 
-class Order:
-    """The order of `records` records in every epoch.
+class BlockwiseOrder(ABC):
+    """An order of `records` positions in every epoch, computed thousands of them at once."""
 
-    `shuffle` is `exact`, where each epoch has a permutation of its own, or `none`. Nothing here
-    grows with the number of records.
-    """
-
-    def __init__(self, records: int, shuffle: str, seed: int) -> None:
+    def __init__(self, records: int) -> None:
         self._records = records
-        self._shuffled = shuffle == "exact"
-        self._seed = seed
-        self._blocks: OrderedDict[tuple[int, int], NDArray[np.int64]] = OrderedDict()
+        self._blocks: OrderedDict[tuple[int, int], Ids] = OrderedDict()
         self._lock = Lock()
 
-    def share(self, epoch: int, start: int, stop: int, rank: int, world: int) -> NDArray[np.int64]:
+    @abstractmethod
+    def compute(self, epoch: int, start: int, stop: int) -> Ids:
+        """Compute the records at positions `start` to `stop` of `epoch`."""
+
+    def share(self, epoch: int, start: int, stop: int, rank: int, world: int) -> Ids:
         """Return what `rank` of `world` gets of the positions `start` to `stop`: a slice.
 
         It is shorter where the positions go beyond the end of the epoch.
@@ -40,29 +41,50 @@ class Order:
         first = start + rank * each
         return self.ids(epoch, min(first, self._records), min(first + each, self._records))
 
-    def ids(self, epoch: int, start: int, stop: int) -> NDArray[np.int64]:
+    def ids(self, epoch: int, start: int, stop: int) -> Ids:
         """Return the records at positions `start` to `stop` of `epoch`."""
         if not 0 <= start <= stop <= self._records:
             raise IndexError(f"positions {start} to {stop} of {self._records}")
-        if not self._shuffled:
-            return np.arange(start, stop)
         out = np.empty(stop - start, dtype=np.int64)
-        for number in range(start // _BLOCK, -(-stop // _BLOCK)):
-            first = number * _BLOCK
-            low, high = max(start, first), min(stop, first + _BLOCK)
+        for number in range(start // BLOCK, -(-stop // BLOCK)):
+            first = number * BLOCK
+            low, high = max(start, first), min(stop, first + BLOCK)
             out[low - start : high - start] = self._block(epoch, number)[low - first : high - first]
         return out
 
-    def _block(self, epoch: int, number: int) -> NDArray[np.int64]:
+    def at(self, epoch: int, positions: Ids) -> Ids:
+        """Return the records at positions of `epoch` that increase, and are close together."""
+        first = int(positions[0])
+        return self.ids(epoch, first, int(positions[-1]) + 1)[positions - first]
+
+    def _block(self, epoch: int, number: int) -> Ids:
         key = epoch, number
         with self._lock:
             block = self._blocks.get(key)
         if block is None:
-            first = number * _BLOCK
-            permutation = Permutation(self._records, self._seed, epoch)
-            block = permuted(permutation, first, min(first + _BLOCK, self._records))
+            first = number * BLOCK
+            block = self.compute(epoch, first, min(first + BLOCK, self._records))
             with self._lock:
                 self._blocks[key] = block
                 if len(self._blocks) > _CACHED_BLOCKS:
                     self._blocks.popitem(last=False)
         return block
+
+
+class Order(BlockwiseOrder):
+    """The order of `records` records in every epoch.
+
+    `shuffle` is `exact`, where each epoch has a permutation of its own, or `none`. Nothing here
+    grows with the number of records.
+    """
+
+    def __init__(self, records: int, shuffle: str, seed: int) -> None:
+        super().__init__(records)
+        self._shuffled = shuffle == "exact"
+        self._seed = seed
+
+    def compute(self, epoch: int, start: int, stop: int) -> Ids:
+        """Compute the records at positions `start` to `stop` of `epoch`."""
+        if not self._shuffled:
+            return np.arange(start, stop)
+        return permuted(Permutation(self._records, self._seed, epoch), start, stop)

@@ -77,6 +77,24 @@ class WindowOrder:
         tail = self._tail(epoch, lanes, left[0] - even + rank * each, each)
         return np.concatenate([inner, tail])
 
+    def at(self, epoch: int, positions: Ids) -> Ids:
+        """Return the records at positions of an epoch that increase, and are close together."""
+        lanes = self._lanes_of(epoch)
+        even = min(lane.records for lane in lanes) * self._lanes
+        split = int(np.searchsorted(positions, even))
+        found = np.empty(len(positions), dtype=np.int64)
+        of_lane, places = positions[:split] % self._lanes, positions[:split] // self._lanes
+        for number in np.unique(of_lane).tolist():
+            mine = np.flatnonzero(of_lane == number)
+            first, last = int(places[mine[0]]), int(places[mine[-1]]) + 1
+            ids = self._records_of(epoch, number, lanes[number], first, last)
+            found[mine] = ids[places[mine] - first]
+        if split < len(positions):
+            left = positions[split:] - even
+            first = int(left[0])
+            found[split:] = self._tail(epoch, lanes, first, int(left[-1]) + 1 - first)[left - first]
+        return found
+
     def _lanes_of(self, epoch: int) -> list[_Lane]:
         # Finding the short block takes as long as a batch, and an epoch has but one.
         known, lanes = self._known
