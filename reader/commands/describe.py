@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
 
 from reader.batching.batches import PIPELINE
-from reader.batching.label_arrays import wrong_label
 from reader.batching.memory import Sizes
 from reader.batching.options import BatchOptions
-from reader.files.shard import ShardFile
 from reader.opening.absent_shards import describe_absent
 from reader.order.shuffle_quality import window_quality
 from reader.shardset import ShardSet
-from shardio.errors import MissingFileError, ShardioError, UnsupportedRecordError
-from shardio.format.naming import RECORDS
 from shardio.format.transform import COLOURS
 from shardio.grammar import counted
-from shardio.storage.digest import digest_of
-from shardio.storage.paths import folder_of, join
 
 # Memory for records that are read at once, and at most so many.
 _BATCH_BYTES = 1 << 25
@@ -106,80 +95,3 @@ def _streams(shards: ShardSet, memory: int | str | None) -> list[str]:
         f"shuffle quality {quality.ratio:.2f}"
     )
     return lines
-
-
-def verify(shards: ShardSet, progress: Callable[[int], object]) -> list[ShardFault]:
-    """Read every byte: compare all CRCs and, with a manifest, the SHA-256 of every shard.
-
-    `progress` is told the number of records read. Returns the shards that cannot be used, with the
-    first fault of each: damage, or else a record that is whole and cannot be used.
-    """
-    faults = []
-    for shard in shards.shards:
-        try:
-            unsupported = _verify_records(shards, shard, progress)
-            _verify_digest(shard)
-            shards.kind.check_index(shard)
-        except ShardioError as error:
-            wrong = shards.kind.wrong_index(shard)
-            faults.append(ShardFault(shard.path, wrong or str(error)))
-        else:
-            if unsupported:
-                faults.append(ShardFault(shard.path, unsupported, damaged=False))
-    return faults
-
-
-def verify_records_table(shards: ShardSet) -> str:
-    """Compare records.parquet with the SHA-256 in the manifest; returns what is wrong, or nothing.
-
-    A set may lie in several folders, of which one has to have it.
-    """
-    if shards.manifest is None or shards.manifest.records is None:
-        return ""
-    paths = sorted({join(folder_of(shard.path), RECORDS) for shard in shards.shards})
-    found = {}
-    for path in paths:
-        with suppress(MissingFileError):
-            found[path] = digest_of(path)
-    for path, digest in found.items():
-        if digest != shards.manifest.records:
-            return f"{path}: its SHA-256 is {digest}, dataset.json says {shards.manifest.records}"
-    return "" if found else f"{paths[0]} is missing"
-
-
-def _verify_records(shards: ShardSet, shard: ShardFile, progress: Callable[[int], object]) -> str:
-    """Read all records; returns what is said of the first one that is whole and cannot be used."""
-    source = replace(shards, shards=(shard,)).source(verify=True)
-    most = max(1, min(_BATCH, _BATCH_BYTES // shards.layout.stride, shard.records))
-    images = np.empty((most, shards.layout.image_bytes), dtype=np.uint8)
-
-    def read(ids: NDArray[np.int64]) -> None:
-        wrong = wrong_label(source.fetch(ids, images), shards.labels)
-        if wrong is not None:
-            at, what = wrong
-            raise UnsupportedRecordError(f"{shard.path}: record {ids[at]}: {what}")
-
-    unsupported = ""
-    for start in range(0, shard.records, most):
-        ids = np.arange(start, min(start + most, shard.records))
-        try:
-            read(ids)
-        except UnsupportedRecordError:
-            # Behind it there may be damage.
-            for at in range(len(ids)):
-                try:
-                    read(ids[at : at + 1])
-                except UnsupportedRecordError as error:
-                    unsupported = unsupported or str(error)
-        progress(len(ids))
-    return unsupported
-
-
-def _verify_digest(shard: ShardFile) -> None:
-    if shard.entry is None:
-        return
-    found = digest_of(shard.path)
-    if found != shard.entry.sha256:
-        raise ShardioError(
-            f"{shard.path}: its SHA-256 is {found}, dataset.json says {shard.entry.sha256}"
-        )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from reader.opening.described import SetOptions
 from reader.opening.find import ALL_SPLITS
 from reader.opening.open_shards import open_shards
+from reader.opening.sound_parts import SoundParts, open_sound_parts
 from reader.shardset import ShardSet
 
 
@@ -45,6 +47,13 @@ def open_named(arguments: argparse.Namespace) -> ShardSet:
         image=arguments.image,
         labels=arguments.labels,
     )
+
+
+def find_named(arguments: argparse.Namespace) -> SoundParts:
+    """Open what can be opened of the set that the arguments name."""
+    sources = arguments.shards[0] if len(arguments.shards) == 1 else arguments.shards
+    options = SetOptions(arguments.shape, None, arguments.image, arguments.labels)
+    return open_sound_parts(sources, arguments.split or ALL_SPLITS, options)
 
 
 def _names(text: str) -> list[str]:

@@ -3,50 +3,152 @@
 from __future__ import annotations
 
 import argparse
+import json
+import random
+import re
 import sys
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from itertools import groupby
 
 from tqdm import tqdm
 
-from reader.commands.describe import verify, verify_records_table
-from reader.commands.shard_arguments import add_shard_arguments, open_named
+from reader.commands.shard_arguments import add_shard_arguments, find_named
+from reader.commands.verification import Fault, Verification, verify
 from reader.opening.absent_shards import describe_absent
+from reader.opening.sound_parts import SoundParts
 from shardio.grammar import agreeing, counted
+from shardio.storage.paths import folder_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_shard_arguments(parser)
+    parser.add_argument(
+        "--subset",
+        type=_subset,
+        metavar="K/N|P%",
+        help="verify only each N-th shard from the K-th on (1/5 to 5/5 are all), or so many "
+        "percent of the shards, chosen at random",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify, and print every fault."""
-    shards = open_named(arguments)
-    with tqdm(total=len(shards), unit=" records", disable=not sys.stderr.isatty()) as bar:
-        faults = verify(shards, bar.update)
-    for fault in faults:
-        print(fault.reason, file=sys.stderr)
-    for _, what in describe_absent(shards.manifest, [shard.path for shard in shards.shards]):
+    found = find_named(arguments)
+    if arguments.subset is not None:
+        _take_subset(found, *arguments.subset)
+    records = sum(len(shards) for shards in found.sets)
+    with tqdm(total=records, unit=" records", disable=not sys.stderr.isatty()) as bar:
+        done = verify(found, bar.update)
+    repair = _repair(found, done)
+    if arguments.json:
+        print(json.dumps(_as_json(found, done, repair), ensure_ascii=False, indent=1))
+        return int(bool(done.faults))
+    for line in _lines(done.faults):
+        print(line, file=sys.stderr)
+    paths = [shard.path for shards in found.sets for shard in shards.shards]
+    for _, what in describe_absent(found.manifest, paths):
         print(what, file=sys.stderr)
-    checked = "CRCs and SHA-256" if shards.manifest else "CRCs (no dataset.json, so no SHA-256)"
-    damaged = sum(fault.damaged for fault in faults)
-    unusable = len(faults) - damaged
-    total = counted(len(shards.shards), "shard")
-    if damaged:
-        again = "; the converter's --repair makes them again" if shards.manifest else ""
-        print(f"{damaged} of {total} {agreeing(damaged, 'is')} damaged{again}", file=sys.stderr)
-    if unusable:
-        print(
-            f"{unusable} of {total} {agreeing(unusable, 'is')} whole, but with records that "
-            "cannot be used",
-            file=sys.stderr,
-        )
-    records = verify_records_table(shards)
-    if records:
-        print(f"{records}; the converter's --repair writes it again", file=sys.stderr)
-    if faults or records:
+    if done.faults:
+        print("\n".join([*_verdict(found, done), *repair]), file=sys.stderr)
         return 1
+    total = counted(done.shards, "shard")
+    checked = "CRCs and SHA-256" if found.manifest else "CRCs (no dataset.json, so no SHA-256)"
     print(
-        f"{counted(len(shards), 'record')} in {total} {agreeing(len(shards), 'is')} whole: "
+        f"{counted(done.records, 'record')} in {total} {agreeing(done.records, 'is')} whole: "
         f"{checked} agree"
     )
     return 0
+
+
+def _take_subset(found: SoundParts, first: int, every: int, percent: float) -> None:
+    """Keep a part of the shards; those that cannot be opened are told in any case."""
+    places = [(i, shard) for i, shards in enumerate(found.sets) for shard in shards.shards]
+    if percent:
+        count = min(len(places), max(1, round(len(places) * percent / 100)))
+        taken = sorted(random.sample(range(len(places)), count))
+    else:
+        taken = list(range(first - 1, len(places), every))
+    kept = {index: [places[at][1] for at in taken if places[at][0] == index] for index, _ in places}
+    found.sets = [
+        replace(shards, shards=tuple(kept[index]))
+        for index, shards in enumerate(found.sets)
+        if kept[index]
+    ]
+    found.is_part = True
+
+
+def _lines(faults: list[Fault]) -> Iterator[str]:
+    """Say each fault in a line; records that stand side by side have one, if all is the same."""
+
+    def alike(pair: tuple[int, Fault]) -> tuple[str, str, object]:
+        at, fault = pair
+        place = at if fault.record is None else fault.record - at
+        return fault.path, _what(fault), place
+
+    for _, group in groupby(enumerate(faults), alike):
+        first, *others = (fault for _, fault in group)
+        if others:
+            yield f"{first.path}: records {first.record} to {others[-1].record}: {_what(first)}"
+        else:
+            yield first.reason
+
+
+def _what(fault: Fault) -> str:
+    """Return what is said of a record after its place."""
+    if fault.record is None:
+        return fault.reason
+    place = rf"{re.escape(fault.path)}: record {fault.record}( at byte \d+)?: "
+    return re.sub(f"^{place}", "", fault.reason)
+
+
+def _verdict(found: SoundParts, done: Verification) -> list[str]:
+    """Count the shards of each fault."""
+    total = counted(max(found.shards, 1), "shard")
+    said = []
+    damaged = done.paths("damaged", "digest", "shard", "index")
+    if damaged:
+        said.append(f"{len(damaged)} of {total} {agreeing(len(damaged), 'is')} damaged or missing")
+    unusable = [path for path in done.paths("unusable") if path not in damaged]
+    if unusable:
+        said.append(
+            f"{len(unusable)} of {total} {agreeing(len(unusable), 'is')} whole, but with records "
+            "that cannot be used"
+        )
+    return said
+
+
+def _repair(found: SoundParts, done: Verification) -> list[str]:
+    """Return the line that tells how to make again what is damaged."""
+    if found.manifest is None or not done.paths("damaged", "digest", "shard", "index", "table"):
+        return []
+    folder = folder_of(done.faults[0].path)
+    return [
+        f"to make it again, with the table and the options of the first time: "
+        f"shardio-convert TABLE {folder} --repair"
+    ]
+
+
+def _as_json(found: SoundParts, done: Verification, repair: list[str]) -> dict[str, object]:
+    return {
+        "whole": not done.faults,
+        "shards": done.shards,
+        "records": done.records,
+        "part": found.is_part,
+        "sha256": found.manifest is not None,
+        "faults": [asdict(fault) for fault in done.faults],
+        "repair": repair[0] if repair else None,
+    }
+
+
+def _subset(text: str) -> tuple[int, int, float]:
+    """Return the first shard and the step, or how many percent."""
+    if match := re.fullmatch(r"(\d+)/(\d+)", text):
+        first, every = map(int, match.groups())
+        if 1 <= first <= every:
+            return first, every, 0.0
+    if (match := re.fullmatch(r"(\d+(?:\.\d+)?)%", text)) and 0 < float(match[1]) <= 100:
+        return 0, 1, float(match[1])
+    raise argparse.ArgumentTypeError(f"a subset is like 1/5 or 5%, not {text!r}")

@@ -63,12 +63,10 @@ def open_foreign(files: list[FileInfo], first: bytes, options: SetOptions) -> Sh
 
 
 def open_encoded(
-    files: Sequence[FileInfo],
-    found: Sequence[ShardFile],
-    manifest: Manifest,
-    left_out: tuple[str, ...],
+    found: Sequence[ShardFile], manifest: Manifest, left_out: tuple[str, ...]
 ) -> ShardSet:
     """Open a set of this converter that holds encoded images; its indexes lie beside its shards."""
+    files = [FileInfo(shard.path, shard.size, shard.identity) for shard in found]
     shards = tuple(
         replace(indexed, entry=shard.entry)
         for indexed, shard in zip(index_shards(files, ours=True), found, strict=True)

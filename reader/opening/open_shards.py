@@ -93,7 +93,7 @@ def open_shards(
                 f"{' and '.join(options.given)} are in {folders[0]}/{MANIFEST}; do not give them"
             )
         return _with_manifest(files, manifest, source, split)
-    return _without_manifest(files, options)
+    return open_without_manifest(files, options)
 
 
 def _cached(shards: ShardSet, cache: ShardCache) -> ShardSet:
@@ -112,36 +112,63 @@ def _with_manifest(
     source: Source | Sequence[Source],
     split: str | None,
 ) -> ShardSet:
+    shards, problems = match(files, manifest)
+    _refuse([what for _, what in problems])
+    left_out, missing = missing_shards(files, manifest, source, split)
+    _refuse(missing)
+    return open_matched(shards, manifest, left_out)
+
+
+def match(
+    files: Sequence[FileInfo], manifest: Manifest
+) -> tuple[list[ShardFile], list[tuple[str, str]]]:
+    """Hold files against the manifest; returns the shards, and the path and fault of the others."""
     entries = {entry.file: entry for entry in manifest.shards}
-    problems: list[str] = []
-    shards: list[ShardFile] = []
-    seen: dict[str, str] = {}
+    problems: list[tuple[str, str]] = []
+    shards: dict[str, ShardFile] = {}
     for info in files:
         name = name_of(info.path)
         entry = entries.get(name)
         if entry is None:
-            problems.append(f"{info.path} is not a shard of the dataset")
+            problems.append((info.path, f"{info.path} is not a shard of the dataset"))
             continue
-        if name in seen:
-            problems.append(f"{info.path} is the same shard as {seen[name]}")
-        seen[name] = info.path
+        if name in shards:
+            problems.append((info.path, f"{info.path} is the same shard as {shards[name].path}"))
+            continue
         if info.size != entry.bytes:
-            what = "was cut" if info.size < entry.bytes else "is too long"
-            problems.append(
-                f"{info.path} {what}: it has {info.size} bytes, {MANIFEST} says {entry.bytes}"
-            )
-        shards.append(ShardFile(info.path, entry.records, entry, info.identity, info.size))
-    _refuse(problems)
-    splits = {entries[name].split for name in seen}
+            cut = "was cut" if info.size < entry.bytes else "is too long"
+            what = f"{info.path} {cut}: it has {info.size} bytes, {MANIFEST} says {entry.bytes}"
+            problems.append((info.path, what))
+        shards[name] = ShardFile(info.path, entry.records, entry, info.identity, info.size)
+    wrong = {path for path, _ in problems}
+    return [shard for shard in shards.values() if shard.path not in wrong], problems
+
+
+def missing_shards(
+    files: Sequence[FileInfo],
+    manifest: Manifest,
+    source: Source | Sequence[Source],
+    split: str | None,
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return the shards that `source` left out of its splits, and what to say of those missing."""
+    names = {name_of(info.path) for info in files}
+    seen = {entry.file for entry in manifest.shards} & names
+    splits = {entry.split for entry in manifest.shards if entry.file in seen}
     left_out = tuple(
         entry.file for entry in manifest.shards if entry.split in splits and entry.file not in seen
     )
     folders = sorted({folder_of(info.path) for info in files})
-    lost = lost_shards(source, split, manifest, folders, set(seen))
+    lost = lost_shards(source, split, manifest, folders, seen)
     others = "; to open what is there, name its split"
-    _refuse(absent(folders, left_out) + [f"{path} is missing{others}" for path in lost])
+    return left_out, absent(folders, left_out) + [f"{path} is missing{others}" for path in lost]
+
+
+def open_matched(
+    shards: Sequence[ShardFile], manifest: Manifest, left_out: tuple[str, ...]
+) -> ShardSet:
+    """Open shards that are as the manifest says."""
     if not Encoding(manifest.encoding).is_raw:
-        return open_encoded(files, tuple(shards), manifest, left_out)
+        return open_encoded(shards, manifest, left_out)
     return ShardSet(
         tuple(shards),
         FixedRecords(manifest.layout),
@@ -152,15 +179,20 @@ def _with_manifest(
     )
 
 
-def _without_manifest(named: list[FileInfo], options: SetOptions) -> ShardSet:
-    """Find the layout from the first record, and the number of records from the sizes."""
+def open_without_manifest(
+    named: list[FileInfo], options: SetOptions, *, alone: bool = False
+) -> ShardSet:
+    """Find the layout from the first record, and the number of records from the sizes.
+
+    Shards that stand `alone` are opened even if others lack that their names count on.
+    """
     files = [info for info in named if info.size]
     if not files:
         raise DatasetError("all shards are empty")
     first = read_first_record(files[0])
     layout = None if options.of_features else _own_layout(first)
     if layout is None:
-        _refuse(_disagreeing(named) or absent_by_name(named))
+        _refuse(_disagreeing(named) or ([] if alone else absent_by_name(named)))
         return open_foreign(files, first, options)
     shape = options.shape
     if shape is None:
@@ -182,7 +214,7 @@ def _without_manifest(named: list[FileInfo], options: SetOptions) -> ShardSet:
         for info in files
         if info.size % layout.stride
     ]
-    _refuse(problems + _disagreeing(files) or absent_by_name(named))
+    _refuse(problems + _disagreeing(files) or ([] if alone else absent_by_name(named)))
     shards = tuple(
         ShardFile(info.path, info.size // layout.stride, None, info.identity, info.size)
         for info in files

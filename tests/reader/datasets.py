@@ -16,6 +16,7 @@ from shardio.format.layout import RecordLayout
 from shardio.format.manifest import Manifest, ShardEntry, Versions
 from shardio.format.naming import MANIFEST, ShardName
 from shardio.format.transform import Transform
+from shardio.permutation import Permutation
 
 HEIGHT, WIDTH = 2, 3
 CLASSES = (7, 30)
@@ -73,7 +74,7 @@ def write_dataset(
         floats = numbers_of(rng.standard_normal(shape, dtype=np.float32))
         integers = rng.integers(0, label.classes or 1, shape)
         labels = np.concatenate([labels, floats if label.kind.is_float else integers], axis=1)
-    rows = rng.permutation(total)
+    rows = Permutation(total, seed, f"split {split}")(np.arange(total))
     manifest = Manifest(
         plan_sha256=hashlib.sha256(str(seed).encode()).hexdigest(),
         transform=Transform((186, 0, 300, 30), (WIDTH, HEIGHT)),

@@ -17,7 +17,9 @@ from converter.command.cli import main
 from converter.imaging.bad_image import BadImageError
 from converter.imaging.transformer import ImageTransformer
 from reader import ShardSet, open_shards
-from reader.commands.describe import info, verify
+from reader.commands.describe import info
+from reader.commands.verification import verify
+from reader.opening.sound_parts import SoundParts
 from shardio.errors import OptionError
 from shardio.format.encoding import Encoding
 from shardio.format.transform import MODES, RESAMPLINGS, Transform
@@ -120,7 +122,7 @@ def test_sets_hold_them(tmp_path: Path, channels: int, encoding: str) -> None:
     assert np.array_equal(x, wanted[rows] / np.float32(255))
     image, label = shards[4]
     assert np.array_equal(image, wanted[label])
-    assert verify(shards, lambda count: None) == []
+    assert verify(SoundParts.of(shards), lambda count: None).faults == []
     assert f"images    12x7 {'grey' if channels == 1 else 'RGBA'}, uint8" in "\n".join(info(shards))
 
 

@@ -16,7 +16,9 @@ from PIL import Image
 
 from reader import ShardSet, open_shards
 from reader.commands.cli import main
-from reader.commands.describe import info, verify
+from reader.commands.describe import info
+from reader.commands.verification import verify
+from reader.opening.sound_parts import SoundParts
 from shardio.errors import DatasetError, OptionError
 from shardio.format.framing import frame_footer
 from shardio.format.index import ShardIndex
@@ -101,7 +103,7 @@ def test_info_and_verify_know_every_kind(kinds: Made, capsys: pytest.CaptureFixt
         "box: 4 floats",
     ]
     assert "ids: 3 integers, 9 classes, score: float, box: 4 floats>" in repr(shards)
-    assert verify(shards, lambda count: None) == []
+    assert verify(SoundParts.of(shards), lambda count: None).faults == []
     assert main(["verify", str(kinds.folder)]) == 0
     assert "37 records" in capsys.readouterr().out
 
@@ -139,7 +141,7 @@ def test_a_value_that_cannot_be_is_named_with_its_record(
         list(shards.batches(4, drop_remainder=False))
     with pytest.raises(DatasetError, match=f"{place}: {said}"):
         shards[17]
-    (fault,) = verify(shards, lambda count: None)
+    (fault,) = verify(SoundParts.of(shards), lambda count: None).faults
     assert fault.reason == f"{place}: {said}"
 
 
@@ -183,7 +185,7 @@ def test_sets_of_encoded_images_hold_every_kind(kinds: Made) -> None:
     image, labels = shards[20]
     assert np.array_equal(image, kinds.images[20])
     assert np.array_equal(labels[4], whole["box"][20])
-    assert verify(shards, lambda count: None) == []
+    assert verify(SoundParts.of(shards), lambda count: None).faults == []
 
 
 FACES: dict[str, Callable[[ShardSet], Any]] = {

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from reader import open_shards
 from reader.commands.cli import main
-from reader.commands.describe import verify
+from reader.commands.verification import verify
+from reader.opening.sound_parts import SoundParts
 from reader.shardset import ShardSet
 from shardio.errors import DatasetError
 from shardio.format.framing import frame_footer
@@ -71,12 +72,11 @@ def test_the_record_the_row_and_the_head_are_named(
 def test_verify_looks_at_labels_too(bare: Made, classes: int) -> None:
     shards: ShardSet = open_shards(bare.glob, shape=(2, 3, 3), classes=(7, classes))
     told: list[int] = []
-    faults = verify(shards, told.append)
+    faults = verify(SoundParts.of(shards), told.append).faults
     assert sum(told) == 37
     wrong = np.flatnonzero(bare.labels[:, 1] >= classes).tolist()
-    first = {place(bare, n).partition(": ")[0]: place(bare, n) for n in reversed(wrong)}
-    assert {fault.path: fault.reason.partition(": label")[0] for fault in faults} == first
-    assert not any(fault.damaged for fault in faults)
+    assert [f.reason.partition(": label")[0] for f in faults] == [place(bare, n) for n in wrong]
+    assert {fault.kind for fault in faults} == {"unusable"}
 
 
 def test_in_place_of_a_record_that_was_skipped_no_other_is_blamed(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from reader import open_shards
-from reader.commands.describe import verify
+from reader.commands.verification import verify
+from reader.opening.sound_parts import SoundParts
 from shardio.format.manifest import Manifest
 
 ROWS = [0, 3, 2, 1, 4, 5]
@@ -27,6 +28,6 @@ def test_records_labels_and_bytes_are_as_they_were(encoding: str) -> None:
     assert hashlib.sha256(images.tobytes()).hexdigest() == PIXELS
     assert [label.vocabulary for label in shards.labels] == [("a", "b", "是")] * 2
     assert shards.splits == {"train": 4, "val": 2}
-    assert verify(shards, lambda count: None) == []
+    assert verify(SoundParts.of(shards), lambda count: None).faults == []
     text = (folder / "dataset.json").read_bytes()
     assert Manifest.from_json(text).to_json() == text
