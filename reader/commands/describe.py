@@ -1,8 +1,10 @@
-"""What a set of shards is, and whether it is whole."""
+"""What a set of shards is, in facts and in lines for people."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any
 
 from reader.batching.batches import PIPELINE
 from reader.batching.memory import Sizes
@@ -10,88 +12,165 @@ from reader.batching.options import BatchOptions
 from reader.opening.absent_shards import describe_absent
 from reader.order.shuffle_quality import window_quality
 from reader.shardset import ShardSet
+from shardio.format.label import Label
 from shardio.format.transform import COLOURS
 from shardio.grammar import counted
+from shardio.sizes import in_words
 
-# Memory for records that are read at once, and at most so many.
-_BATCH_BYTES = 1 << 25
-_BATCH = 256
-
-
-@dataclass(frozen=True)
-class ShardFault:
-    """A shard that cannot be used, and why: it is `damaged`, or whole."""
-
-    path: str
-    reason: str
-    damaged: bool = True
+_NAMED = 5
+# From here on nobody can tell a window from an exact shuffle.
+_AS_GOOD = 0.95
 
 
-def info(shards: ShardSet, memory: int | str | None = None) -> list[str]:
-    """Describe a set of shards in lines for people.
+def facts(shards: ShardSet, memory: int | str | None = None) -> dict[str, Any]:
+    """Describe a set of shards in values that JSON takes.
 
-    The memory and the quality of the window order are those of the options' defaults, within
-    `memory` if it is given.
+    `orders` says what a stream of batches with the options' defaults owns, in bytes, within
+    `memory` if it is given, and how well `window` shuffles: from how many blocks a batch comes.
     """
     height, width, channels = shards.shape
-    size = len(shards) * shards.kind.record_bytes
-    how_large, *features = shards.kind.in_words()
-    total = len(shards.shards) + len(shards.left_out)
-    lines = [
-        f"records   {len(shards):,} in {counted(len(shards.shards), 'shard')}, "
-        f"{size / 1e6:,.1f} MB",
-        f"images    {width}x{height} {COLOURS[channels]}, uint8; {how_large}",
-        *(f"features  {line}" for line in features),
-    ]
-    for label in shards.labels:
-        lines.append(f"label     {label.name}: {label}")
-    if not shards.labels:
-        lines.append("label     none")
-    if len(shards.splits) > 1:
-        counts = (f"{split} {count:,}" for split, count in shards.splits.items())
-        lines.append(f"splits    {', '.join(counts)}")
-    if shards.left_out:
-        lines.append(
-            f"partial   {len(shards.shards)} of {counted(total, 'shard')} taken; left out: "
-            f"{', '.join(shards.left_out[:5])}{', ...' if len(shards.left_out) > 5 else ''}"
-        )
-    paths = [shard.path for shard in shards.shards]
-    lines += [f"{word:<10}{what}" for word, what in describe_absent(shards.manifest, paths)]
-    lines += _streams(shards, memory)
     manifest = shards.manifest
-    if manifest is None:
-        return [*lines, "manifest  none: sizes and digests cannot be compared"]
-    kind = "" if manifest.encoding == "raw" else f"{manifest.encoding}, "
-    return [
-        *lines,
-        f"made by   {kind}{manifest.transform.line()}, Pillow {manifest.versions.pillow}, "
-        f"{manifest.versions.libjpeg}",
-        f"dataset   {counted(manifest.rows_read, 'row')} = {manifest.rows_written:,} written + "
-        f"{manifest.rows_rejected:,} rejected, seed {manifest.seed}",
-        f"id        {manifest.fingerprint[:16]}",
-    ]
+    how_large, *features = shards.kind.in_words()
+    return {
+        "records": len(shards),
+        "shards": len(shards.shards),
+        "bytes": len(shards) * shards.kind.record_bytes,
+        "image": {"height": height, "width": width, "channels": channels, "dtype": "uint8"},
+        "record": how_large,
+        "features": features,
+        "labels": [label.to_json() for label in shards.labels],
+        "splits": shards.splits,
+        "left_out": list(shards.left_out),
+        "absent": dict(describe_absent(manifest, [shard.path for shard in shards.shards])),
+        "default_order": "exact" if shards.is_local else "window",
+        "orders": _orders(shards, memory),
+        "dataset": None
+        if manifest is None
+        else {
+            "id": manifest.fingerprint,
+            "encoding": manifest.encoding,
+            "transform": manifest.transform.line(),
+            "pillow": manifest.versions.pillow,
+            "libjpeg": manifest.versions.libjpeg,
+            "rows_read": manifest.rows_read,
+            "rows_written": manifest.rows_written,
+            "rows_rejected": manifest.rows_rejected,
+            "seed": manifest.seed,
+            "metadata": dict(manifest.metadata),
+        },
+    }
 
 
-def _streams(shards: ShardSet, memory: int | str | None) -> list[str]:
-    """Say what streams of batches own, and how well the window order shuffles."""
-    lines = []
+def _orders(shards: ShardSet, memory: int | str | None) -> dict[str, Any]:
     source = shards.source(verify=True)
-    if not shards.is_local:
-        lines.append(
-            "order     window, unless you choose: with exact each record is a request of its own, "
-            "some 1 to 10 ms"
-        )
+    found: dict[str, Any] = {}
     for shuffle in ("exact", "window"):
         options = BatchOptions(shuffle=shuffle, memory=memory, worker=(0, 1))
         plan = Sizes.of(shards, source, PIPELINE).plan(options)
-        lines.append(
-            f"memory    {shuffle}, batches of {options.batch_size} {options.dtype}: {plan}"
-        )
+        found[shuffle] = {
+            "batch_size": options.batch_size,
+            "dtype": options.dtype,
+            "memory": plan.total,
+            "memory_of": {name: size for name, size in plan.parts.items() if size},
+        }
     quality = window_quality(len(shards), options.batch_size, plan.block, plan.window, 1)
-    lines.append(
-        f"window    {counted(plan.window, 'block')} of {counted(plan.block, 'record')}: a batch "
-        "mixes "
-        f"{quality.mixed:.1f} blocks, an exact shuffle {quality.exact:.1f}; "
-        f"shuffle quality {quality.ratio:.2f}"
+    found["window"] |= {
+        "blocks": plan.window,
+        "block_records": plan.block,
+        "blocks_in_a_batch": round(quality.mixed, 1),
+        "blocks_in_a_batch_of_exact": round(quality.exact, 1),
+        "quality": round(quality.ratio, 3),
+    }
+    return found
+
+
+def info(shards: ShardSet, memory: int | str | None = None) -> list[str]:
+    """Describe a set of shards in lines for people; the values are those of `facts`."""
+    known = facts(shards, memory)
+    image, size = known["image"], f"{known['bytes'] / 1e6:,.1f} MB"
+    rows = [
+        ("records", f"{len(shards):,} in {counted(known['shards'], 'shard')}, {size}"),
+        (
+            "images",
+            f"{image['width']}x{image['height']} {COLOURS[image['channels']]}, {image['dtype']}; "
+            f"{known['record']}",
+        ),
+        *(("features", line) for line in known["features"]),
+        *_label_rows(shards.labels),
+    ]
+    if len(known["splits"]) > 1:
+        counts = (f"{split} {count:,}" for split, count in known["splits"].items())
+        rows.append(("splits", ", ".join(counts)))
+    left_out = known["left_out"]
+    if left_out:
+        total = counted(known["shards"] + len(left_out), "shard")
+        more = ", ..." if len(left_out) > _NAMED else ""
+        names = ", ".join(left_out[:_NAMED])
+        rows.append(("partial", f"{known['shards']} of {total} taken; left out: {names}{more}"))
+    rows += known["absent"].items()
+    rows += _dataset_rows(known["dataset"])
+    lines = [*(f"{word:<9} {what}" for word, what in rows), "", *_order_lines(known)]
+    return [_plain(line) for line in lines]
+
+
+def _plain(text: str) -> str:
+    """Return a text in which what would command a terminal is written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _label_rows(labels: tuple[Label, ...]) -> list[tuple[str, str]]:
+    """Name the heads, those of one kind in one line."""
+    rows = []
+    for what, group in groupby(labels, str):
+        names = [label.name for label in group]
+        each = " each" if len(names) > 1 else ""
+        rows.append(("labels" if len(names) > 1 else "label", f"{', '.join(names)}: {what}{each}"))
+    return rows or [("label", "none")]
+
+
+def _dataset_rows(dataset: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    if dataset is None:
+        return [("manifest", "none: sizes and digests cannot be compared")]
+    kind = "" if dataset["encoding"] == "raw" else f"{dataset['encoding']}, "
+    return [
+        *dataset["metadata"].items(),
+        (
+            "made by",
+            f"{kind}{dataset['transform']}, Pillow {dataset['pillow']}, {dataset['libjpeg']}",
+        ),
+        (
+            "dataset",
+            f"{counted(dataset['rows_read'], 'row')} = {dataset['rows_written']:,} written + "
+            f"{dataset['rows_rejected']:,} rejected, seed {dataset['seed']}",
+        ),
+        ("id", dataset["id"][:16]),
+    ]
+
+
+def _order_lines(known: Mapping[str, Any]) -> list[str]:
+    """Say what the orders are, and what a stream of batches owns in each."""
+    exact, window = known["orders"]["exact"], known["orders"]["window"]
+    default = {known["default_order"]: " (the default here)"}
+    if window["quality"] >= _AS_GOOD:
+        mixes = "mixes a batch as well as exact"
+    else:
+        mixes = (
+            f"a batch comes from {window['blocks_in_a_batch']:.0f} blocks, and with exact from "
+            f"{window['blocks_in_a_batch_of_exact']:.0f}"
+        )
+    slow = (
+        "" if known["default_order"] == "exact" else "; here each record is a request, 1 to 10 ms"
     )
-    return lines
+    what = {
+        "exact": f"a new permutation of all records in every epoch{slow}",
+        "window": f"shuffles {window['blocks']:,} blocks of {window['block_records']:,} neighbours "
+        f"together: {mixes}",
+    }
+    return [
+        f"order     memory    of batches of {exact['batch_size']} images, {exact['dtype']}",
+        *(
+            f"{name:<10}{in_words(known['orders'][name]['memory']):<10}{text}"
+            f"{default.get(name, '')}"
+            for name, text in what.items()
+        ),
+    ]

@@ -95,7 +95,7 @@ def test_without_a_manifest_kinds_are_those_of_the_first_record(kinds: Made) -> 
 
 def test_info_and_verify_know_every_kind(kinds: Made, capsys: pytest.CaptureFixture[str]) -> None:
     shards = open_shards(kinds.glob)
-    assert [line[10:] for line in info(shards) if line.startswith("label ")] == [
+    assert [line[10:] for line in info(shards) if line.startswith("label")] == [
         "y0: 7 classes",
         "y1: 30 classes",
         "ids: 3 integers, 9 classes",
