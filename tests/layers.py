@@ -39,6 +39,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "reader.mount": (),
     "reader.files": ("reader.core",),
     "reader.order": ("reader.core",),
+    "reader.sets": ("reader.files",),
     "reader.fetch": ("reader.files", "reader.core"),
     "reader.foreign": ("reader.fetch", "reader.files"),
     "reader.blocks": ("reader.fetch",),

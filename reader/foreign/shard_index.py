@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from reader.files.cache_home import cache_home
 from reader.files.in_threads import Progress, in_threads
 from reader.files.shard import IndexedShard
 from reader.foreign.index_pass import MAX_RECORD_BYTES, make_index
@@ -193,11 +194,7 @@ def write_index(path: str, index: ShardIndex) -> None:
 
 def cache_folder() -> str:
     """Return the folder of cached indexes."""
-    # An empty or relative XDG_CACHE_HOME counts as none, as the specification says.
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(cache):
-        cache = os.path.join(os.path.expanduser("~"), ".cache")
-    return join(cache, "shardio", "index")
+    return cache_home("index")
 
 
 def cached(info: FileInfo) -> str:

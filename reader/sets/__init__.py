@@ -1,0 +1,1 @@
+"""Which records a set holds, and how often they come: arithmetic on record numbers."""

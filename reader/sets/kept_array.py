@@ -1,0 +1,122 @@
+"""Arrays with a value for each record: small ones in memory, large ones in files that are mapped.
+
+A large one is a NumPy file in the cache folder, called after a SHA-256 of what it was made of. It
+is written under another name first, and mapped read-only: so all processes of a machine share it,
+and its pages are the kernel's, which takes them back when it needs memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from reader.files.cache_home import cache_home
+from shardio.cached_property import cached_property
+from shardio.errors import MissingFileError, StorageError
+from shardio.storage.temporary import temporary_name
+
+# Up to so many bytes an array stays in memory, and travels with a pickled set.
+SMALL_BYTES = 1_000_000
+_KIND = "arrays"
+_ENDING = ".npy"
+# An array that no set has used for so long is removed when another one is written.
+_UNUSED_SECONDS = 60 * 24 * 3600
+
+
+@dataclass(frozen=True, repr=False)
+class KeptArray:
+    """An array, and the digest of what it was made of; `path` of a large one is its file."""
+
+    digest: str
+    path: str | None
+    _small: NDArray[Any] | None = field(default=None, compare=False)
+
+    @cached_property
+    def array(self) -> NDArray[Any]:
+        """The array, which must not be changed.
+
+        Raises MissingFileError where the file of a set that came from another process is gone.
+        """
+        if self._small is not None:
+            return self._small
+        assert self.path is not None
+        try:
+            array: NDArray[Any] = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise MissingFileError(
+                f"{self.path}, an array that this set needs, cannot be read ({error}): open "
+                "the set on this machine instead of unpickling it"
+            ) from error
+        return array
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs: it maps the file itself."""
+        return {name: value for name, value in vars(self).items() if name != "array"}
+
+
+def keep_array(
+    made_of: str, shape: tuple[int, ...], dtype: DTypeLike, fill: Callable[[NDArray[Any]], None]
+) -> KeptArray:
+    """Return the array that `made_of` names; `fill` writes it where it is not there yet.
+
+    `made_of` says all that its values depend on. Raises StorageError where the cache folder takes
+    no file.
+    """
+    dtype = np.dtype(dtype)
+    digest = hashlib.sha256(f"{made_of} {shape} {dtype.str}".encode()).hexdigest()
+    if int(np.prod(shape)) * dtype.itemsize <= SMALL_BYTES:
+        array = np.empty(shape, dtype)
+        fill(array)
+        array.flags.writeable = False
+        return KeptArray(digest, None, array)
+    path = os.path.join(cache_home(_KIND), digest + _ENDING)
+    if os.path.exists(path):
+        with suppress(OSError):  # of another user, who keeps it
+            os.utime(path)
+        return KeptArray(digest, path)
+    try:
+        _write(path, shape, dtype, fill)
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise StorageError(
+            f"{path} cannot be written ({error}): let XDG_CACHE_HOME name a folder that takes files"
+        ) from error
+    return KeptArray(digest, path)
+
+
+def _write(
+    path: str, shape: tuple[int, ...], dtype: np.dtype[Any], fill: Callable[[NDArray[Any]], None]
+) -> None:
+    folder, name = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    _remove_unused(folder)
+    temporary = os.path.join(folder, temporary_name(name, f"{os.getpid()}-{time.time_ns()}"))
+    try:
+        array = np.lib.format.open_memmap(temporary, "w+", dtype, shape)
+        # Now: a disk that is full is a fault when a page of a sparse file is written.
+        with open(temporary, "rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, os.path.getsize(temporary))
+        fill(array)
+        array.flush()
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def _remove_unused(folder: str) -> None:
+    oldest = time.time() - _UNUSED_SECONDS
+    for entry in os.scandir(folder):
+        with suppress(OSError):
+            if entry.stat().st_mtime < oldest:
+                os.unlink(entry.path)
