@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -31,12 +30,11 @@ from converter.shards.plan import plan_shards
 from converter.shards.records_table import write_records_table
 from converter.shards.rejected_images import RejectedImages
 from converter.shards.repair import reopen
+from converter.shards.source_table import check_places, read_source
 from converter.sources.archives import known_archives
 from converter.sources.storage_trial import try_roots
-from converter.table.crop_boxes import CropColumns
 from converter.table.first_rows import first_rows
 from converter.table.label_statistics import label_statistics
-from converter.table.read_table import read_table
 from shardio.errors import OptionError
 from shardio.format.done import DoneRecord
 from shardio.format.inputs import ConversionInputs
@@ -85,10 +83,7 @@ def convert(
     from converter.imaging import pillow
 
     tables = [table] if isinstance(table, str) else list(table)
-    if not tables or "" in tables:
-        raise OptionError("the name of the table is empty")
-    if root and is_local(root) and not os.path.isdir(root):
-        raise OptionError(f"the root {root} is no folder")
+    check_places(tables, root)
     out = output_name(out)
     options = options or ConvertOptions()
     if repair and overwrite:
@@ -102,21 +97,7 @@ def convert(
     with closing(engine_for(engine, workers)) as runner, known_archives():
         if not dry_run:
             runner.get_ready()
-        source = read_table(
-            tables,
-            labels=options.labels,
-            classes=options.classes,
-            root=root,
-            text_labels=options.text_labels,
-            vocabulary=options.vocabulary,
-            shares=options.splits,
-            seed=options.seed,
-            image_column=options.image_column,
-            crop=CropColumns.of(options.transform),
-            unique=unique,
-            others=options.other_heads,
-            reading=options.reading,
-        )
+        source = read_source(tables, options, root=root, unique=unique)
         if len(source) - 1 > MAX_ROW:
             raise OptionError(f"{source.name} has {len(source)} rows; {MAX_ROW + 1} is the most")
         folder = OutputFolder(out)

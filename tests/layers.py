@@ -34,6 +34,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "shardio.sizes": ("shardio.errors",),
     "shardio.format": ("shardio.errors", "shardio.cached_property", "shardio.grammar"),
     "shardio.storage": ("shardio.errors",),
+    "shardio.pictures": ("shardio.format", "shardio.errors"),
     # Shards in, batches out.
     "reader.core": (),
     "reader.mount": (),
@@ -55,6 +56,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "reader.frameworks": ("reader.batching", "reader.dataset"),
     "reader.shardset": ("reader.frameworks", "reader.batching", "reader.dataset"),
+    "reader.look": ("reader.shardset", "reader.batching", "reader.fetch"),
     "reader.opening": (
         "reader.shardset",
         "reader.cache",
@@ -64,6 +66,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "reader.commands": (
         "reader.opening",
+        "reader.look",
         "reader.shardset",
         "reader.batching",
         "reader.foreign",
@@ -88,6 +91,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "converter.report": (
         "converter.engines",
         "converter.shards",
+        "converter.sources",
+        "converter.imaging",
         "converter.options",
         "converter.table",
     ),
@@ -120,8 +125,12 @@ HEAVY: dict[str, tuple[str, ...]] = {
     "torch": ("reader/frameworks/",),
     "jax": (),
     "pyspark": (),
-    "PIL": ("converter/imaging/", "reader/foreign/decode.py"),
-    "pyarrow": ("converter/table/", "converter/shards/records_table.py"),
+    "PIL": ("converter/imaging/", "reader/foreign/decode.py", "shardio/pictures/picture.py"),
+    "pyarrow": (
+        "converter/table/",
+        "converter/shards/records_table.py",
+        "reader/look/origins.py",
+    ),
     "hdfs_native": ("shardio/storage/hdfs_client.py",),
     "fsspec": ("shardio/storage/remote.py",),
     "mfusepy": ("reader/mount/fuse_server.py",),

@@ -11,75 +11,29 @@ from threading import current_thread, main_thread
 
 from converter.command.arguments import build_parser, parse
 from converter.command.call import Call
-from converter.options import ConvertOptions, RejectLimit
+from converter.command.options import options_of
+from converter.command.show import SHOW, show
+from converter.options import RejectLimit
 from converter.report.progress import progress_on
 from converter.run import convert
-from converter.table.reading import Reading
-from converter.table.vocabulary import read_vocabulary, vocabulary_of
 from shardio.errors import OptionError, ShardioError, SizesError, StorageError
-from shardio.format.transform import Transform
 from shardio.heap import use_one_heap
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     call = Call(sys.argv[1:] if argv is None else argv)
+    if call.words[:1] == [SHOW]:
+        return show(call.words[1:])
     parser = build_parser()
     parser.hint = call.hint
     arguments = parse(parser, call.words)
-    if arguments.pad and arguments.crop is None and arguments.crop_columns is None:
-        parser.error("--pad needs a box: it does nothing with --crop none")
     try:
-        words = read_vocabulary(arguments.vocabulary) if arguments.vocabulary else None
-        if arguments.vocabulary_of:
-            words = vocabulary_of(arguments.vocabulary_of)
-        options = ConvertOptions(
-            transform=Transform(
-                crop=arguments.crop,
-                size=arguments.size,
-                resample=arguments.resample,
-                pad=arguments.pad,
-                shorter=arguments.shorter_side,
-                background=arguments.background,
-                value_range=arguments.range,
-                channels=arguments.channels,
-                orientation=arguments.orientation,
-                crop_columns=None
-                if arguments.crop_columns is None
-                else arguments.crop_columns.said,
-            ),
-            labels=arguments.labels,
-            float_labels=arguments.float_labels,
-            vectors=arguments.vector,
-            sequences=arguments.sequence,
-            classes=arguments.classes,
+        options = options_of(
+            arguments,
             shards=arguments.shards,
             shard_size=arguments.shard_size,
             seed=arguments.seed,
-            strict_decode=arguments.strict_decode,
-            max_pixels=arguments.max_pixels,
-            truncated=arguments.truncated == "accept",
-            encoding=arguments.encode,
-            text_labels=(
-                arguments.text_labels
-                or arguments.characters is not None
-                or (words is not None and not arguments.sequence)
-            ),
-            vocabulary=words,
-            splits=arguments.split,
-            image_column=arguments.image_column,
-            reading=Reading(
-                delimiter=arguments.delimiter,
-                encoding=arguments.encoding,
-                columns=arguments.columns,
-                path_column=arguments.path_column,
-                split_column=arguments.split_column,
-                split_names=arguments.split_names,
-                extension=arguments.extension,
-                characters=arguments.characters,
-                missing=arguments.missing,
-                name_pattern=arguments.name_pattern,
-            ),
         )
         RejectLimit.parse(arguments.max_rejects)
     except OptionError as error:

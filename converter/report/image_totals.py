@@ -67,7 +67,7 @@ class ImageTotals:
             found.append(
                 f"{self._share(self.one_colour)} {agreeing(self.one_colour, 'has')} one colour in "
                 f"all pixels{f'; what was done: {done}' if done else ''}. See whether --crop cuts "
-                "out what you mean"
+                "out what you mean: `shardio-convert show TABLE` draws the box into images"
             )
         if self.transparent:
             found.append(

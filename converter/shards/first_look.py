@@ -38,7 +38,7 @@ from shardio.grammar import agreeing, counted
 
 _IMAGES = 200
 _SHOWN = 5
-_UNUSABLE = (MissingFileError, UnusableFileError, BadImageError)
+UNUSABLE = (MissingFileError, UnusableFileError, BadImageError)
 
 
 @dataclass
@@ -111,11 +111,11 @@ def _look_at(table: Table, transform: Transform, *, patiently: bool) -> FirstLoo
     from converter.imaging.image_facts import facts_of
 
     look = FirstLook()
-    with _sampled(table, time.sleep if patiently else _give_up) as images:
+    with sampled(table, time.sleep if patiently else _give_up) as images:
         for row, path, location, read in images:
             try:
                 facts = facts_of(read())
-            except _UNUSABLE as error:
+            except UNUSABLE as error:
                 look.rejects.append(reject_of(error, row, path, location))
             except StorageError:
                 if patiently:
@@ -142,11 +142,11 @@ def try_out(table: Table, options: ConvertOptions, look: FirstLook) -> None:
         truncated=options.truncated,
     )
     look.rejects.clear()
-    with _sampled(table, time.sleep) as images:
+    with sampled(table, time.sleep) as images:
         for row, path, location, read in images:
             try:
                 transformer.pixels(read(), box_of(table.boxes, row))
-            except _UNUSABLE as error:
+            except UNUSABLE as error:
                 look.rejects.append(reject_of(error, row, path, location))
     look.counts = transformer.counts
 
@@ -202,12 +202,17 @@ def _size_of_all(boxes: NDArray[np.int32], table: str) -> tuple[int, int]:
 
 
 @contextmanager
-def _sampled(
-    table: Table, paused: Callable[[float], None]
+def sampled(
+    table: Table, paused: Callable[[float], None], rows: NDArray[np.int64] | None = None
 ) -> Iterator[Iterator[tuple[int, str, str, Callable[[], bytes]]]]:
-    """Open the images of some rows: row, path, location, and a function that reads the file."""
-    count = min(_IMAGES, len(table))
-    rows = np.arange(count, dtype=np.int64) * len(table) // count
+    """Open the images of some rows: row, path, location, and a function that reads the file.
+
+    Without `rows` these are 200, evenly spaced. While a storage fails, `paused` is told the seconds
+    until the next try.
+    """
+    if rows is None:
+        count = min(_IMAGES, len(table))
+        rows = np.arange(count, dtype=np.int64) * len(table) // count
     paths = table.paths(rows)
     finder = ImageFinder.of(table)
     with (

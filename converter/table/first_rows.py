@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from converter.table.table import Table
 from shardio.format.label import Label
-from shardio.format.label_kind import columns_of, floats_of
+from shardio.format.label_kind import columns_of
 
 _ROWS = 3
-# Numbers of a vector.
-_NUMBERS = 8
 
 
 def first_rows(table: Table, heads: Sequence[Label]) -> list[str]:
@@ -23,22 +20,10 @@ def first_rows(table: Table, heads: Sequence[Label]) -> list[str]:
     for row, path in zip(rows.tolist(), table.paths(rows), strict=True):
         columns = columns_of([head.kind for head in heads])
         parts = [
-            f"{head.name} {_shown(head, table.labels[row, of_head])}"
+            f"{head.name} {head.in_words(table.labels[row, of_head])}"
             for head, of_head in zip(heads, columns, strict=True)
         ]
         if len(table.splits) > 1:
             parts.append(f"split {table.splits[table.split[row]]}")
         lines.append(f"{row}: {path}" + (f" -> {', '.join(parts)}" if parts else ""))
     return lines
-
-
-def _shown(head: Label, numbers: NDArray[np.integer]) -> str:
-    """Return a label as it was understood."""
-    if head.vocabulary is not None and not head.kind.is_class:
-        return repr("".join(head.vocabulary[number] for number in numbers.tolist()))
-    if head.vocabulary is not None:
-        label = int(numbers[0])
-        return f"{label} ({head.vocabulary[label]})"
-    shown = numbers[:_NUMBERS].astype(np.int64)
-    values = [f"{value:g}" for value in floats_of(shown)] if head.kind.is_float else map(str, shown)
-    return " ".join(values) + (" ..." if len(numbers) > _NUMBERS else "")

@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from shardio.format.fields import Fields
-from shardio.format.label_kind import CLASS, INT, MAX_LENGTH, NUMBERS, LabelKind
+from shardio.format.label_kind import CLASS, INT, MAX_LENGTH, NUMBERS, LabelKind, floats_of
 from shardio.format.layout import MAX_LABEL
 from shardio.grammar import counted
+
+# Numbers of a vector that people are shown.
+_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,19 @@ class Label:
         if self.kind.is_class:
             return classes
         return str(self.kind) if self.kind.is_float else f"{self.kind}, {classes}"
+
+    def in_words(self, numbers: NDArray[np.integer]) -> str:
+        """Return the value of a record for people, from its numbers: `17 (cat)`, or `0.5 1 ...`."""
+        if self.vocabulary is not None and not self.kind.is_class:
+            return repr("".join(self.vocabulary[number] for number in numbers.tolist()))
+        if self.vocabulary is not None:
+            label = int(numbers[0])
+            return f"{label} ({self.vocabulary[label]})"
+        shown = numbers[:_SHOWN].astype(np.int64)
+        values = (
+            [f"{value:g}" for value in floats_of(shown)] if self.kind.is_float else map(str, shown)
+        )
+        return " ".join(values) + (" ..." if len(numbers) > _SHOWN else "")
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that stands in dataset.json."""

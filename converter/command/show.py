@@ -1,0 +1,94 @@
+"""`shardio-convert show`: images before and after, before anything is converted."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+
+from converter.command.image_arguments import add_image_arguments
+from converter.command.options import options_of
+from converter.command.table_arguments import add_table_arguments
+from converter.report.preview import preview
+from shardio.arguments import Parser
+from shardio.errors import OptionError, ShardioError, SizesError
+from shardio.pictures.contact_sheet import contact_sheet
+from shardio.pictures.half_blocks import terminal_rows
+from shardio.pictures.picture import png_bytes
+from shardio.pictures.plain_text import plain_text
+from shardio.storage import storage_for
+
+SHOW = "show"
+_IMAGES = 12
+_IN_TERMINAL = 4
+_SIDE = 288
+_TERMINAL_SIDE = 36
+
+
+def build_show_parser() -> Parser:
+    """Make the parser."""
+    parser = Parser(
+        prog="shardio-convert show",
+        description="Show the first images of a table as they are, with the box that is cut out, "
+        "and as they would be stored. Nothing is written but the sheet.",
+    )
+    parser.add_argument("table", metavar="TABLE", nargs="+", help="the input table, as to convert")
+    parser.add_argument("--n", type=int, metavar="N", help=f"how many images (default: {_IMAGES})")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="sheet.png",
+        help="write a contact sheet instead of showing the images in the terminal",
+    )
+    add_image_arguments(parser)
+    add_table_arguments(parser)
+    return parser
+
+
+def show(argv: Sequence[str]) -> int:
+    """Run the command; returns the exit code."""
+    parser = build_show_parser()
+    arguments = parser.parse_intermixed_args(list(argv))
+    try:
+        return _show(arguments)
+    except OptionError as error:
+        parser.error(str(error))
+    except ShardioError as error:
+        print(f"{parser.prog}: {plain_text(str(error))}", file=sys.stderr)
+        if isinstance(error, SizesError):
+            for way, what in error.ways:
+                print(f"  {parser.prog} {shlex.join(argv)} {way}  # {what}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    if arguments.output is None and not sys.stdout.isatty():
+        raise OptionError("pictures need a terminal; -o sheet.png writes a contact sheet")
+    in_terminal = arguments.output is None
+    count = arguments.n if arguments.n is not None else _IN_TERMINAL if in_terminal else _IMAGES
+    if count < 1:
+        raise OptionError(f"--n must be at least 1, not {count}")
+    found = preview(
+        arguments.table,
+        options_of(arguments),
+        count=count,
+        side=_TERMINAL_SIDE if in_terminal else _SIDE,
+        root=arguments.root,
+        unique=arguments.unique,
+    )
+    if in_terminal:
+        columns, _ = shutil.get_terminal_size()
+        print("\n".join([*terminal_rows(found.tiles, columns), *map(plain_text, found.title)]))
+        return 0
+    data = png_bytes(contact_sheet(found.tiles, found.title))
+    with storage_for(arguments.output).publish(
+        arguments.output, attempt=secrets.token_hex(6)
+    ) as file:
+        file.write(data)
+    print("\n".join(map(plain_text, [f"{arguments.output}: {found.title[0]}", *found.title[1:]])))
+    return 0
