@@ -23,7 +23,8 @@ def image(height: int, width: int, seed: int = 0) -> np.ndarray:
 def holds(sheet: np.ndarray, part: np.ndarray) -> bool:
     """Whether a picture lies somewhere in another one."""
     height, width, _ = part.shape
-    starts = np.argwhere((sheet[: 1 - height or None, : 1 - width or None] == part[0, 0]).all(-1))
+    corner = np.all(sheet[: 1 - height or None, : 1 - width or None] == part[0, 0], axis=-1)
+    starts = np.argwhere(corner)
     places = [(slice(y, y + height), slice(x, x + width)) for y, x in starts.tolist()]
     return any(np.array_equal(sheet[place], part) for place in places)
 
