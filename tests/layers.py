@@ -70,6 +70,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "reader.shardset",
         "reader.batching",
         "reader.foreign",
+        "reader.fetch",
         "reader.files",
         "reader.order",
         "reader.mount",

@@ -38,7 +38,7 @@ def test_a_sheet_holds_each_image_pixel_by_pixel() -> None:
 
 def test_a_sheet_holds_its_texts_as_they_are_drawn() -> None:
     sheet = contact_sheet([Tile(image(8, 8), ("中国", "#5"))], ["title"])
-    dark = (sheet < 128).all(-1).astype(np.uint8)[..., None].repeat(3, -1)
+    dark = np.asarray(sheet.max(axis=-1, keepdims=True) < 128, dtype=np.uint8).repeat(3, -1)
     for text in ("title", "中国", "#5"):
         ink = lettering(text)
         ink = ink[:, ink.any(0).argmax() :][..., None].repeat(3, -1)
