@@ -30,6 +30,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "shardio.grammar": (),
     "shardio.heap": (),
     "shardio.permutation": (),
+    "shardio.progress": (),
     "shardio.version": (),
     "shardio.sizes": ("shardio.errors",),
     "shardio.format": ("shardio.errors", "shardio.cached_property", "shardio.grammar"),
@@ -67,6 +68,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "reader.commands": (
         "reader.opening",
         "reader.look",
+        "reader.cache",
         "reader.shardset",
         "reader.batching",
         "reader.foreign",

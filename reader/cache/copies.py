@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from reader.cache.cached_set import Origin
 from reader.cache.filler import CacheFiller, Copy
 from reader.cache.folder import CacheWarning, ShardCache
 from reader.files.mapped_files import Maps
@@ -47,7 +48,9 @@ class ShardCopies:
         self._maps: tuple[frozenset[int], Maps] | None = None
         self._lock = -1
         try:
-            self._lock = cache.open_set(self._folder)
+            sizes = [copy.size for copy in self._copies.values()]
+            origin = Origin(tuple(folders), len(sizes), sum(sizes))
+            self._lock = cache.open_set(self._folder, origin)
         except (ShardioError, OSError) as error:
             self._filler.problem = str(error)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import threading
 import time
@@ -10,11 +11,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from reader.cache.folder import NoRoomError, ShardCache, copies_in
+from reader.cache.cached_set import copies_in
+from reader.cache.folder import NoRoomError, ShardCache
 from shardio.errors import CorruptRecordError, ShardioError
 from shardio.format.naming import MANIFEST
+from shardio.sizes import in_words
 from shardio.storage import storage_for
+from shardio.storage.paths import folder_of
 
+_LOG = logging.getLogger("shardio")
 # A request that HDFS answers in one piece, and still most of what its disks can do.
 _PIECE = 2 << 20
 # The piece as it is read, and as it came.
@@ -124,6 +129,22 @@ class CacheFiller:
                     self.problem = str(error)
             except _ReplacedError:
                 pass
+        if least is not None:
+            self._tell_what_fits()
+
+    def _tell_what_fits(self) -> None:
+        here = [copy.size for number, copy in self._copies.items() if number in self.here]
+        size = sum(copy.size for copy in self._copies.values())
+        _LOG.warning(
+            "%s keeps %d of the %d shards of %s, %s of %s: there is no room for more. The others "
+            "are read from there in every epoch",
+            self._cache.folder,
+            len(here),
+            len(self._copies),
+            folder_of(next(iter(self._copies.values())).source),
+            in_words(sum(here)),
+            in_words(size),
+        )
 
     def _copy(self, number: int, copy: Copy) -> None:
         """Copy a shard; once more if it is damaged, which may have happened on the way."""

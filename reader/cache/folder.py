@@ -1,7 +1,8 @@
 """A folder of a local disk with copies of shards, shared by all processes that name it.
 
     .shardio.lock            held for a moment by who makes room
-    SET/.open                a lock that those share who have the set open: its copies stay
+    SET/.open                a lock that those share who have the set open: its copies stay; what it
+                             holds says which set that is, to people
     SET/.filling             held by the one who copies shards of the set
     SET/KEY-SHARD            a whole copy; its time of modification is that of its last use
     SET/.KEY-SHARD.*.tmp     one that is being written, of its full size from the start
@@ -13,17 +14,19 @@ removed by the next one that copies shards of the set, or that makes room.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import BinaryIO
 
-from shardio.errors import OptionError, StorageError
+from reader.cache.cached_set import COPY, OPEN, CachedSet, Origin, cached_set, copies_in, is_copy
+from shardio.errors import MissingFileError, OptionError, StorageError
 from shardio.sizes import parse_bytes
 from shardio.storage import storage_for
 from shardio.storage.folder_lock import try_lock, unlock
@@ -32,9 +35,7 @@ from shardio.storage.paths import scheme_of
 from shardio.storage.temporary import final_name
 
 _DIGEST = re.compile(r"[0-9a-f]{24}")
-_COPY = re.compile(r"[0-9a-f]{24}-.+", re.DOTALL)
 _LOCK = ".shardio.lock"
-_OPEN = ".open"
 _FILLING = ".filling"
 # Making room takes milliseconds; who waits longer waits for a process that hangs.
 _LOCK_SECONDS = 30.0
@@ -90,18 +91,46 @@ class ShardCache:
         """Return the folder of a set."""
         return os.path.join(self.folder, digest)
 
-    def open_set(self, folder: str) -> int:
+    def open_set(self, folder: str, origin: Origin) -> int:
         """Say that the set of a folder is in use, until the descriptor that is returned is closed.
 
-        What is there is held against the limit before, which may have been another one.
+        What is there is held against the limit before, which may have been another one. `origin`
+        is for people who look at the cache.
         """
         with self._turn():
             if self.limit is not None:
                 self._make_room(0, at_any_rate=True)
             refuse_link(folder)
-            lock = try_lock(os.path.join(folder, _OPEN), shared=True)
-        assert lock is not None  # others have it for themselves in their turn only
+            lock = try_lock(os.path.join(folder, OPEN), shared=True)
+            assert lock is not None  # others have it for themselves in their turn only
+            with suppress(OSError):  # on a full disk it is not said
+                text = json.dumps(asdict(origin)).encode()
+                os.ftruncate(lock, os.pwrite(lock, text, 0))
         return lock
+
+    def sets(self) -> list[CachedSet]:
+        """Return what the cache holds, the sets first that were not used for longest.
+
+        Raises MissingFileError where there is no such folder.
+        """
+        try:
+            found = map(cached_set, self._sets())
+            return sorted(found, key=lambda cached: (cached.used, cached.name))
+        except FileNotFoundError:
+            raise MissingFileError(f"there is no folder {self.folder}") from None
+
+    def clear(self, names: Collection[str]) -> None:
+        """Remove the copies of sets by their names, but for those of a set that is open."""
+        with self._turn(), ExitStack() as held:
+            idle: list[_Idle] = []
+            for folder in self._sets():
+                if os.path.basename(folder) in names:
+                    _look(folder, idle, held)
+                    for copy in idle:
+                        os.unlink(copy.path)
+                    if idle or not copies_in(folder):
+                        _remove_if_empty(folder)
+                    idle.clear()
 
     @contextmanager
     def filling(self, folder: str) -> Iterator[bool]:
@@ -173,21 +202,7 @@ class ShardCache:
                 for entry in entries
                 if _DIGEST.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
             ]
-        return sorted(path for path in found if os.path.exists(os.path.join(path, _OPEN)))
-
-
-def copies_in(folder: str) -> dict[str, int]:
-    """Return the names and sizes of the whole copies in the folder of a set."""
-    try:
-        with os.scandir(folder) as entries:
-            return {e.name: e.stat().st_size for e in entries if _is_copy(e)}
-    except FileNotFoundError:  # the folder, or a copy in this moment
-        return {}
-
-
-def _is_copy(entry: os.DirEntry[str]) -> bool:
-    """Whether this is a copy; a link, which leads to a file of somebody else, is none."""
-    return bool(_COPY.fullmatch(entry.name)) and entry.is_file(follow_symlinks=False)
+        return sorted(path for path in found if os.path.exists(os.path.join(path, OPEN)))
 
 
 def _look(folder: str, idle: list[_Idle], held: ExitStack) -> int:
@@ -195,17 +210,19 @@ def _look(folder: str, idle: list[_Idle], held: ExitStack) -> int:
 
     Nobody opens it as long as `held` is.
     """
-    lock = try_lock(os.path.join(folder, _OPEN))
+    lock = try_lock(os.path.join(folder, OPEN))
     if lock is not None:
         held.callback(unlock, lock)
         _remove_unfinished(folder)
     taken = 0
     with os.scandir(folder) as entries:
         for entry in entries:
+            if entry.name == OPEN:
+                continue  # some hundred bytes, which are no copy
             with suppress(FileNotFoundError):
                 status = entry.stat(follow_symlinks=False)
                 taken += status.st_size
-                if lock is not None and _is_copy(entry):
+                if lock is not None and is_copy(entry):
                     idle.append(_Idle(status.st_mtime, entry.path, status.st_size))
     return taken
 
@@ -214,14 +231,14 @@ def _remove_unfinished(folder: str) -> None:
     """Remove what was being written by a process that ended."""
     for name in os.listdir(folder):
         final = final_name(name)
-        if final is not None and _COPY.fullmatch(final):
+        if final is not None and COPY.fullmatch(final):
             with suppress(FileNotFoundError):
                 os.unlink(os.path.join(folder, name))
 
 
 def _remove_if_empty(folder: str) -> None:
     if not copies_in(folder):
-        for name in (_FILLING, _OPEN):
+        for name in (_FILLING, OPEN):
             with suppress(FileNotFoundError):
                 os.unlink(os.path.join(folder, name))
         with suppress(OSError):  # something of others is in it

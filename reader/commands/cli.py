@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from reader.commands import index, info, mount, show, stage, unmount, verify
+from reader.commands import cache, index, info, mount, show, stage, unmount, verify
 from shardio.arguments import Parser
 from shardio.errors import OptionError, ShardioError
 from shardio.version import __version__
 
 _COMMANDS: dict[str, ModuleType] = {
+    "cache": cache,
     "index": index,
     "info": info,
     "mount": mount,

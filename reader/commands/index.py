@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
-
-from tqdm import tqdm
 
 from reader.files.in_threads import Progress, in_threads
 from reader.foreign.index_pass import make_index
@@ -24,6 +21,7 @@ from shardio.errors import OptionError
 from shardio.format.index import ShardIndex
 from shardio.format.naming import MANIFEST
 from shardio.grammar import agreeing, counted
+from shardio.progress import progress
 from shardio.storage import FileInfo
 from shardio.storage.paths import folder_of, join, name_of
 
@@ -54,24 +52,24 @@ def run(arguments: argparse.Namespace) -> int:
     files = find_shards(sources, ALL_SPLITS)
     paths = _paths(files, arguments.out, is_beside=arguments.beside)
     total = sum(info.size for info in files)
-    with tqdm(total=total, unit="B", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
+    with progress(total, "B") as told:
 
-        def work(info: FileInfo, progress: Progress) -> tuple[bool, int]:
+        def work(info: FileInfo, tell: Progress) -> tuple[bool, int]:
             path = paths.get(info.path)
             index = _found(info, path)
             if index is not None:
-                progress(info.size)
+                tell(info.size)
                 return False, len(index)
             if path is None:
                 refuse_cut(info)
-            index = make_index(info, progress)
+            index = make_index(info, tell)
             if path is None:
                 write_cached(info, index)
             else:
                 write_index(path, index)
             return True, len(index)
 
-        done = in_threads(work, files, bar.update)
+        done = in_threads(work, files, told)
     written = sum(fresh for fresh, _ in done)
     records = sum(count for _, count in done)
     where = "beside the shards" if arguments.beside else f"to {arguments.out or cache_folder()}"

@@ -6,10 +6,9 @@ import argparse
 import sys
 import time
 
-from tqdm import tqdm
-
 from reader.commands.staging import JOBS, Staging
 from shardio.grammar import agreeing, counted
+from shardio.progress import progress
 from shardio.sizes import parse_bytes
 
 
@@ -31,14 +30,15 @@ def run(arguments: argparse.Namespace) -> int:
     limit = None if arguments.limit is None else parse_bytes(arguments.limit, "--limit")
     staging = Staging(arguments.source, arguments.folder, arguments.split)
     start = time.monotonic()
-    with tqdm(
-        total=staging.size, unit="B", unit_scale=True, disable=not sys.stderr.isatty()
-    ) as bar:
+    with progress(staging.size, "B") as told:
         try:
-            done = staging.run(bar.update, jobs=arguments.jobs, limit=limit)
+            done = staging.run(told, jobs=arguments.jobs, limit=limit)
         except KeyboardInterrupt:
             print("stopped; the same command goes on from here", file=sys.stderr)
             raise
+    if not done.copied:
+        print(f"all {counted(done.kept, 'file')} are already in {staging.folder}")
+        return 0
     seconds = max(time.monotonic() - start, 1e-9)
     kept = f"; {done.kept} {agreeing(done.kept, 'was')} there already" if done.kept else ""
     print(

@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from itertools import groupby
 
-from tqdm import tqdm
-
 from reader.commands.shard_arguments import add_shard_arguments, find_named
 from reader.commands.verification import Fault, Verification, verify
 from reader.opening.absent_shards import describe_absent
 from reader.opening.sound_parts import SoundParts
 from shardio.grammar import agreeing, counted
+from shardio.progress import progress
 from shardio.storage.paths import folder_of
 
 
@@ -40,8 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.subset is not None:
         _take_subset(found, *arguments.subset)
     records = sum(len(shards) for shards in found.sets)
-    with tqdm(total=records, unit=" records", disable=not sys.stderr.isatty()) as bar:
-        done = verify(found, bar.update)
+    with progress(records, "records") as told:
+        done = verify(found, told)
     repair = _repair(found, done)
     if arguments.json:
         print(json.dumps(_as_json(found, done, repair), ensure_ascii=False, indent=1))

@@ -98,10 +98,10 @@ def unfinished(folder: Path) -> list[Path]:
 
 
 def sizes(folder: Path) -> dict[int, int]:
-    """Return the bytes of each file in a folder, whatever it is, by its inode."""
+    """Return the bytes of each file in a folder, by its inode, but for what says whose they are."""
     found = {}
     for place, _, names in os.walk(folder):
-        for name in names:
+        for name in {*names} - {".open"}:
             with suppress(FileNotFoundError):
                 status = os.stat(f"{place}/{name}")
                 found[status.st_ino] = status.st_size
