@@ -134,6 +134,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
         "converter/shards/records_table.py",
         "reader/look/origins.py",
     ),
+    "lmdb": ("converter/table/lmdb_set.py", "converter/sources/lmdb_images.py"),
     "hdfs_native": ("shardio/storage/hdfs_client.py",),
     "fsspec": ("shardio/storage/remote.py",),
     "mfusepy": ("reader/mount/fuse_server.py",),

@@ -32,6 +32,6 @@ def too_many_rejects(
 
 def _where(rejects: list[Reject], table: Table) -> str:
     """Say where files were looked for, if some are not there."""
-    if table.images is not None or not any(reject.reason.startswith(NO_FILE) for reject in rejects):
+    if table.has_images or not any(reject.reason.startswith(NO_FILE) for reject in rejects):
         return ""
     return f"\nRelative paths were looked for below {table.root} (--root names another folder)."

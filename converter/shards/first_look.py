@@ -214,18 +214,18 @@ def sampled(
         count = min(_IMAGES, len(table))
         rows = np.arange(count, dtype=np.int64) * len(table) // count
     paths = table.paths(rows)
-    finder = ImageFinder.of(table)
+    finder = None if table.has_images else ImageFinder.of(table)
     with (
-        _located(table, rows, paths) as locations,
+        _located(table, rows) as locations,
         ImageFiles(locations, paused, finder) as files,
     ):
         yield zip(rows.tolist(), paths, locations, files, strict=True)
 
 
 @contextmanager
-def _located(table: Table, rows: NDArray[np.int64], paths: list[str]) -> Iterator[list[str]]:
+def _located(table: Table, rows: NDArray[np.int64]) -> Iterator[list[str]]:
     if table.images is None:
-        yield [table.location(path) for path in paths]
+        yield table.locations(rows)
         return
     wanted = np.zeros(len(table), dtype=np.bool_)
     wanted[rows] = True

@@ -58,12 +58,10 @@ class ConversionJobs:
             labels=self.table.labels[rows],
             paths=paths,
             locations=(
-                [self.table.location(path) for path in paths]
-                if self.images is None
-                else self.images.locations(rows)
+                self.table.locations(rows) if self.images is None else self.images.locations(rows)
             ),
             boxes=None if self.table.boxes is None else self.table.boxes[rows],
-            finder=None if self.images is not None else ImageFinder.of(self.table),
+            finder=None if self.table.has_images else ImageFinder.of(self.table),
             strict_decode=self.options.strict_decode,
             max_pixels=self.options.max_pixels,
             truncated=self.options.truncated,

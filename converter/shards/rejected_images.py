@@ -6,6 +6,8 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from converter.imaging.bad_image import BadImageError
 from converter.shards.output import OutputFolder
 from converter.shards.plan import ShardPlan
@@ -77,8 +79,9 @@ class RejectedImages:
             max_pixels=self._plan.max_pixels,
             truncated=self._plan.truncated,
         )
-        locations = [self._table.location(reject.path) for reject in rejects]
-        with ImageFiles(locations, finder=ImageFinder.of(self._table)) as files:
+        locations = self._table.locations(np.array([reject.row for reject in rejects], np.int64))
+        finder = None if self._table.has_images else ImageFinder.of(self._table)
+        with ImageFiles(locations, finder=finder) as files:
             for reject, read in zip(rejects, files, strict=True):
                 self.looked_at += 1
                 try:

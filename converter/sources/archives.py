@@ -1,4 +1,4 @@
-"""Images within tar and zip archives, named as `archive.tar::name`.
+"""Images within tar and zip archives, named as `archive.tar::name`, or by their place in a file.
 
 Each process reads the index of an archive once and keeps it. Of open files it keeps some; members
 are read as ranges of bytes, by any number of threads at once.
@@ -15,7 +15,9 @@ from threading import Lock
 
 from converter.sources.archive_index import ArchiveIndex, read_index
 from converter.sources.archive_member import PLAIN, Member, unpack
+from converter.sources.lmdb_images import close_lmdbs, read_value
 from converter.table.locations import SEPARATOR
+from converter.table.places import LMDB, NO_IMAGE, Place
 from shardio.errors import MissingFileError, UnusableFileError
 from shardio.storage import RangeReader, storage_for
 from shardio.storage.paths import is_local
@@ -81,6 +83,13 @@ class Archives:
         except (ValueError, zlib.error) as error:
             raise UnusableFileError(f"{location}: damaged: {error}") from error
 
+    def read_bytes(self, place: Place, location: str, max_bytes: int) -> bytes:
+        """Return the bytes at a place in a file; raises what `read_packed` does."""
+        check_size(place.size, location, max_bytes)
+        data = bytearray(place.size)
+        _fill(self._opened(place.file).reader, place.offset, memoryview(data), location)
+        return bytes(data)
+
     def close(self) -> None:
         """Close the open files."""
         self._opened.cache_clear()
@@ -133,6 +142,19 @@ def read_member(location: str, max_bytes: int) -> bytes:
     return _of_process.read(location, max_bytes)
 
 
+def read_packed(location: str, max_bytes: int) -> bytes:
+    """Return the bytes of an image at a place in a file, at most `max_bytes`.
+
+    Raises UnusableFileError where none is there, MissingFileError where the file is not.
+    """
+    place = Place.parse(location)
+    if place.offset == NO_IMAGE:
+        raise UnusableFileError(f"{location}: the sample has no image")
+    if place.reader == LMDB:
+        return read_value(place, location, max_bytes)
+    return _of_process.read_bytes(place, location, max_bytes)
+
+
 @contextmanager
 def known_archives() -> Iterator[None]:
     """Keep the indexes of archives for one run; files may change between runs."""
@@ -142,6 +164,7 @@ def known_archives() -> Iterator[None]:
     finally:
         known, _of_process = _of_process, Archives()
         known.close()
+        close_lmdbs()
 
 
 def _forget() -> None:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from converter.sources import compiled_ahead
-from converter.sources.archives import read_member
+from converter.sources.archives import read_member, read_packed
 from converter.sources.compiled_ahead import CompiledAhead
 from converter.sources.files_ahead import FilesAhead
 from converter.sources.image_finder import ImageFinder
 from converter.sources.patience import reading
 from converter.table.image_column import COPIED, read_copied
 from converter.table.locations import SEPARATOR
+from converter.table.places import PACKED
 from shardio.errors import MissingFileError, ShardioError, StorageError
 from shardio.storage import storage_for
 from shardio.storage.paths import is_local
@@ -140,7 +141,7 @@ def _is_plain(location: str) -> bool:
     return (
         is_local(location)
         and SEPARATOR not in location
-        and not location.startswith(COPIED)
+        and not location.startswith((COPIED, PACKED))
         and "\0" not in location
     )
 
@@ -163,6 +164,8 @@ def _read_once(location: str, max_bytes: int) -> bytes:
     if location.startswith(COPIED):
         return read_copied(location, max_bytes)
     try:
+        if location.startswith(PACKED):
+            return read_packed(location, max_bytes)
         if SEPARATOR in location:
             return read_member(location, max_bytes)
         return storage_for(location).read_file(location, max_bytes)

@@ -12,9 +12,12 @@ from converter.table.dialect import find_dialect
 from converter.table.image_folder import open_folder
 from converter.table.inputs import Kind, TableInput
 from converter.table.json_lines import JsonTable
+from converter.table.lmdb_set import open_lmdb
 from converter.table.reading import Reading
+from converter.table.scratch import Scratch
 from converter.table.table_file import TableFile
 from converter.table.text_encoding import NAMES, Utf8Stream, find_encoding
+from converter.table.webdataset import open_webdataset
 from shardio.storage import storage_for
 
 # Bytes of a CSV or JSON file that are parsed at a time.
@@ -31,8 +34,24 @@ _HINT = (
 )
 
 
-def open_file(table: TableInput, reading: Reading, block: int = BLOCK) -> TableFile:
-    """Open a file of a table; TableError where it may be read in several ways, or in none."""
+def open_file(
+    table: TableInput,
+    reading: Reading,
+    scratch: Scratch,
+    *,
+    root: str,
+    image_column: str | None = None,
+    block: int = BLOCK,
+) -> TableFile:
+    """Open a file of a table; TableError where it may be read in several ways, or in none.
+
+    Of files with images in them, what is known of the samples is kept in `scratch`, and paths are
+    relative to `root`.
+    """
+    if table.kind is Kind.TAR:
+        return open_webdataset(table.location, scratch, root=root, image=image_column)
+    if table.kind is Kind.LMDB:
+        return open_lmdb(table.location, scratch, root=root)
     packed = "" if table.compression is None else f", {table.compression}"
     if table.listing is not None:
         return open_folder(table.listing, splits=reading.split_column is None)

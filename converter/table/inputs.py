@@ -14,9 +14,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from converter.table.braces import expanded
 from converter.table.folder_listing import FolderListing
-from converter.table.locations import leaves
+from converter.table.lmdb_set import DATA
 from converter.table.scratch import Scratch
+from converter.table.table_file import TableFile
 from shardio.errors import MissingFileError, TableError
 from shardio.storage import search, storage_for
 from shardio.storage.digest import digest_of
@@ -24,7 +26,7 @@ from shardio.storage.paths import is_local, join, name_of
 from shardio.storage.search import is_glob
 
 STANDARD_INPUT = "-"
-ENDINGS = ".csv, .tsv, .txt, .lst, .json, .jsonl, .parquet or .arrow"
+ENDINGS = ".csv, .tsv, .txt, .lst, .json, .jsonl, .parquet, .arrow, .tar, .lmdb or .mdb"
 _READ_BYTES = 1 << 20
 _SHOWN = 3
 
@@ -37,6 +39,12 @@ class Kind(Enum):
     PARQUET = "Parquet"
     ARROW = "Arrow"
     FOLDER = "a folder of images"
+    TAR = "tar"
+    LMDB = "LMDB"
+
+
+# Files that hold the images themselves, with their labels.
+SAMPLES = (Kind.TAR, Kind.LMDB)
 
 
 _KINDS = {
@@ -44,6 +52,8 @@ _KINDS = {
     **dict.fromkeys(("json", "jsonl", "ndjson"), Kind.JSON),
     **dict.fromkeys(("parquet", "pq"), Kind.PARQUET),
     "arrow": Kind.ARROW,
+    "tar": Kind.TAR,
+    **dict.fromkeys(("lmdb", "mdb"), Kind.LMDB),
 }
 _DELIMITERS = {"csv": ",", "tsv": "\t", "lst": "\t"}
 _COMPRESSIONS = {"gz": "gzip", "zst": "zstd"}
@@ -76,6 +86,11 @@ class TableInput:
         return bytes.fromhex(digest_of(self.location))
 
 
+def all_names(given: Sequence[str]) -> list[str]:
+    """Return the names, of which those with braces stand for several."""
+    return [name for pattern in given for name in expanded(pattern, is_there)]
+
+
 def find_inputs(given: Sequence[str], scratch: Scratch) -> list[TableInput]:
     """Return the files that some names, globs and folders stand for, in their order.
 
@@ -84,6 +99,12 @@ def find_inputs(given: Sequence[str], scratch: Scratch) -> list[TableInput]:
     found = [file for name in given for file in _files_of(name, scratch)]
     if len(found) > 1 and any(file.kind is Kind.FOLDER for file in found):
         raise TableError("a folder of images is a table by itself; give no other table beside it")
+    kinds = {file.kind for file in found}
+    if len(kinds) > 1 and not kinds.isdisjoint(SAMPLES):
+        raise TableError(
+            f"{name_of_all(found)}: files that hold the images themselves are no table together "
+            "with files of another kind"
+        )
     for location, times in Counter(file.location for file in found).items():
         if times > 1:
             raise TableError(f"{location} is given twice; its rows would be there twice")
@@ -97,64 +118,36 @@ def name_of_all(inputs: Sequence[TableInput]) -> str:
     return f"{inputs[0].name} and {len(inputs) - 1:,} more files"
 
 
-def digest_of_all(inputs: Sequence[TableInput]) -> str:
-    """Return the SHA-256 of one file, or that of the digests of several in their order."""
-    digests = [file.digest() for file in inputs]
+def digest_of_all(inputs: Sequence[TableInput], files: Sequence[TableFile]) -> str:
+    """Return the SHA-256 of one file, or that of the digests of several in their order.
+
+    Files that hold the images themselves are not read whole for that.
+    """
+    digests = [
+        one.digest() if file.samples is None else file.samples.digest
+        for one, file in zip(inputs, files, strict=True)
+    ]
     if len(digests) == 1:
         return digests[0].hex()
     return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
-def folder_below(given: Sequence[str], root: str) -> str | None:
-    """Return the folder of all tables where it is another one than a local root, and below it."""
-    folders = {_folder(name) for name in given}
-    folder = folders.pop()
-    if folders or not is_local(folder) or not is_local(root):
-        return None
-    inner = os.path.relpath(folder, root)
-    return None if inner == "." or leaves(f"{inner}/") else folder
-
-
-def folder_of_all(given: Sequence[str]) -> str:
-    """Return the folder that paths are relative to; TableError where the tables lie in several."""
-    folders = {_folder(name) for name in given}
-    if len(folders) > 1:
-        shown = ", ".join(sorted(folders)[:_SHOWN])
-        raise TableError(
-            f"the tables lie in several folders ({shown}); --root says which one the paths of all "
-            "are relative to"
-        )
-    return folders.pop()
-
-
-def _folder(name: str) -> str:
-    if name == STANDARD_INPUT:
-        return "."
-    if is_glob(name) and not _is_there(name):
-        magic = re.search(r"[*?\[]", name)
-        assert magic is not None
-        name = name[: magic.start()]
-        return name[: name.rfind("/") + 1] or "."
-    if _is_folder(name):
-        return name
-    return name[: name.rfind("/") + 1] or "."
-
-
 def _files_of(name: str, scratch: Scratch) -> Iterator[TableInput]:
     if name == STANDARD_INPUT:
         yield _standard_input(scratch)
-    elif is_glob(name) and not _is_there(name):
+    elif is_glob(name) and not is_there(name):
         found = [info.path for info in search(name)]
         if not found:
             raise TableError(f"{name}: no file has such a name")
         yield from map(_file, found)
-    elif _is_folder(name):
+    elif is_folder(name):
         yield from _files_in(name, scratch)
     else:
         yield _file(name)
 
 
-def _is_there(name: str) -> bool:
+def is_there(name: str) -> bool:
+    """Whether there is a file or folder of this name."""
     try:
         storage_for(name).stat(name)
     except (MissingFileError, OSError):
@@ -162,7 +155,8 @@ def _is_there(name: str) -> bool:
     return True
 
 
-def _is_folder(name: str) -> bool:
+def is_folder(name: str) -> bool:
+    """Whether a name is that of a folder, as far as it may be one."""
     # A server need not tell what a name is before it is read.
     if not is_local(name) and _kind_of(name)[0] is not None and not name.endswith("/"):
         return False
@@ -186,10 +180,10 @@ def _file(name: str) -> TableInput:
     kind, compression, ending = _kind_of(name)
     if kind is None:
         raise TableError(
-            f"{name}: a table must end in {ENDINGS}, all but the last two also in .gz or .zst "
-            "behind that, or be a folder, or - for standard input"
+            f"{name}: a table must end in {ENDINGS}, those of text also in .gz or .zst behind "
+            "that, or be a folder, or - for standard input"
         )
-    if compression is not None and kind in (Kind.PARQUET, Kind.ARROW):
+    if compression is not None and kind in (Kind.PARQUET, Kind.ARROW, *SAMPLES):
         raise TableError(
             f"{name}: {kind.value} files are read at any place; decompress this one first"
         )
@@ -197,12 +191,20 @@ def _file(name: str) -> TableInput:
 
 
 def _files_in(folder: str, scratch: Scratch) -> Iterator[TableInput]:
-    """Yield the Parquet and Arrow files below a folder, or the folder itself as one of images."""
+    """Yield the Parquet and Arrow files below a folder, or its tars, or the folder itself.
+
+    That is one of images, or an LMDB.
+    """
+    if is_local(folder) and os.path.isfile(join(folder, DATA)):
+        yield TableInput(folder.rstrip("/"), folder.rstrip("/"), Kind.LMDB)
+        return
     listing = FolderListing.of(folder, scratch)
     tables, images = listing.tables, listing.images
     if not tables and not len(images):
+        tables = listing.tars
+    if not tables and not len(images):
         raise TableError(
-            f"{folder} has neither images nor .parquet or .arrow files; {_what_else(listing)}"
+            f"{folder} has neither images nor .parquet, .arrow or .tar files; {_what_else(listing)}"
         )
     if tables and len(images):
         raise TableError(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from converter.table.places import ImagePlaces
 from converter.table.table_file import TableFile
 from shardio.errors import TableError
 
@@ -48,6 +49,20 @@ class JoinedTable:
     def label_hint(self) -> str:
         """What may help where no label columns are."""
         return self._files[0].label_hint
+
+    @property
+    def places_of_images(self) -> ImagePlaces | None:
+        """Where the images are, if they are in the files themselves."""
+        samples = [file.samples for file in self._files if file.samples is not None]
+        if not samples:
+            return None
+        return ImagePlaces(
+            samples[0].reader,
+            tuple(one.location for one in samples),
+            np.cumsum([0, *map(len, samples[:-1])]),
+            tuple(one.offsets for one in samples),
+            tuple(one.sizes for one in samples),
+        )
 
     def check_same(self, what: str, of: Callable[[Sequence[str]], tuple[str, ...]]) -> None:
         """Raise TableError where a file has other columns of a kind than the first one."""

@@ -18,10 +18,10 @@ from converter.table.files import BLOCK, open_file
 from converter.table.heads import choose_heads
 from converter.table.image_column import ImageColumn
 from converter.table.inputs import (
+    SAMPLES,
+    all_names,
     digest_of_all,
     find_inputs,
-    folder_below,
-    folder_of_all,
     name_of_all,
 )
 from converter.table.joined import JoinedTable
@@ -35,6 +35,7 @@ from converter.table.sequence_column import ids_of
 from converter.table.spelling import Spelling
 from converter.table.splits import SplitShares
 from converter.table.table import Table
+from converter.table.table_folder import folder_below, folder_of_all
 from shardio.errors import MissingExtraError, OptionError, ShardioError, TableError
 
 
@@ -80,18 +81,25 @@ def read_table(
     builder: TableBuilder | None = None
     table: JoinedTable | None = None
     with Scratch() as scratch:
+        given = all_names(given)
         inputs = find_inputs(given, scratch)
         name = now = name_of_all(inputs)
-        digest = digest_of_all(inputs)
-        below = root or folder_of_all(given)
+        below = root or folder_of_all(given, inputs)
         folder = None if root is None else folder_below(given, root)
         try:
             files = []
             for file in inputs:
                 now = file.name
-                files.append(open_file(file, reading, block))
+                opened = open_file(
+                    file, reading, scratch, root=below, image_column=image_column, block=block
+                )
+                files.append(opened)
+            now = name
+            digest = digest_of_all(inputs, files)
             table = JoinedTable(files)
-            images = None if image_column is None else ImageColumn.find(inputs, image_column)
+            images = None
+            if image_column is not None and inputs[0].kind not in SAMPLES:
+                images = ImageColumn.find(inputs, image_column)
             pattern = None if reading.name_pattern is None else NamePattern(reading.name_pattern)
             present = _present(table, pattern)
             others = others or OtherHeads()
@@ -170,8 +178,8 @@ def read_table(
         *builder.notes,
         *_unused_boxes(table.names, (*heads, *boxed)),
     )
-    # Images that are a column are on the storage of the table.
-    examples = () if images is not None else builder.roots.examples
+    # Images that are in the table are on its storage.
+    examples = () if images or table.places_of_images else builder.roots.examples
     return Table(
         name,
         digest,
@@ -189,6 +197,7 @@ def read_table(
         table.found(),
         notes,
         examples,
+        table.places_of_images,
         others.sequences,
         characters,
         found_boxes,

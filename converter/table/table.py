@@ -13,6 +13,7 @@ from converter.table.folder_listing import IMAGE_ENDINGS, ending_of
 from converter.table.image_column import ImageColumn
 from converter.table.locations import SEPARATOR, chained, leaves
 from converter.table.other_heads import length_of
+from converter.table.places import ImagePlaces
 from converter.table.scratch import Texts
 from shardio.format.label import Label
 from shardio.format.label_kind import LabelKind, columns_of
@@ -51,6 +52,8 @@ class Table:
     notes: tuple[str, ...] = ()
     # A row and its path for each storage that the images are on.
     examples: tuple[tuple[int, str], ...] = ()
+    # Where the images are that lie within the files of the table.
+    places: ImagePlaces | None = None
     # Heads that hold the ids of the `characters` of texts, and of how many at most.
     sequences: tuple[tuple[str, int], ...] = ()
     characters: tuple[str, ...] | None = None
@@ -89,6 +92,17 @@ class Table:
             else:
                 found.append(Label(head, classes or int(most[columns].max()) + 1, None, kind))
         return tuple(found)
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the images are in the table itself."""
+        return self.images is not None or self.places is not None
+
+    def locations(self, rows: NDArray[np.int64]) -> list[str]:
+        """Return where the images of `rows` are, those of a column excepted."""
+        if self.places is not None:
+            return self.places.locations(rows)
+        return [self.location(path) for path in self.paths(rows)]
 
     def location(self, path: str) -> str:
         """Return where the image of a row's `path` is: absolute, or below the root.

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from converter.table.samples import Samples
+
 
 @dataclass(frozen=True)
 class TableFile:
@@ -25,3 +27,5 @@ class TableFile:
     # What to say where a column, or those of labels are not there.
     hint: str = ""
     label_hint: str = ". Name them with --labels a,b,c (or --labels '' for images without labels)"
+    # Where the images are, if the file has them in it.
+    samples: Samples | None = None
