@@ -19,6 +19,7 @@ from reader.fetch.sources import Sources
 from reader.files.mapped_files import Maps
 from reader.files.shard import ShardFile
 from reader.files.shard_files import ShardFiles
+from reader.sets.mix import Mix
 from shardio.cached_property import cached_property
 from shardio.format.label import Label
 from shardio.format.manifest import Manifest
@@ -33,7 +34,7 @@ class Dataset:
     `shape` is (height, width, channels) of every image. `labels` are the heads; without a manifest
     their number of classes is 0, which stands for not known. `left_out` are the shards of the same
     splits that the glob did not take. With a `cache` shards are read from there once they are
-    copied.
+    copied. The records of a `mix` are those of its members, one after the other.
     """
 
     shards: tuple[ShardFile, ...]
@@ -43,6 +44,7 @@ class Dataset:
     manifest: Manifest | None
     left_out: tuple[str, ...]
     cache: ShardCache | None = None
+    mix: Mix | None = None
 
     @property
     def layout(self) -> Layout:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reader.batching.batch_form import BatchForm, BatchParts
 from reader.batching.batches import Batches
@@ -14,7 +15,9 @@ from reader.batching.keywords import BatchKeywords, refuse_unknown, shows_option
 from reader.batching.label_arrays import label_arrays, wrong_label
 from reader.batching.options import BatchOptions
 from reader.dataset import Dataset
-from shardio.errors import DatasetError
+from reader.sets.draws import RecordWeights, balanced, class_label, draws_of
+from reader.sets.kept_array import KeptArray
+from shardio.errors import DatasetError, OptionError
 from shardio.grammar import counted
 
 if TYPE_CHECKING:
@@ -72,7 +75,42 @@ class ShardSet(Dataset):
         refuse_unknown(set(options))
         if not self.is_local:
             options.setdefault("shuffle", "window")
-        return BatchOptions(batch_size=batch_size, **options)
+        complete = BatchOptions(batch_size=batch_size, **options)
+        if complete.weights is None or isinstance(complete.weights, KeptArray):
+            return complete
+        return replace(complete, weights=self._draws(complete.weights))
+
+    def class_weights(self, label: str) -> NDArray[np.float32]:
+        """Return weights for a loss by which all classes of a label count the same, (classes,).
+
+        They are scikit-learn's "balanced": n / (k * n_c) for the n_c of n records that have class
+        c, where k classes are seen. Classes that are not seen get 0. Raises OptionError for a
+        label that has no classes, or where their number is not known.
+        """
+        head = class_label(label, self.labels, "class_weights")
+        if not head.classes:
+            raise OptionError(
+                f"class_weights needs the number of classes of {label}, and there is no "
+                "dataset.json beside the shards; give classes= to open_shards"
+            )
+        return balanced(self._labels_of(label), head.classes).astype(np.float32)
+
+    def _draws(self, weights: RecordWeights) -> KeptArray:
+        if self.mix is not None:
+            raise OptionError(
+                "weights of records are not for a mix, whose members have weights of their own"
+            )
+        return draws_of(
+            weights,
+            records=len(self),
+            labels=self.labels,
+            labels_of=self._labels_of,
+            fingerprint=self.fingerprint,
+            place=self.place,
+        )
+
+    def _labels_of(self, head: str) -> NDArray[Any]:
+        return self.labels_array()[head]
 
     @shows_options
     def batches(self, batch_size: int = 128, **options: Unpack[BatchKeywords]) -> Batches:

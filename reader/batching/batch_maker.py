@@ -19,6 +19,7 @@ from reader.dataset import Dataset
 from reader.fetch.pool import Pool
 from reader.fetch.skipped import SKIPPED, Skipped
 from reader.fetch.source import Fetch, RecordSource
+from reader.order.mixed import MixStart
 from shardio.errors import OptionError
 from shardio.grammar import counted
 
@@ -47,7 +48,8 @@ class BatchMaker:
 
     The memory for the batches that `pipeline` keeps alive at once is taken at the first batch and
     used again, so that what the reader owns does not depend on how long it reads, nor on luck.
-    With `parts` it makes only each so many-th batch of an epoch. `skipped` counts on.
+    With `parts` it makes only each so many-th batch of an epoch. `skipped` counts on. `start` is
+    where a mix began.
     """
 
     def __init__(
@@ -58,16 +60,18 @@ class BatchMaker:
         *,
         parts: int = 1,
         skipped: Skipped | None = None,
+        start: MixStart | None = None,
     ) -> None:
         self.shards = shards
         self.options = options = options.located()
-        if options.steps(len(shards)) == 0:
+        positions = options.positions(shards)
+        if options.steps(positions) == 0:
             raise OptionError(
-                f"the set has {counted(len(shards), 'record')}, not one batch of "
+                f"the set has {counted(positions, 'record')}, not one batch of "
                 f"{options.batch_size} for "
                 f"each of {options.share[1]} workers; choose a smaller batch_size, or pad=True"
                 if options.share[1] > 1
-                else f"the set has {counted(len(shards), 'record')}, not one batch of "
+                else f"the set has {counted(positions, 'record')}, not one batch of "
                 f"{options.batch_size}; "
                 "choose a smaller batch_size, or drop_remainder=False"
             )
@@ -84,7 +88,7 @@ class BatchMaker:
                 "dataset.json beside the shards; give classes= to open_shards"
             )
         layout = shards.layout
-        read_here = len(shards) // (options.share[1] * parts)
+        read_here = positions // (options.share[1] * parts)
         self.skipped = skipped or Skipped(options.most_skipped(read_here), read_here)
         self._sources = shards.sources(
             verify=options.verify, skipped=self.skipped if options.on_error == "skip" else None
@@ -95,10 +99,10 @@ class BatchMaker:
             block, window = self.memory.block, self.memory.window
             lanes = options.lanes or options.share[1]
             self.options = options = replace(options, block=block, window=window, lanes=lanes)
-        self._steps = Steps(options, len(shards))
-        self.steps = self._steps.count
+        self._steps = Steps(options, shards, start)
+        self.steps, self.positions = self._steps.count, self._steps.positions
         # The mean over all positions, filled ones too, of weighted losses is that of the records.
-        self._weight = self.steps * options.step_size / len(shards)
+        self._weight = self.steps * options.step_size / self._steps.positions
         self._reading = self._reading_from(source)
         self._epoch = -1
         alive, size = self.memory.alive, options.batch_size

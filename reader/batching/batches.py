@@ -17,9 +17,10 @@ from reader.batching.memory import MemoryPlan, Pipeline
 from reader.batching.options import BatchOptions
 from reader.batching.place import Place
 from reader.batching.rank import current_worker
-from reader.batching.stream_state import check_state, stream_state
+from reader.batching.stream_state import check_state, mix_start, stream_state
 from reader.dataset import Dataset
 from reader.fetch.skipped import Skipped
+from reader.order.mixed import MixStart
 from shardio.errors import OptionError
 
 # Batches made ahead of the one that the caller works on. Many would only hide a storage that is
@@ -50,16 +51,21 @@ class Batches(Iterator[Batch]):
         *,
         every: tuple[int, int] = (0, 1),
         convert: Callable[[BatchParts], BatchParts] | None = None,
+        mixed: MixStart | None = None,
     ) -> None:
         """Begin; of the steps from `start_epoch` on only each that `every` names is made.
 
         `every` is (number, count): the steps number, number + count, ... Each batch is put
-        together of what `convert` makes of its arrays.
+        together of what `convert` makes of its arrays. `mixed` is where a mix began, if not with
+        the first sample.
         """
         self._every = every
         self._convert = convert
         self._form = BatchForm.of(shards.labels, as_dict=options.as_dict)
         self._turn = Lock()
+        self._mixed = mixed
+        if shards.mix is not None and mixed is None:
+            self._mixed = MixStart.first(shards.mix.places)
         self._ahead: deque[tuple[int, int, Begun]] = deque()
         self._shards = shards
         self._start(options, Place.of(options, options.start_epoch, 0))
@@ -78,13 +84,18 @@ class Batches(Iterator[Batch]):
         self._process = os.getpid()
         self._pool = ThreadPoolExecutor(PIPELINE.threads, thread_name_prefix="shardio-batches")
         self._maker = BatchMaker(
-            self._shards, options, PIPELINE, parts=self._every[1], skipped=skipped
+            self._shards,
+            options,
+            PIPELINE,
+            parts=self._every[1],
+            skipped=skipped,
+            start=self._mixed,
         )
         options, place = self._maker.options, self._place
         number, count = self._every
         begun = (place.epoch - place.first) * self._maker.steps
         begun += -(-place.samples // options.step_size)
-        steps = place.steps(options, len(self._shards))
+        steps = place.steps(options, options.positions(self._shards))
         self._waiting = itertools.islice(steps, (number - begun) % count, None, count)
         self._ahead.clear()
         self._stopped = False
@@ -144,18 +155,24 @@ class Batches(Iterator[Batch]):
         epoch, start, future = self._ahead.popleft()
         parts = future.result()
         batch = self._form.for_arrays(self._convert(parts) if self._convert else parts)
-        samples = min(start + maker.options.step_size, len(self._shards))
+        samples = min(start + maker.options.step_size, maker.positions)
         return batch, Place(place.first, epoch, samples)
 
     def _is_end(self, place: Place) -> bool:
         # Of a stream that makes each so many-th step, others may have some left.
         options = self._maker.options
-        return self._every[1] == 1 and place.ends_pass(options, len(self._shards))
+        positions = options.positions(self._shards)
+        return self._every[1] == 1 and place.ends_pass(options, positions)
 
     @property
     def place(self) -> Place:
         """Where the stream is."""
         return self._place
+
+    @property
+    def mixed(self) -> MixStart | None:
+        """Where a mix began, or where it was resumed; None of other sets."""
+        return self._mixed
 
     @property
     def goes_on(self) -> bool:
@@ -199,19 +216,21 @@ class Batches(Iterator[Batch]):
     def state_dict(self) -> dict[str, int | str]:
         """Return where the stream is: what all workers together have been given so far."""
         options = self._located().options
-        return stream_state(options, self._place, self._shards.fingerprint)
+        positions = options.positions(self._shards)
+        return stream_state(options, self._place, self._shards.fingerprint, self._mixed, positions)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where the stream of `state` was.
 
         Order (with its block, window and lanes) and seed are the state's; batch size, number of
-        workers and all else are this stream's own. Raises DatasetError for a state of another set
-        of shards.
+        workers and all else are this stream's own. Other weights of a mix count from here on.
+        Raises DatasetError for a state of another set of shards, OptionError for one of other
+        weights of records.
         """
         known, options = self.state_dict(), self._maker.options
-        check_state(state, known, options, len(self._shards))
+        check_state(state, known, options, options.positions(self._shards))
         inner = state["samples"] % options.step_size
-        if self._every[1] > 1 and inner and state["samples"] < len(self._shards):
+        if self._every[1] > 1 and inner and state["samples"] < options.positions(self._shards):
             raise OptionError(
                 "the state is of another batch size or number of workers; the processes of a "
                 "DataLoader go on with their own only"
@@ -226,6 +245,10 @@ class Batches(Iterator[Batch]):
             worker=self._given.worker,
         )
         self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._mixed is not None:
+            lanes = given.lanes or 1 if given.shuffle == "window" else 1
+            start = mix_start(state)
+            self._mixed = start.with_places(self._mixed.places, lanes, given.seed)
         place = Place.of(options, state["epoch"], state["samples"])
         self._start(given, place.next_pass(options) if self._is_end(place) else place)
 

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import Any, TypedDict, TypeVar, get_type_hints
 
 from reader.batching.options import BatchOptions, Dtype, OnError, Shuffle
+from reader.sets.draws import RecordWeights
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -38,6 +39,7 @@ class BatchKeywords(TypedDict, total=False):
     block: int | None
     window: int | None
     lanes: int | None
+    weights: RecordWeights | None
 
 
 def shows_options(method: _Method) -> _Method:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from reader.batching.rank import current_worker, scoped_worker
+from reader.dataset import Dataset
+from reader.sets.draws import RecordWeights
+from reader.sets.kept_array import KeptArray
 from shardio.errors import OptionError
 from shardio.sizes import parse_bytes
 
@@ -72,6 +75,9 @@ class BatchOptions:
     16."""
     lanes: int | None = None
     """Lanes to which `window` deals blocks, a multiple of the workers; None takes one for each."""
+    weights: RecordWeights | None = None
+    """How often records come: `{"y0": "balanced"}`, `{"y0": {17: 5.0}}` or an array with a weight
+    for each record. An epoch is then as many draws as the set has records, with replacement."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "seed", "epochs", "start_epoch", "block", "window", "lanes"):
@@ -124,6 +130,14 @@ class BatchOptions:
                 "several workers need drop_remainder=True or pad=True: the last records may not "
                 "suffice for a batch each"
             )
+        if self.weights is not None and self.shuffle == "window":
+            raise OptionError(
+                "weights are not for the order window: each record that is drawn would be a "
+                "request of its own. Give open_shards cache=, or copy the set with shardio-read "
+                'stage, and take shuffle="exact"'
+            )
+        if self.weights is not None and self.shuffle == "none":
+            raise OptionError('weights draw records at random, so they need shuffle="exact"')
         lanes = self.lanes or world
         for name, value in (("block", self.block), ("window", self.window), ("lanes", self.lanes)):
             if value is not None and value < 1:
@@ -166,9 +180,23 @@ class BatchOptions:
             return 0 <= most <= 1
         return isinstance(most, int) and not isinstance(most, bool) and most >= 0
 
-    def steps(self, records: int) -> int:
-        """Return the number of batches of one epoch over `records` records."""
-        full, rest = divmod(records, self.step_size)
+    @property
+    def draws(self) -> KeptArray | None:
+        """The alias table of the weights, once a set has made it: `ShardSet.options` does."""
+        if self.weights is None or isinstance(self.weights, KeptArray):
+            return self.weights
+        raise OptionError("weights are those of a set: let ShardSet.options make the options")
+
+    def positions(self, shards: Dataset) -> int:
+        """Return how many positions an epoch has: one for each record, but of a mix."""
+        if shards.mix is None:
+            return len(shards)
+        lanes = (self.lanes or self.share[1]) if self.shuffle == "window" else 1
+        return shards.mix.length(self.step_size, lanes)
+
+    def steps(self, positions: int) -> int:
+        """Return the number of batches of one epoch of so many positions."""
+        full, rest = divmod(positions, self.step_size)
         return full + (rest > 0 and (self.pad or not self.drop_remainder))
 
 

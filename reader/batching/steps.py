@@ -9,35 +9,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reader.batching.options import BatchOptions
+from reader.dataset import Dataset
+from reader.order.draw import DrawnOrder
 from reader.order.exact import Order
+from reader.order.mixed import MixedOrder, MixStart
 from reader.order.window import WindowOrder
 
 # More steps than this are computed again: each takes some 300 bytes, and its records.
 _MOST_KNOWN = 2048
 
+StepOrder = Order | WindowOrder | MixedOrder | DrawnOrder
+
 
 class Steps:
     """Tells the records of any step, and remembers those that were asked for ahead.
 
-    `count` is the number of steps of an epoch of `records`, `size` that of positions in each. With
-    the order `window`, `options` say all of it: block, window and lanes.
+    `count` is the number of steps of an epoch, which has `positions`, and `size` that of positions
+    in each. With the order `window`, `options` say all of it: block, window and lanes. `start` is
+    where a mix began.
     """
 
-    def __init__(self, options: BatchOptions, records: int) -> None:
-        self.count = options.steps(records)
+    def __init__(self, options: BatchOptions, shards: Dataset, start: MixStart | None) -> None:
+        self.positions = options.positions(shards)
+        self.count = options.steps(self.positions)
         self.size = options.step_size
         self._options = options
-        self._records = records
-        self._order: Order | WindowOrder
-        # Distance of the same place in the next window.
+        self._order: StepOrder = _order_of(options, shards, start)
+        # Distance of the same place in the next window, of all members of a mix.
         self.window = 0
         if options.shuffle == "window":
             block, window, lanes = options.block or 1, options.window or 1, options.lanes or 1
-            owned = lanes // options.share[1]
-            self._order = WindowOrder(records, options.seed, block, window, lanes, owned)
             self.window = window * block * lanes
-        else:
-            self._order = Order(records, options.shuffle, options.seed)
         # What was computed to look ahead, and how many steps that may be: a window.
         self._known: OrderedDict[tuple[int, int], NDArray[np.int64]] = OrderedDict()
         steps = self.window // options.step_size + 8
@@ -50,7 +52,7 @@ class Steps:
             return known
         stop = start + self._options.step_size
         if not self._options.pad:
-            stop = min(stop, self._records)
+            stop = min(stop, self.positions)
         return self._order.share(epoch, start, stop, *self._options.share)
 
     def later(self, epoch: int, start: int, distance: int) -> NDArray[np.int64]:
@@ -76,3 +78,28 @@ class Steps:
                 with suppress(KeyError):  # another thread may have taken the last one
                     self._known.popitem(last=False)
         return ids
+
+
+def _order_of(options: BatchOptions, shards: Dataset, start: MixStart | None) -> StepOrder:
+    """Return the order of a set."""
+    if options.draws is not None:
+        return DrawnOrder(options.draws.array, options.seed)
+    if shards.mix is None:
+        return _own_order(options, len(shards))
+    mix = shards.mix
+    members = [
+        (_own_order(options, size), size, begin)
+        for size, begin in zip(mix.sizes, mix.begins, strict=True)
+    ]
+    lanes = options.lanes or 1 if options.shuffle == "window" else None
+    start = start or MixStart.first(mix.places)
+    return MixedOrder(members, start, options.positions(shards), options.seed, lanes)
+
+
+def _own_order(options: BatchOptions, records: int) -> Order | WindowOrder:
+    """Return the order of the records of a set, or of a member of a mix."""
+    if options.shuffle != "window":
+        return Order(records, options.shuffle, options.seed)
+    block, window, lanes = options.block or 1, options.window or 1, options.lanes or 1
+    owned = lanes // options.share[1]
+    return WindowOrder(records, options.seed, block, window, lanes, owned)

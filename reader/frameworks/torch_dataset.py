@@ -17,6 +17,7 @@ from reader.batching.options import BatchOptions
 from reader.dataset import Dataset
 from reader.frameworks.calling_loader import is_read_by_loader, refuse_shared_twice
 from reader.frameworks.plain_labels import refuse_other_kinds
+from reader.order.mixed import MixStart
 from shardio.errors import MissingExtraError, OptionError
 
 try:
@@ -130,6 +131,8 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         # The pass that was begun last in this process.
         self._stream: Batches | None = None
         self._number = -1
+        # Where a mix began: a state of other weights says so, for all passes that follow.
+        self._mixed: MixStart | None = None
         # The pass that begins where a state is, and the state.
         self._resumed: tuple[int, dict[str, Any]] = -1, {}
         _SETS.add(self)
@@ -161,7 +164,8 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         return replace(self._options, worker=self._worker())
 
     def __len__(self) -> int:
-        return self._located().steps(len(self._shards)) * (self._options.epochs or 1)
+        options = self._located()
+        return options.steps(options.positions(self._shards)) * (options.epochs or 1)
 
     def __iter__(self) -> Iterator[Batch]:
         # Now, and not at the first batch, which not every rank may ask for.
@@ -192,6 +196,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
             replace(options, start_epoch=start),
             every=(number, count),
             convert=partial(_tensors, channels_first=self._channels_first),
+            mixed=self._mixed,
         )
         resumed, state = self._resumed
         if done == resumed:
@@ -216,7 +221,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         if self._resumed[0] >= 0:
             return dict(self._resumed[1])
         if self._stream is None:
-            return dict(Batches(self._shards, self._located()).state_dict())
+            return dict(Batches(self._shards, self._located(), mixed=self._mixed).state_dict())
         return dict(self._stream.state_dict())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -235,6 +240,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         # Without an end there is one pass only.
         done = (stream.place.first - options.start_epoch) // (options.epochs or 1)
         self._resumed, self._stream = (done, dict(stream.state_dict())), None
+        self._mixed = stream.mixed
         if info is None:
             self._passes.expect(done)
         else:

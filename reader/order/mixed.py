@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from reader.core.permute import permuted
 from reader.order.exact import Ids
+from shardio.cached_property import cached_property
 from shardio.permutation import Permutation
 
 ROUND = 1024
@@ -93,6 +94,26 @@ class MixStart:
         rest = max(0, length - self.samples)
         return self.position + rest + (epoch - self.epoch - 1) * length + samples
 
+    def deal(self, number: int, seed: int) -> NDArray[np.uint16]:
+        """Return which member gives its records in each turn of a round, counted from `round`."""
+        shuffle = Permutation(ROUND, seed, f"mix {self.round + number}")
+        return self._of_place[permuted(shuffle, 0, ROUND)]
+
+    @cached_property
+    def _of_place(self) -> NDArray[np.uint16]:
+        return np.repeat(np.arange(len(self.places), dtype=np.uint16), self.places)
+
+    def with_places(self, places: tuple[int, ...], lanes: int, seed: int) -> MixStart:
+        """Return a start with other places, which count from here on; turns have `lanes`."""
+        if places == self.places:
+            return self
+        rounds, turns = divmod(self.position // lanes, ROUND)
+        dealt = np.bincount(self.deal(rounds, seed)[:turns], minlength=len(places))
+        given = np.array(self.given) + rounds * np.array(self.places) + dealt
+        return MixStart(
+            places, tuple(given.tolist()), self.round + rounds + 1, 0, self.epoch, self.samples
+        )
+
 
 class MixedOrder:
     """The order of a mix whose epochs have `length` positions.
@@ -117,7 +138,6 @@ class MixedOrder:
         self._in_lanes = lanes is not None
         self._lanes = lanes or 1
         self._rounds = 1 if self._in_lanes else _DEALT
-        self._of_place = np.repeat(np.arange(len(members), dtype=np.uint16), start.places)
         self._blocks: OrderedDict[tuple[int, range], Ids] = OrderedDict()
         self._lock = Lock()
 
@@ -136,18 +156,6 @@ class MixedOrder:
         at = self._start.position_of(epoch, 0, self._length)
         first, last = (at + min(place, self._length) for place in (start, stop))
         return self._turns(first // self._lanes, last // self._lanes, owned)
-
-    def given_at(self, epoch: int, samples: int) -> tuple[int, ...]:
-        """Return of how many turns each member has given its records before a sample."""
-        position = self._start.position_of(epoch, samples, self._length)
-        rounds, turn = divmod(position // self._lanes, ROUND)
-        dealt = np.bincount(self._deal(rounds)[:turn], minlength=len(self._members)).tolist()
-        return tuple(
-            given + rounds * places + count
-            for given, places, count in zip(
-                self._start.given, self._start.places, dealt, strict=True
-            )
-        )
 
     def _turns(self, first: int, last: int, owned: range) -> Ids:
         """Return the records of the lanes `owned` in the turns `first` to `last`."""
@@ -174,7 +182,7 @@ class MixedOrder:
 
     def _compute(self, first: int, owned: range) -> Ids:
         rounds = np.arange(first, first + self._rounds)
-        dealt = np.stack([self._deal(number) for number in rounds.tolist()])
+        dealt = np.stack([self._start.deal(number, self._seed) for number in rounds.tolist()])
         # In each round the turns of the first member, of the second one, and so on.
         turns = np.argsort(dealt, axis=1, kind="stable") + (rounds - first)[:, None] * ROUND
         block = np.empty((dealt.size, len(owned)), dtype=np.int64)
@@ -185,11 +193,6 @@ class MixedOrder:
             block[mine] = self._records(member, given, len(mine), owned)
             place += places
         return block
-
-    def _deal(self, number: int) -> NDArray[np.uint16]:
-        """Return which member gives its records in each turn of a round."""
-        shuffle = Permutation(ROUND, self._seed, f"mix {self._start.round + number}")
-        return self._of_place[permuted(shuffle, 0, ROUND)]
 
     def _records(self, member: int, given: int, turns: int, owned: range) -> Ids:
         """Return what a member gives in `turns` turns when it has given its records of `given`."""

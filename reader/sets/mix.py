@@ -1,0 +1,95 @@
+"""What a mix of sets is: its members, their shares, and how long an epoch is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from reader.order.mixed import ROUND, places_of
+from shardio.errors import OptionError
+from shardio.grammar import counted
+
+Until = Literal["first", "all"]
+UNTIL: tuple[Until, ...] = get_args(Until)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Members of `sizes` records, drawn by weight.
+
+    `places` are those of each in a round of 1,024 turns. An epoch has `steps` steps or, without
+    them, as many whole rounds as it takes until the first member, or all of them, were given whole.
+    """
+
+    sizes: tuple[int, ...]
+    places: tuple[int, ...]
+    steps: int | None
+    until: Until
+
+    @classmethod
+    def of(
+        cls,
+        sizes: Sequence[int],
+        weights: Sequence[float] | None,
+        steps: int | None,
+        until: Until | None,
+    ) -> Mix:
+        """Make one from what the user says; without weights all members have the same.
+
+        Raises OptionError for what cannot be right.
+        """
+        if not 1 <= len(sizes) <= ROUND:
+            raise OptionError(f"a mix has 1 to {ROUND:,} members, not {len(sizes)}")
+        weights = [1.0] * len(sizes) if weights is None else [_weight(x) for x in weights]
+        if len(weights) != len(sizes):
+            raise OptionError(
+                f"weights has {counted(len(weights), 'value')}, and the mix "
+                f"{counted(len(sizes), 'member')}"
+            )
+        if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int)):
+            raise OptionError(f"steps must be a whole number, not {steps!r}")
+        if steps is not None and steps < 1:
+            raise OptionError(f"steps must be at least 1, not {steps}")
+        if steps is not None and until is not None:
+            raise OptionError("an epoch ends after steps= or until=, not both")
+        if until is not None and until not in UNTIL:
+            raise OptionError(f"until must be {' or '.join(map(repr, UNTIL))}, not {until!r}")
+        empty = [str(number) for number, size in enumerate(sizes) if not size]
+        if empty:
+            raise OptionError(f"member {', '.join(empty)} of the mix has no records: leave it out")
+        return cls(tuple(sizes), places_of(weights), steps, until or "first")
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The share of each member, exact in every round."""
+        return tuple(places / ROUND for places in self.places)
+
+    @property
+    def begins(self) -> tuple[int, ...]:
+        """The number of the first record of each member."""
+        return tuple(sum(self.sizes[:member]) for member in range(len(self.sizes)))
+
+    def length(self, step_size: int, lanes: int) -> int:
+        """Return how many positions an epoch has, for steps of so many, and turns of `lanes`."""
+        if self.steps is not None:
+            return self.steps * step_size
+        rounds = [
+            -(-size // (places * lanes))
+            for size, places in zip(self.sizes, self.places, strict=True)
+        ]
+        return (min(rounds) if self.until == "first" else max(rounds)) * ROUND * lanes
+
+
+def _weight(value: float) -> float:
+    try:
+        weight = float(value)
+    except (TypeError, ValueError):
+        raise OptionError(f"a weight is a number, not {value!r}") from None
+    if not (math.isfinite(weight) and weight > 0):
+        raise OptionError(
+            f"the weights of a mix are numbers above 0, not {value!r}: leave out a member that is "
+            "not wanted"
+        )
+    return weight
