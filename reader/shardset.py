@@ -16,8 +16,9 @@ from reader.batching.label_arrays import label_arrays, wrong_label
 from reader.batching.options import BatchOptions
 from reader.dataset import Dataset
 from reader.sets.draws import RecordWeights, balanced, class_label, draws_of
-from reader.sets.kept_array import KeptArray
+from reader.sets.kept_array import KeptArray, keep_array
 from shardio.errors import DatasetError, OptionError
+from shardio.format.label_kind import columns_of
 from shardio.grammar import counted
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from reader.frameworks.torch_dataset import TorchBatches
+
+# Records that a pass over all labels reads at once.
+_PASS = 1024
 
 
 @dataclass(frozen=True, repr=False)
@@ -110,7 +114,18 @@ class ShardSet(Dataset):
         )
 
     def _labels_of(self, head: str) -> NDArray[Any]:
-        return self.labels_array()[head]
+        """Return the labels of a head of one integer, of all records: one pass over them."""
+        place = [label.name for label in self.labels].index(head)
+        column = columns_of([label.kind for label in self.labels])[place].start
+
+        def fill(labels: NDArray[np.int32]) -> None:
+            pixels = np.empty((_PASS, self.layout.image_bytes), dtype=np.uint8)
+            for start in range(0, len(self), _PASS):
+                ids = np.arange(start, min(start + _PASS, len(self)))
+                labels[ids] = self._records_source.fetch(ids, pixels)[:, column]
+
+        made_of = f"labels {self.fingerprint} {head}"
+        return keep_array(made_of, (len(self),), np.int32, fill).array
 
     @shows_options
     def batches(self, batch_size: int = 128, **options: Unpack[BatchKeywords]) -> Batches:
