@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from reader.cache.cached_choice import CachedChoice
 from reader.cache.copies import ShardCopies
 from reader.cache.copy_files import CachedShardFiles
 from reader.cache.folder import ShardCache
@@ -104,10 +103,14 @@ class Dataset:
         """Open the records for reading epoch by epoch, each with the source that suits it."""
         files = self.files(skips=skipped is not None)
         source = self.kind.source(files, verify=verify, skipped=skipped)
-        if self._copies is not None:
-            choice = CachedChoice(source, self._copies, is_local=self.is_local)
-            return Sources(files, choice.first, choice.choose)
-        return Sources(files, source.mapped(self._maps) if self.is_local else source)
+        return Sources(files, source, self._maps_now, is_local=self.is_local)
+
+    def _maps_now(self) -> Maps | None:
+        """Return the maps of the shards or their copies; None unless all are local files."""
+        copies = self._copies
+        if not (self.is_local or (copies is not None and copies.all_here)):
+            return None
+        return self._maps if copies is None else copies.maps()
 
     def place(self, number: int) -> str:
         """Name the shard of a record, and its number there."""

@@ -45,7 +45,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "reader.fetch": ("reader.files", "reader.core"),
     "reader.foreign": ("reader.fetch", "reader.files"),
     "reader.blocks": ("reader.fetch",),
-    "reader.cache": ("reader.fetch", "reader.files"),
+    "reader.cache": ("reader.files",),
     "reader.dataset": ("reader.cache", "reader.fetch", "reader.sets", "reader.files"),
     "reader.batching": (
         "reader.dataset",

@@ -87,19 +87,15 @@ class ShardFiles(Generic[Shard]):
         return numbers, ids - self._starts[numbers]
 
     def runs(self, ids: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
-        """Cut records into neighbours, and these at the ends of shards: yield as `parts` does."""
-        edges = [0, *(np.flatnonzero(np.diff(ids) != 1) + 1).tolist(), len(ids)]
-        for first, last in pairwise(edges):
-            if first < last:
-                yield from self.parts(int(ids[first]), last - first)
+        """Cut records into runs of neighbours in one shard.
 
-    def parts(self, first: int, count: int) -> Iterator[tuple[int, int, int]]:
-        """Cut neighbours at the ends of shards: yield shard, first record in it, how many."""
-        while count:
-            (number,), (place,) = self.locate(np.array([first]))
-            here = min(count, self.shards[number].records - int(place))
-            yield int(number), int(place), here
-            first, count = first + here, count - here
+        Yields of each the shard, the first record in it and how many records.
+        """
+        numbers, places = self.locate(ids)
+        edges = np.flatnonzero((np.diff(places) != 1) | (np.diff(numbers) != 0)) + 1
+        for first, last in pairwise([0, *edges.tolist(), len(ids)]):
+            if first < last:
+                yield int(numbers[first]), int(places[first]), last - first
 
     def _compare(self, number: int) -> None:
         """Look whether the file is still the one that was found when the set was opened."""

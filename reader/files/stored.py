@@ -40,7 +40,7 @@ class StoredRecords:
     def read_run(self, first: int, memory: NDArray[np.uint8]) -> None:
         """Fill `memory` with neighbours, from record `first` on."""
         done = 0
-        for number, place, count in self._files.parts(first, len(memory)):
+        for number, place, count in self._files.runs(np.arange(first, first + len(memory))):
             piece = memory[done : done + count].reshape(-1).data
             self._fill(self._files.get(number), number, place * self._stride, piece)
             done += count

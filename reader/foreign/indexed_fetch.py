@@ -218,11 +218,9 @@ class IndexedFetcher:
 
     def _runs(self, ids: NDArray[np.int64], part: slice) -> Iterator[tuple[int, int, slice]]:
         """Cut a part of the rows into runs of neighbours: yield shard, first record in it, rows."""
-        numbers, places = self._files.locate(ids[part])
-        edges = np.flatnonzero((np.diff(places) != 1) | (np.diff(numbers) != 0)) + 1
-        for first, last in pairwise([0, *edges.tolist(), len(numbers)]):
-            number, place, row = int(numbers[first]), int(places[first]), part.start + first
-            for count in self._cut(number, place, last - first):
+        row = part.start
+        for number, place, neighbours in self._files.runs(ids[part]):
+            for count in self._cut(number, place, neighbours):
                 yield number, place, slice(row, row + count)
                 place, row = place + count, row + count
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import OrderedDict
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reader.core.permute import permuted
+from reader.order.recent import Recent
 from shardio.permutation import Permutation
 
 Ids = NDArray[np.int64]
@@ -25,8 +24,7 @@ class BlockwiseOrder(ABC):
 
     def __init__(self, records: int) -> None:
         self._records = records
-        self._blocks: OrderedDict[tuple[int, int], Ids] = OrderedDict()
-        self._lock = Lock()
+        self._blocks: Recent[Ids] = Recent(_CACHED_BLOCKS)
 
     @abstractmethod
     def compute(self, epoch: int, start: int, stop: int) -> Ids:
@@ -58,17 +56,9 @@ class BlockwiseOrder(ABC):
         return self.ids(epoch, first, int(positions[-1]) + 1)[positions - first]
 
     def _block(self, epoch: int, number: int) -> Ids:
-        key = epoch, number
-        with self._lock:
-            block = self._blocks.get(key)
-        if block is None:
-            first = number * BLOCK
-            block = self.compute(epoch, first, min(first + BLOCK, self._records))
-            with self._lock:
-                self._blocks[key] = block
-                if len(self._blocks) > _CACHED_BLOCKS:
-                    self._blocks.popitem(last=False)
-        return block
+        first = number * BLOCK
+        last = min(first + BLOCK, self._records)
+        return self._blocks.get((epoch, number), lambda: self.compute(epoch, first, last))
 
 
 class Order(BlockwiseOrder):

@@ -11,11 +11,9 @@ keep to their lanes: a lane is read by one worker alone.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 
 from reader.core.permute import permuted
 from reader.order.exact import Ids
+from reader.order.recent import Recent
 from shardio.cached_property import cached_property
 from shardio.permutation import Permutation
 
@@ -130,7 +129,7 @@ class MixedOrder:
         seed: int,
         lanes: int | None = None,
     ) -> None:
-        """Be that order; `lanes` are those of the order `window`."""
+        """Order the records of a mix; `lanes` are those of the order `window`."""
         self._members = members
         self._start = start
         self._length = length
@@ -138,8 +137,7 @@ class MixedOrder:
         self._in_lanes = lanes is not None
         self._lanes = lanes or 1
         self._rounds = 1 if self._in_lanes else _DEALT
-        self._blocks: OrderedDict[tuple[int, range], Ids] = OrderedDict()
-        self._lock = Lock()
+        self._blocks: Recent[Ids] = Recent(_CACHED)
 
     def share(self, epoch: int, start: int, stop: int, rank: int, world: int) -> Ids:
         """Return what `rank` of `world` gets of the positions `start` to `stop` of an epoch.
@@ -169,16 +167,8 @@ class MixedOrder:
 
     def _block(self, number: int, owned: range) -> Ids:
         """Return the records of the lanes `owned` in some rounds, (turns, lanes)."""
-        key = number, owned
-        with self._lock:
-            block = self._blocks.get(key)
-        if block is None:
-            block = self._compute(number * self._rounds, owned)
-            with self._lock:
-                self._blocks[key] = block
-                if len(self._blocks) > _CACHED:
-                    self._blocks.popitem(last=False)
-        return block
+        first = number * self._rounds
+        return self._blocks.get((number, owned), lambda: self._compute(first, owned))
 
     def _compute(self, first: int, owned: range) -> Ids:
         rounds = np.arange(first, first + self._rounds)

@@ -14,14 +14,14 @@ the last moments of an epoch. The order is a pure function of seed, epoch and po
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
-from threading import Lock
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reader.core.permute import permuted
+from reader.order.recent import Recent
 from shardio.permutation import Permutation
 
 Ids = NDArray[np.int64]
@@ -45,18 +45,18 @@ class WindowOrder:
     def __init__(
         self, records: int, seed: int, block: int, window: int, lanes: int, owned: int | None = None
     ) -> None:
-        """Be the order of `records`, for one who owns `owned` of the lanes; by default all."""
+        """Order `records` records for a rank that owns `owned` of the lanes (default: all)."""
         self.records = records
         self._seed = seed
         self._block = block
         self._window = window
         self._lanes = lanes
-        self._owned = owned or lanes
         self._blocks = -(-records // block)
         self._missing = self._blocks * block - records
-        self._cache: OrderedDict[tuple[int, int, int], Ids] = OrderedDict()
+        # Each lane works in one window, and the next one is looked at ahead. In the tail, which all
+        # share, those of others come and go.
+        self._windows: Recent[Ids] = Recent(2 * (owned or lanes) + 2)
         self._known: tuple[int, list[_Lane]] = -1, []
-        self._lock = Lock()
 
     def share(self, epoch: int, start: int, stop: int, rank: int, world: int) -> Ids:
         """Return what `rank` of `world` gets of the positions `start` to `stop` of an epoch.
@@ -155,12 +155,10 @@ class WindowOrder:
 
     def _group(self, epoch: int, number: int, lane: _Lane, group: int) -> Ids:
         """Return all records of a window in their order."""
-        key = epoch, number, group
-        with self._lock:
-            found = self._cache.get(key)
-            if found is not None:
-                self._cache.move_to_end(key)
-                return found
+        compute = partial(self._compute, epoch, number, lane, group)
+        return self._windows.get((epoch, number, group), compute)
+
+    def _compute(self, epoch: int, number: int, lane: _Lane, group: int) -> Ids:
         first = group * self._window
         turns = np.arange(first, min(first + self._window, lane.blocks))
         blocks = self._shuffle(epoch)(turns * self._lanes + number)
@@ -170,11 +168,4 @@ class WindowOrder:
         shuffle = Permutation(int(ends[-1]), self._seed, f"{epoch} window {number} {group}")
         places = permuted(shuffle, 0, int(ends[-1]))
         which = np.searchsorted(ends, places, side="right")
-        found = np.asarray(starts[which] + places - (ends - sizes)[which], dtype=np.int64)
-        with self._lock:
-            self._cache[key] = found
-            # Each lane works in one window, and the next one is looked at ahead. In the tail, which
-            # all share, those of others come and go.
-            while len(self._cache) > 2 * self._owned + 2:
-                self._cache.popitem(last=False)
-        return found
+        return np.asarray(starts[which] + places - (ends - sizes)[which], dtype=np.int64)

@@ -7,7 +7,6 @@ follow each other without gaps, so the offsets and the end say everything.
 
 from __future__ import annotations
 
-import io
 import re
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -50,11 +49,6 @@ class ShardIndex:
         offsets = self.offsets.astype(np.int64)
         pairs = zip(offsets[:-1].tolist(), np.diff(offsets).tolist(), strict=True)
         return b"".join([b"%d %d\n" % pair for pair in pairs])
-
-    @classmethod
-    def from_text(cls, text: bytes, name: str) -> ShardIndex:
-        """Parse a file; `name` stands in the error. Raises FormatError for what is none."""
-        return cls.from_stream(io.BytesIO(text), name, 2**63)
 
     @classmethod
     def from_stream(cls, stream: BinaryIO, name: str, most: int) -> ShardIndex:

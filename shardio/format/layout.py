@@ -161,11 +161,6 @@ class RecordLayout:
         return len(self.tail_template)
 
     @property
-    def image_offset(self) -> int:
-        """Byte of the framed record at which the pixels start."""
-        return HEADER_BYTES + len(self.prefix)
-
-    @property
     def data_bytes(self) -> int:
         """Size of the data of a record, without its framing."""
         return len(self.prefix) + self.image_bytes + self.tail_bytes

@@ -58,7 +58,7 @@ def stored(folder: Path) -> dict[int, tuple[bytes, list[int]]]:
         for record in np.frombuffer(data, np.uint8).reshape(-1, layout.stride):
             tail = record[-4 - layout.tail_bytes : -4]
             *labels, row = layout.integers(tail[None])[0].tolist()
-            start = layout.image_offset
+            start = len(layout.head)
             found[row] = record[start : start + layout.image_bytes].tobytes(), labels
     return found
 

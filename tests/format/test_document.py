@@ -112,7 +112,7 @@ def derived(folder: Path) -> dict[str, str]:
 def hexadecimal(record: bytes, layout: RecordLayout) -> str:
     """Write a framed record as the document does: a line for each part."""
     cuts = [8, 4, 2]  # length, CRC of the length, the message Features
-    cuts += [layout.image_offset - 14, layout.image_bytes]
+    cuts += [len(layout.head) - 14, layout.image_bytes]
     for name in (*layout.labels, "row"):
         cuts += [10 + len(name), 5]
     names = ["length", "CRC of the length", "Features"]

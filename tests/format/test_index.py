@@ -18,12 +18,17 @@ def of_sizes(sizes: list[int]) -> ShardIndex:
     return ShardIndex.of_offsets(np.cumsum([0, *sizes], dtype=np.int64))
 
 
+def parsed(text: bytes, name: str) -> ShardIndex:
+    """Parse a whole file."""
+    return ShardIndex.from_stream(io.BytesIO(text), name, 2**63)
+
+
 @given(SIZES)
 def test_what_was_written_is_read(sizes: list[int]) -> None:
     index = of_sizes(sizes)
     assert len(index) == len(sizes)
     assert index.end == sum(sizes)
-    for again in (ShardIndex.from_text(index.to_text(), "a"), pickle.loads(pickle.dumps(index))):
+    for again in (parsed(index.to_text(), "a"), pickle.loads(pickle.dumps(index))):
         assert again.offsets.tolist() == index.offsets.tolist()
         assert again.offsets.dtype == index.offsets.dtype
 
@@ -61,7 +66,7 @@ def test_a_record_takes_four_bytes_where_that_is_enough(end: int, size: int) -> 
 )
 def test_what_is_no_index_is_refused(text: bytes, words: str) -> None:
     with pytest.raises(FormatError, match=f"^here.idx: {words}"):
-        ShardIndex.from_text(text, "here.idx")
+        parsed(text, "here.idx")
 
 
 @given(SIZES.filter(bool), st.data())
@@ -69,7 +74,7 @@ def test_a_cut_index_is_refused_or_shorter(sizes: list[int], data: st.DataObject
     text = of_sizes(sizes).to_text()
     cut = text[: data.draw(st.integers(0, len(text) - 1))]
     try:
-        assert ShardIndex.from_text(cut, "a").end < sum(sizes)
+        assert parsed(cut, "a").end < sum(sizes)
     except FormatError:
         assert not cut.endswith(b"\n")
 
@@ -105,7 +110,7 @@ def test_blocks_of_any_size_refuse_the_same(text: bytes, block: int) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("shardio.format.index._BLOCK_BYTES", size)
             try:
-                return str(ShardIndex.from_text(text, "a.idx").offsets.tolist())
+                return str(parsed(text, "a.idx").offsets.tolist())
             except FormatError as error:
                 return str(error).partition("line")[0]
 

@@ -124,7 +124,7 @@ def test_every_record_of_a_layout_has_one_length(
     assert len(data) == len(zero) == layout.data_bytes
     assert layout.stride == layout.data_bytes + 16
     assert data[len(layout.prefix) :][: layout.image_bytes] == pixels
-    assert layout.image_offset == 12 + len(layout.prefix) == len(layout.head)
+    assert len(layout.head) == 12 + len(layout.prefix)
 
 
 @settings(deadline=None, max_examples=100)
@@ -259,7 +259,7 @@ def test_a_shard_is_what_tensorflow_would_write_around_the_same_data(tmp_path: P
         record = written[index * layout.stride :][: layout.stride]
         assert record.startswith(layout.head)
         assert record[12:-4] == data[index]
-        assert record[layout.image_offset :][:12] == bytes([index]) * 12
+        assert record[len(layout.head) :][:12] == bytes([index]) * 12
 
 
 def foreign_example() -> bytes:

@@ -115,8 +115,9 @@ def test_indexes_lie_beside_the_shards_and_are_made_anew_where_they_are_gone(
     made: Path, table: Path, tmp_path: Path
 ) -> None:
     for path in made.glob("*.tfrecord"):
-        index = ShardIndex.from_text(Path(f"{path}.idx").read_bytes(), "index")
         data = path.read_bytes()
+        with Path(f"{path}.idx").open("rb") as stream:
+            index = ShardIndex.from_stream(stream, "index", len(data))
         assert index.end == len(data)
         for start, stop in zip(index.offsets[:-1], index.offsets[1:], strict=True):
             parse_example(data[int(start) + 12 : int(stop) - 4])

@@ -152,7 +152,7 @@ def test_it_reads_what_was_written_and_finds_any_damage(
             verify=verify,
             scaled=True,
         )
-    start = layout.image_offset
+    start = len(layout.head)
     pixels = table[:, start : start + layout.image_bytes]
     assert (read.images == pixels).all()
     assert (scaled.images == pixels / np.float32(255)).all()
@@ -178,7 +178,7 @@ def test_runs_longer_than_one_call_takes(tmp_path: Path, image_bytes: int, scale
     whole = np.fromfile(path, dtype=np.uint8).reshape(-1, layout.stride)
     read = Read(layout, str(path), range(len(whole)), scaled=scaled)
     assert read.wrong == 0
-    pixels = whole[:, layout.image_offset :][:, :image_bytes]
+    pixels = whole[:, len(layout.head) :][:, :image_bytes]
     assert (read.images == (pixels / np.float32(255) if scaled else pixels)).all()
 
 

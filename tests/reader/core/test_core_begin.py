@@ -78,7 +78,7 @@ class Begun:
         """Wait; returns whether the records are those of the file."""
         assert core is not None
         wrong, seconds, waits = core.wait(self.begun)
-        start = LAYOUT.image_offset
+        start = len(LAYOUT.head)
         return bool(
             wrong == 0
             and seconds >= 0

@@ -59,7 +59,7 @@ class Kind:
         if "numpy" in self.name:
             files = self.shards.files(skips=skipped is not None)
             source = FixedFetcher(files, layout, verify=True, skipped=skipped, compiled=False)
-            return Sources(files, source)
+            return Sources(files, source, lambda: None, is_local=False)
         return self.shards.sources(verify=True, skipped=skipped)
 
     def source(self, sources: Sources) -> Any:

@@ -86,7 +86,7 @@ def test_without_verify_a_damaged_pixel_passes_but_not_a_damaged_head(made: Made
     path = made.shard(4)
     stride = made.layout.stride
     damaged = bytearray(path.read_bytes())
-    damaged[7 * stride + made.layout.image_offset] ^= 4
+    damaged[7 * stride + len(made.layout.head)] ^= 4
     path.write_bytes(damaged)
     shards = open_shards(made.glob)
     assert len(list(shards.batches(1, verify=False))) == 37
