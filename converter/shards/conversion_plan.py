@@ -25,6 +25,6 @@ def plan_of(
         max_pixels=options.max_pixels,
         truncated=options.truncated,
         split_shares=None if options.splits is None else str(options.splits),
-        image_column=options.image_column,
+        image_column=options.image_column if table.images is None else table.images.column,
         reading=options.reading.to_json(),
     )

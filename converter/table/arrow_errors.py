@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 
 
-def explain(error: Exception | str) -> str:
-    """Say what is wrong with a file that Arrow refuses."""
+def explain(error: Exception | str, is_text: bool = True) -> str:
+    """Say what is wrong with a file that Arrow refuses; one that is text has an encoding."""
     text = str(error).strip() or type(error).__name__
     if re.search("invalid utf-?8", text, re.IGNORECASE):
-        return f"it is not UTF-8 ({text}); --encoding names another one, such as gb18030"
+        advice = "--encoding names another one, such as gb18030"
+        if not is_text:
+            advice = "its texts were written as bytes of another encoding; write them as texts"
+        return f"it is not UTF-8 ({text}); {advice}"
     return text
 
 

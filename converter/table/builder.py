@@ -16,6 +16,7 @@ from converter.table.duplicates import (
     codes_of_labels,
     hashes_of,
 )
+from converter.table.hugging_face import ClassNames
 from converter.table.label_cells import LabelCells
 from converter.table.numbering import Numbering
 from converter.table.other_heads import OtherColumn
@@ -38,7 +39,7 @@ class TableBuilder:
     which paths are the same. `places` says where rows are in the files of the table. `with_images`
     says that the images are a column; then a path is but a name. With `unique` a path that has
     different labels is an error, else one of the `notes` that `finish` makes; only with `compares`
-    is it looked for.
+    is it looked for. Heads that have `class_names` have as many classes.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class TableBuilder:
         with_images: bool = False,
         unique: bool = False,
         compares: bool = True,
+        class_names: ClassNames | None = None,
     ) -> None:
         self.reading = name
         self.rows = 0
@@ -70,7 +72,10 @@ class TableBuilder:
         self._spelling = spelling
         self._cells = cells
         missing = None if numbering is not None else reading.missing_class
-        self._heads = {head: LabelColumn(classes, missing) for head in cells.heads}
+        counts = {} if class_names is None else {one: len(class_names[one]) for one in class_names}
+        self._heads = {
+            head: LabelColumn(counts.get(head, classes), missing) for head in cells.heads
+        }
         self._missing = reading.missing
         self._any_missing = False
         self._numbering = numbering

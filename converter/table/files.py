@@ -9,11 +9,12 @@ from typing import Any
 
 from converter.table.delimited import DelimitedTable
 from converter.table.dialect import find_dialect
+from converter.table.hugging_face import class_names, image_columns, is_null_throughout
 from converter.table.image_folder import open_folder
 from converter.table.inputs import Kind, TableInput
 from converter.table.json_lines import JsonTable
 from converter.table.lmdb_set import open_lmdb
-from converter.table.reading import Reading
+from converter.table.reading import PATH, Reading
 from converter.table.scratch import Scratch
 from converter.table.table_file import TableFile
 from converter.table.text_encoding import NAMES, Utf8Stream, find_encoding
@@ -102,15 +103,37 @@ def _first_lines(open_text: Callable[[], Utf8Stream]) -> str:
 
 
 def _open_parquet(table: TableInput) -> TableFile:
-    def batches(wanted: list[str]) -> Iterator[Any]:
-        with storage_for(table.location).open_stream(table.location) as stream:
-            yield from parquet_file(stream).iter_batches(
-                _PARQUET_ROWS, columns=wanted, use_threads=False
-            )
-
     with storage_for(table.location).open_stream(table.location) as stream:
-        names = parquet_file(stream).schema_arrow.names
-    return TableFile(table.name, names, batches, "Parquet")
+        file = parquet_file(stream)
+        schema, data = file.schema_arrow, file.metadata
+    names, images = schema.names, image_columns(schema)
+    # Images that are not in the file, but are named by it.
+    named = [one for one in images if is_null_throughout(data, f"{one}.bytes")]
+    place = named[0] if len(named) == 1 and PATH not in names else None
+
+    def batches(wanted: list[str]) -> Iterator[Any]:
+        import pyarrow.compute as pc
+
+        leaves = [f"{place}.path" if one == PATH and place else one for one in wanted]
+        with storage_for(table.location).open_stream(table.location) as stream:
+            for batch in parquet_file(stream).iter_batches(
+                _PARQUET_ROWS, columns=leaves, use_threads=False
+            ):
+                if place and PATH in wanted:
+                    at = batch.schema.get_field_index(place)
+                    paths = pc.struct_field(batch.column(at), "path")
+                    batch = batch.set_column(at, PATH, paths)
+                yield batch
+
+    return TableFile(
+        table.name,
+        [*names, PATH] if place else names,
+        batches,
+        f"Parquet, paths from {place}" if place else "Parquet",
+        image_columns=tuple(one for one in images if one not in named),
+        named_images=tuple(named),
+        class_names=class_names(schema),
+    )
 
 
 def parquet_file(stream: Any) -> Any:
@@ -151,4 +174,4 @@ def _open_arrow(table: TableInput) -> TableFile:
 
     with opened(None) as (schema, _):
         names: list[str] = schema.names
-    return TableFile(table.name, names, batches, "Arrow")
+    return TableFile(table.name, names, batches, "Arrow", class_names=class_names(schema))

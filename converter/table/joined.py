@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from converter.table.places import ImagePlaces
+from converter.table.reading import PATH
 from converter.table.table_file import TableFile
 from shardio.errors import TableError
 
@@ -49,6 +50,45 @@ class JoinedTable:
     def label_hint(self) -> str:
         """What may help where no label columns are."""
         return self._files[0].label_hint
+
+    @property
+    def image_column(self) -> str | None:
+        """The column of images, where all files have the same one and there are no paths."""
+        columns = {file.image_columns for file in self._files}
+        first = columns.pop()
+        if columns or len(first) != 1 or any(PATH in file.names for file in self._files):
+            return None
+        return first[0]
+
+    def check_path(self, path: str, image_column: str | None) -> None:
+        """Raise TableError where paths and images are asked for that are not there."""
+        for file in self._files:
+            if path in file.image_columns:
+                raise TableError(
+                    f"{file.name}: the column {path} holds images, not paths; leave out "
+                    f"--path-column, and --image-column {path} takes them"
+                )
+            if path in file.named_images:
+                raise TableError(
+                    f"{file.name}: the paths in the column {path} are found without --path-column"
+                )
+            if path == PATH and image_column in file.named_images:
+                raise TableError(
+                    f"{file.name}: the column {image_column} names images that are elsewhere; "
+                    "leave out --image-column, and --root says what they are relative to"
+                )
+
+    def class_names(self, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return the names of the classes of some columns, which must be those of all files."""
+        first = self._files[0]
+        found = {one: first.class_names[one] for one in columns if one in first.class_names}
+        for file in self._files:
+            for column in columns:
+                if file.class_names.get(column) != found.get(column):
+                    raise TableError(
+                        f"{file.name} has other names of the classes of {column} than {self.name}"
+                    )
+        return found
 
     @property
     def places_of_images(self) -> ImagePlaces | None:

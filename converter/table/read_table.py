@@ -16,9 +16,11 @@ from converter.table.columns import texts
 from converter.table.crop_boxes import CropColumns
 from converter.table.files import BLOCK, open_file
 from converter.table.heads import choose_heads
+from converter.table.hugging_face import ClassNames, with_texts
 from converter.table.image_column import ImageColumn
 from converter.table.inputs import (
     SAMPLES,
+    Kind,
     all_names,
     digest_of_all,
     find_inputs,
@@ -98,8 +100,13 @@ def read_table(
             digest = digest_of_all(inputs, files)
             table = JoinedTable(files)
             images = None
+            table.check_path(reading.path, image_column)
+            if image_column is None and reading.path_column is None:
+                image_column = table.image_column
             if image_column is not None and inputs[0].kind not in SAMPLES:
                 images = ImageColumn.find(inputs, image_column)
+                if unique:
+                    raise OptionError("--unique compares paths; images in a column have none")
             pattern = None if reading.name_pattern is None else NamePattern(reading.name_pattern)
             present = _present(table, pattern)
             others = others or OtherHeads()
@@ -119,7 +126,14 @@ def read_table(
                     f"{name} has a column {reading.split} already; give no shares of splits"
                 )
             numbering = Numbering(vocabulary) if text_labels and heads else None
-            batches = _with_names(table, columns, reading.path, pattern)
+            names = table.class_names(heads)
+            if names and classes is not None:
+                raise TableError(
+                    f"{name} has names of the classes of {', '.join(names)}; leave out --classes"
+                )
+            batches = _with_names(
+                table, columns, reading.path, pattern, names if text_labels else {}
+            )
             first = next(batches, None)
             cells = LabelCells(
                 None if first is None else first[0],
@@ -145,6 +159,7 @@ def read_table(
                 with_images=images is not None,
                 unique=unique,
                 compares=crop is None,
+                class_names=names,
             )
             for batch, bad in chain([] if first is None else [first], batches):
                 if crop is not None:
@@ -168,7 +183,8 @@ def read_table(
         # Arrow raises its own errors, OSError for damaged Parquet and UnicodeDecodeError for JSON.
         except (pa.ArrowException, OSError, ValueError) as error:
             now = now if table is None else table.reading if builder is None else builder.reading
-            raise TableError(f"{now} cannot be read: {explain(error)}") from error
+            is_text = inputs[0].kind in (Kind.DELIMITED, Kind.JSON)
+            raise TableError(f"{now} cannot be read: {explain(error, is_text)}") from error
     words = None if numbering is None else vocabulary
     if words is not None and len(heads) == len(cells.heads) == 1:
         builder.notes += _texts_of_one_length(heads[0], words, len(values))
@@ -201,6 +217,7 @@ def read_table(
         others.sequences,
         characters,
         found_boxes,
+        {} if text_labels else names,
     )
 
 
@@ -232,10 +249,15 @@ def _with_names(
     columns: Sequence[str],
     path: str,
     pattern: NamePattern | None,
+    class_names: ClassNames,
 ) -> Iterator[tuple[Any, list[Bad]]]:
-    """Yield batches of columns of the table and of those from the names of images, and bad rows."""
+    """Yield batches of columns of the table and of those from the names of images, and bad rows.
+
+    What has `class_names` has them in place of numbers.
+    """
     made = () if pattern is None else pattern.names
     for batch in table.batches([column for column in columns if column not in made]):
+        batch = with_texts(batch, class_names)
         if pattern is None:
             yield batch, []
             continue

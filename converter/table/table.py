@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converter.table.folder_listing import IMAGE_ENDINGS, ending_of
+from converter.table.hugging_face import ClassNames
 from converter.table.image_column import ImageColumn
 from converter.table.locations import SEPARATOR, chained, leaves
 from converter.table.other_heads import length_of
@@ -59,6 +60,8 @@ class Table:
     characters: tuple[str, ...] | None = None
     # Left, top, right and bottom of what is cut out of the image of each row.
     boxes: NDArray[np.int32] | None = None
+    # The names of the classes of heads, where the table's files have them.
+    class_names: ClassNames = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -89,6 +92,9 @@ class Table:
                 found.append(Label(head, 0, None, kind))
             elif kind.is_class and words is not None:
                 found.append(Label(head, len(words), words))
+            elif kind.is_class and head in self.class_names:
+                names = self.class_names[head]
+                found.append(Label(head, len(names), names))
             else:
                 found.append(Label(head, classes or int(most[columns].max()) + 1, None, kind))
         return tuple(found)

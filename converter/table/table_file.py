@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from converter.table.hugging_face import ClassNames
 from converter.table.samples import Samples
 
 
@@ -27,5 +28,10 @@ class TableFile:
     # What to say where a column, or those of labels are not there.
     hint: str = ""
     label_hint: str = ". Name them with --labels a,b,c (or --labels '' for images without labels)"
+    # Columns of images as Hugging Face writes them, and the names of the classes of others.
+    image_columns: tuple[str, ...] = ()
+    # Such columns without an image in them, but with paths.
+    named_images: tuple[str, ...] = ()
+    class_names: ClassNames = field(default_factory=dict)
     # Where the images are, if the file has them in it.
     samples: Samples | None = None

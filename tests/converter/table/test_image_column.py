@@ -187,7 +187,7 @@ def test_where_there_is_no_such_column_it_is_told(
     with pytest.raises(
         TableError, match=r"no column path; .* --image-column image the images in it"
     ):
-        inline(column, tmp_path / "out", OPTIONS)
+        inline(write(tmp_path / "b.parquet", [*IMAGES], "binary"), tmp_path / "out", OPTIONS)
     for name in ("", "path", "split", "y1"):
         with pytest.raises(OptionError, match=f"{name!r} cannot be the images"):
             ConvertOptions(labels=("y1",), image_column=name)
