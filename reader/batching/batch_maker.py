@@ -187,4 +187,4 @@ class BatchMaker:
         self._reading.reader.close()
 
     def _reading_from(self, source: RecordSource) -> Reading:
-        return reading(source, self._steps, self.memory, len(self.shards), self.options.shuffle)
+        return reading(source, self._steps, self.memory, self.shards, self.options.shuffle)

@@ -87,6 +87,7 @@ class Sizes:
 
     `owned` tells what the source of the records owns besides batches, for a number of records and
     whether blocks are held. `cache_bytes` make the window, and so the order, no smaller.
+    `members` are those of a mix.
     """
 
     records: int
@@ -96,6 +97,7 @@ class Sizes:
     in_blocks: bool = True
     owned: Callable[..., Mapping[str, int]] = _nothing
     cache_bytes: int = 0
+    members: int = 1
 
     @classmethod
     def of(cls, shards: Dataset, source: RecordSource, pipeline: Pipeline) -> Sizes:
@@ -103,7 +105,7 @@ class Sizes:
         cache = 0 if shards.cache is None else FILLER_BYTES
         return cls(
             len(shards), shards.layout, shards.labels, pipeline, source.in_blocks, source.owned,
-            cache,
+            cache, 1 if shards.mix is None else len(shards.mix.sizes),
         )  # fmt: skip
 
     def plan(self, options: BatchOptions) -> MemoryPlan:
@@ -152,15 +154,20 @@ class Sizes:
         else:
             # This window of a lane, the next one, and the first block of the one after.
             held = (2 * window + 1) * ((options.lanes or options.share[1]) // options.share[1])
-        held = min(held, -(-records // block))
+        # Each member of a mix is read by itself.
+        held = min(held * self.members, -(-records // block) + self.members - 1)
         rows = held * min(block, records)
         holds = self.in_blocks and options.shuffle != "exact"
         values = (x.classes if options.one_hot else x.kind.length for x in self.labels)
+        order = rows * _WINDOW_ORDER if options.shuffle == "window" else _EXACT_ORDER
+        if self.members > 1:
+            # Positions of the mix, and of each member.
+            order += _EXACT_ORDER * (1 + self.members * (options.shuffle != "window"))
         parts = {
             "buffers": alive * size * layout.image_bytes * (4 if options.dtype == "float32" else 1),
             "labels": alive * size * (4 * sum(values) + 12),
             "blocks": rows * (layout.stride + 8 * layout.numbers) if holds else 0,
-            "order": rows * _WINDOW_ORDER if options.shuffle == "window" else _EXACT_ORDER,
+            "order": order,
             "files": _FILES,
             **self.owned(self.pipeline.threads * size, in_blocks=holds),
             "cache": self.cache_bytes,

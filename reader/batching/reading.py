@@ -11,6 +11,7 @@ from reader.batching.memory import BLOCKS_AHEAD, MemoryPlan
 from reader.batching.steps import Steps
 from reader.blocks.block_advice import BlockAdvice
 from reader.blocks.block_fetch import BlockFetcher
+from reader.dataset import Dataset
 from reader.fetch.source import Fetch, RecordSource
 from reader.fetch.waiting import Taken, Waiting
 
@@ -78,12 +79,15 @@ class EachRecord:
 class AdvisedBlocks:
     """Tells storage which blocks come."""
 
-    def __init__(self, source: RecordSource, steps: Steps, plan: MemoryPlan, records: int) -> None:
+    def __init__(
+        self, source: RecordSource, steps: Steps, plan: MemoryPlan, shards: Dataset
+    ) -> None:
         self.source = source
         self.reader: Reader = source
         self._steps = steps
         self._block = plan.block
-        self._advice = BlockAdvice(source, records, plan.block, plan.blocks_held)
+        begins = _begins(shards)
+        self._advice = BlockAdvice(source, len(shards), plan.block, plan.blocks_held, begins)
 
     def before(self, epoch: int, start: int, ids: Ids) -> None:
         """Do nothing."""
@@ -103,9 +107,12 @@ class AdvisedBlocks:
 class HeldBlocks:
     """Reads whole blocks into memory, those of later steps too."""
 
-    def __init__(self, source: RecordSource, steps: Steps, plan: MemoryPlan, records: int) -> None:
+    def __init__(
+        self, source: RecordSource, steps: Steps, plan: MemoryPlan, shards: Dataset
+    ) -> None:
         self.source = source
-        self._blocks = BlockFetcher(source, records, plan.block, plan.blocks_held)
+        held, begins = plan.blocks_held, _begins(shards)
+        self._blocks = BlockFetcher(source, len(shards), plan.block, held, begins=begins)
         self.reader: Reader = self._blocks
         self._steps = steps
         self._distances = [steps.window]
@@ -125,11 +132,16 @@ class HeldBlocks:
 
 
 def reading(
-    source: RecordSource, steps: Steps, plan: MemoryPlan, records: int, shuffle: str
+    source: RecordSource, steps: Steps, plan: MemoryPlan, shards: Dataset, shuffle: str
 ) -> Reading:
     """Return how an order is read: in whole blocks where a read is slow to begin."""
     if shuffle == "exact":
         return EachRecord(source, steps)
     if source.in_blocks:
-        return HeldBlocks(source, steps, plan, records)
-    return AdvisedBlocks(source, steps, plan, records)
+        return HeldBlocks(source, steps, plan, shards)
+    return AdvisedBlocks(source, steps, plan, shards)
+
+
+def _begins(shards: Dataset) -> tuple[int, ...]:
+    """Return the first records of the members of a mix: the blocks of each begin there."""
+    return (0,) if shards.mix is None else shards.mix.begins

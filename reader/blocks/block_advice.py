@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reader.blocks.block_grid import BlockGrid
 from reader.fetch.source import RecordSource
 
 # Where all blocks of a while were in memory, only each of so many steps is looked at.
@@ -19,9 +21,17 @@ class BlockAdvice:
     The last `remembered` blocks are known as advised.
     """
 
-    def __init__(self, source: RecordSource, records: int, block: int, remembered: int) -> None:
+    def __init__(
+        self,
+        source: RecordSource,
+        records: int,
+        block: int,
+        remembered: int,
+        begins: Sequence[int] = (0,),
+    ) -> None:
+        """Tell `source`; `begins` are the first records of the members of a mix."""
         self._source = source
-        self._records = records
+        self._grid = BlockGrid(records, block, begins)
         self._block = block
         self._remembered = remembered
         self._advised: OrderedDict[int, None] = OrderedDict()
@@ -54,13 +64,12 @@ class BlockAdvice:
             self._advise(block)
 
     def _fresh(self, ids: NDArray[np.int64]) -> list[int]:
-        blocks = set((ids // self._block).tolist())
+        blocks = set(self._grid.of(ids).tolist())
         return sorted(block for block in blocks if block not in self._advised)
 
     def _advise(self, block: int) -> None:
         self._advised[block] = None
         if len(self._advised) > self._remembered:
             self._advised.popitem(last=False)
-        first = block * self._block
-        last = min(first + self._block, self._records)
-        self._known = 0 if self._source.advise(np.arange(first, last)) else self._known + 1
+        known = not self._source.advise(self._grid.records(block))
+        self._known = self._known + 1 if known else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Lock
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reader.blocks.block_grid import BlockGrid
 from reader.fetch.source import BLOCKS_AT_ONCE, Fetch, LaterFetch, RecordSource
 
 
@@ -29,12 +31,13 @@ class BlockFetcher:
         block: int,
         held: int,
         threads: int = BLOCKS_AT_ONCE,
+        begins: Sequence[int] = (0,),
     ) -> None:
+        """Read from `source`; `begins` are the first records of the members of a mix."""
         self._source = source
-        self._records = records
+        self._grid = BlockGrid(records, block, begins)
         self._block = min(block, records)
-        self._size = block
-        self._held = min(held, -(-records // block))
+        self._held = min(held, self._grid.blocks)
         self._memory = source.block_memory(self._held * self._block)
         # Of each block its place in the memory and the future that fills it, the one that was used
         # last at the end.
@@ -61,14 +64,14 @@ class BlockFetcher:
     def fetch(self, ids: NDArray[np.int64], images: NDArray[Any]) -> NDArray[np.int64]:
         """Read the records `ids` into the first rows of `images`; returns their integers."""
         found: list[NDArray[np.int64]] = []
-        blocks = ids // self._size
+        blocks = self._grid.of(ids)
         start = 0
         with self._turn:
             while start < len(ids):
                 stop, wanted = self._span(blocks, start)
                 part = slice(start, stop)
                 places = self._load(wanted)
-                rows = ids[part] - blocks[part] * self._size
+                rows = self._grid.within(ids[part])
                 # Not with searchsorted or the like: NumPy would let those who read have the
                 # interpreter, and get it back late.
                 rows += np.array([places[block] for block in blocks[part].tolist()]) * self._block
@@ -85,7 +88,7 @@ class BlockFetcher:
 
         Returns whether others were wanted until now, so that it is time to prepare some.
         """
-        wanted = set(self._span(ids // self._size, 0)[1])
+        wanted = set(self._span(self._grid.of(ids), 0)[1])
         with self._lock:
             if self._wanted.issuperset(wanted):
                 return False
@@ -97,7 +100,7 @@ class BlockFetcher:
 
     def prepare(self, ids: NDArray[np.int64]) -> None:
         """Begin to read blocks of records that are wanted later, as far as there is room."""
-        blocks = set((ids // self._size).tolist())
+        blocks = set(self._grid.of(ids).tolist())
         with self._lock:
             for block in blocks & self._blocks.keys():
                 self._blocks.move_to_end(block)  # the others make room
@@ -187,10 +190,5 @@ class BlockFetcher:
             raise
 
     def _read(self, block: int, place: int) -> None:
-        ids = self._ids(block)
+        ids = self._grid.records(block)
         self._memory.fill(place * self._block, int(ids[0]), len(ids))
-
-    def _ids(self, block: int) -> NDArray[np.int64]:
-        """Return the records of a block."""
-        first = block * self._size
-        return np.arange(first, min(first + self._size, self._records))

@@ -53,7 +53,8 @@ class BlockwiseOrder(ABC):
     def at(self, epoch: int, positions: Ids) -> Ids:
         """Return the records at positions of `epoch` that increase, and are close together."""
         first = int(positions[0])
-        return self.ids(epoch, first, int(positions[-1]) + 1)[positions - first]
+        found = self.ids(epoch, first, int(positions[-1]) + 1)
+        return found if len(found) == len(positions) else found[positions - first]
 
     def _block(self, epoch: int, number: int) -> Ids:
         first = number * BLOCK

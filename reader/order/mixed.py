@@ -161,9 +161,12 @@ class MixedOrder:
         pieces = []
         for number in range(first // size, -(-last // size)):
             begin = number * size
-            pieces.append(self._block(number, owned)[max(first - begin, 0) : last - begin])
-        # A copy: a part of a block would keep all of it in memory.
-        return np.concatenate(pieces).ravel() if pieces else np.empty(0, dtype=np.int64)
+            part = self._block(number, owned)[max(first - begin, 0) : last - begin]
+            # A copy: a part of a block would keep all of it in memory.
+            pieces.append(part.flatten())
+        if len(pieces) == 1:
+            return pieces[0]
+        return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
 
     def _block(self, number: int, owned: range) -> Ids:
         """Return the records of the lanes `owned` in some rounds, (turns, lanes)."""

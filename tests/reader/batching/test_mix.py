@@ -5,24 +5,32 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reader import ShardSet, open_shards
+from reader.blocks.block_fetch import BlockFetcher
+from reader.blocks.block_grid import BlockGrid
 from reader.sets.mix import Mix
 from shardio.errors import OptionError
 from tests.reader.datasets import Made
 
 FIXTURE = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=8
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=6
 )
 SIZES = (20, 17)
 
 
-def mixed(made: Made, weights: tuple[float, ...] = (0.7, 0.3), **options: Any) -> ShardSet:
+def mixed(
+    made: Made,
+    weights: tuple[float, ...] = (0.7, 0.3),
+    sizes: tuple[int, ...] = SIZES,
+    **options: Any,
+) -> ShardSet:
     """Return a mix of two parts of a set."""
-    mix = Mix.of(SIZES, weights, options.get("steps"), options.get("until"))
+    mix = Mix.of(sizes, weights, options.get("steps"), options.get("until"))
     return replace(open_shards(made.glob), mix=mix)
 
 
@@ -41,12 +49,12 @@ def rows(batches: Any, count: int | None = None) -> list[int]:
     world=st.sampled_from([1, 2]),
 )
 def test_restored_at_any_step_with_another_batch_size_and_world(
-    made: Made, shuffle: Any, before: int, after: int, steps: int, world: int
+    large: Made, shuffle: Any, before: int, after: int, steps: int, world: int
 ) -> None:
-    shards = mixed(made)
+    shards = mixed(large, sizes=(300, 700))
     options: dict[str, Any] = {"rows": True, "epochs": None, "shuffle": shuffle}
     if shuffle == "window":
-        options |= {"lanes": 4, "block": 2, "window": 2}
+        options |= {"lanes": 4, "block": 20, "window": 2}
     whole = rows(shards.batches(64, **options), 3 * len(shards.batches(64, **options)))
     first = shards.batches(before, **options)
     rows(first, steps)
@@ -126,3 +134,47 @@ def test_what_is_no_state_of_a_mix_is_refused(made: Made, change: dict[str, Any]
     batches = mixed(made).batches(5)
     with pytest.raises(OptionError, match="no state of"):
         batches.load_state_dict({**batches.state_dict(), **change})
+
+
+@pytest.mark.parametrize("block", [3, 4, 17, 30])
+def test_blocks_of_members_are_read_once_in_their_epochs(
+    made: Made, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    """From storage where each is a request; blocks of one member hold no record of another."""
+    shards = mixed(made, (0.5, 0.5))
+    mix = shards.mix
+    assert mix is not None
+    remote = replace(open_shards(f"file://{made.glob}"), mix=mix)
+    read: list[int] = []
+    plain = BlockFetcher._read
+
+    def counted(self: BlockFetcher, number: int, place: int) -> None:
+        read.append(number)
+        plain(self, number, place)
+
+    monkeypatch.setattr(BlockFetcher, "_read", counted)
+    options: dict[str, Any] = {"shuffle": "window", "block": block, "window": 1, "rows": True}
+    found = rows(remote.batches(8, **options))
+    assert found == rows(shards.batches(8, **options))
+    blocks = [-(-size // block) for size in SIZES]
+    # 512 records of each; the first blocks of what comes next are read ahead.
+    epochs = [512 / size for size in SIZES]
+    most = sum((epoch + 1) * count for epoch, count in zip(epochs, blocks, strict=True))
+    assert set(read) == set(range(sum(blocks)))
+    assert len(read) <= most
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=5), st.integers(1, 70))
+def test_a_grid_of_blocks_begins_with_each_member(sizes: list[int], size: int) -> None:
+    begins = [sum(sizes[:member]) for member in range(len(sizes))]
+    grid = BlockGrid(sum(sizes), size, begins)
+    blocks = [
+        list(range(first, min(first + size, begin + count)))
+        for begin, count in zip(begins, sizes, strict=True)
+        for first in range(begin, begin + count, size)
+    ]
+    ids = np.arange(sum(sizes))
+    assert grid.blocks == len(blocks)
+    assert [grid.records(number).tolist() for number in range(len(blocks))] == blocks
+    assert grid.of(ids).tolist() == [n for n, block in enumerate(blocks) for _ in block]
+    assert grid.within(ids).tolist() == [place for block in blocks for place in range(len(block))]
