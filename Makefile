@@ -25,7 +25,7 @@ PART ?=
 C_SOURCES := $(wildcard reader/core/*.[ch]) converter/sources/_files.c
 
 .DEFAULT_GOAL := help
-.PHONY: help shards table train hdfs hdfs-stop mount test test-slow test-kills test-fuzz test-outages test-hdfs test-asan lint bench bench-peers dist clean
+.PHONY: help shards table train hdfs hdfs-stop mount test test-slow test-kills test-fuzz test-outages test-browser test-hdfs test-asan lint bench bench-peers dist clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -68,6 +68,10 @@ test-fuzz: $(VENV)/.dev ## read files with each bit flipped
 test-outages: $(VENV)/.dev ## let servers of HDFS die, freeze and restart
 	@bash .ci/hadoop
 	$(BIN)/python -m pytest -m outages $(if $(PART),--part)
+
+test-browser: $(VENV)/.dev ## try pages in a headless Chromium
+	@bash .ci/browser $(BIN)/python
+	$(BIN)/python -m pytest -m browser $(if $(PART),--part)
 
 test-hdfs: $(VENV)/.dev ## run all tests of HDFS
 	@bash .ci/hadoop

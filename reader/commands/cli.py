@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from reader.commands import cache, index, info, mount, show, stage, unmount, verify
+from reader.commands import cache, index, info, mount, report, show, stage, unmount, verify
 from shardio.arguments import Parser
 from shardio.errors import OptionError, ShardioError
 from shardio.version import __version__
@@ -16,6 +16,7 @@ _COMMANDS: dict[str, ModuleType] = {
     "index": index,
     "info": info,
     "mount": mount,
+    "report": report,
     "show": show,
     "stage": stage,
     "unmount": unmount,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import secrets
 import shutil
 import sys
 
@@ -14,6 +13,7 @@ from reader.commands.shard_arguments import add_shard_arguments, open_named
 from reader.look.origins import Origins
 from reader.look.records import find_rows, spread
 from reader.look.sheet import record_tiles
+from reader.look.written import write_file
 from reader.shardset import ShardSet
 from shardio.errors import DatasetError, OptionError
 from shardio.grammar import counted
@@ -22,7 +22,6 @@ from shardio.pictures.contact_sheet import contact_sheet
 from shardio.pictures.half_blocks import terminal_rows
 from shardio.pictures.picture import check_pillow, png_bytes, scale_for
 from shardio.pictures.plain_text import plain_text
-from shardio.storage import storage_for
 
 _SHEET = 64
 # Longer side of an image, in pixels: on a sheet, and in a terminal.
@@ -89,12 +88,6 @@ def run(arguments: argparse.Namespace) -> int:
     write_file(arguments.output, png_bytes(contact_sheet(tiles, title)))
     print(f"{plain_text(arguments.output)}: {title[1]}")
     return 0
-
-
-def write_file(path: str, data: bytes) -> None:
-    """Write a file as a whole, or leave what is there; StorageError where that fails."""
-    with storage_for(path).publish(path, attempt=secrets.token_hex(6)) as file:
-        file.write(data)
 
 
 def _of_rows(shards: ShardSet, rows: list[int]) -> NDArray[np.int64]:

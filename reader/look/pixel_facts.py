@@ -1,0 +1,81 @@
+"""What is seen of the pixels of many images at once: brightness, contrast, one colour, hashes."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+
+# ITU-R BT.601, as Pillow's mode L.
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+# A difference hash compares neighbours in rows of a reduced image.
+_ROWS, _COLUMNS = 8, 9
+
+
+def luminance(images: Images) -> NDArray[np.float32]:
+    """Return the luminance of images (n, height, width, channels), 0 to 255; alpha is left out."""
+    if images.shape[-1] == 1:
+        return images[..., 0].astype(np.float32)
+    return np.asarray(images[..., :3] @ _LUMA, dtype=np.float32)
+
+
+def brightness_and_contrast(
+    grey: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return mean and standard deviation of the luminance of each image."""
+    flat = grey.reshape(len(grey), -1)
+    return flat.mean(axis=1), flat.std(axis=1)
+
+
+def have_one_colour(images: Images) -> NDArray[np.bool_]:
+    """Return which images have the same colour in all pixels."""
+    flat = images.reshape(len(images), -1, images.shape[-1])
+    middle = flat.shape[1] // 2
+    first = flat[:, :1]
+    maybe = (flat[:, [middle, -1]] == first).all(axis=(1, 2))
+    # Few images are of one colour at three places; only those are compared whole.
+    for number in np.flatnonzero(maybe).tolist():
+        maybe[number] = bool((flat[number] == first[number]).all())
+    return np.asarray(maybe)
+
+
+def exact_hashes(images: Images) -> NDArray[np.uint64]:
+    """Return 64 bits of the SHA-256 of the pixels of each image."""
+    flat = np.ascontiguousarray(images.reshape(len(images), -1))
+    digests = [hashlib.sha256(image.data).digest()[:8] for image in flat]
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+
+
+def difference_hashes(grey: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """Return 64 bits of each image, which say where it gets brighter from left to right.
+
+    The image is reduced to 9x8 means; images that look alike differ in few bits.
+    """
+    small = _means(_means(grey, 1, _ROWS), 2, _COLUMNS)
+    bits = small[:, :, 1:] > small[:, :, :-1]
+    packed = np.packbits(bits.reshape(len(grey), 64), axis=1)
+    return packed.view(">u8").reshape(-1).astype(np.uint64)
+
+
+def bit_counts(values: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return how many bits of each value are set."""
+    octets = np.ascontiguousarray(values).view(np.uint8).reshape(*values.shape, 8)
+    return np.asarray(_BITS[octets].sum(axis=-1, dtype=np.int64))
+
+
+_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
+
+
+def _means(values: NDArray[np.float32], axis: int, parts: int) -> NDArray[np.float32]:
+    """Return the means of `parts` parts of an axis; a part of less than a pixel has that one's."""
+    size = values.shape[axis]
+    edges = np.arange(parts + 1) * size // parts
+    starts = np.minimum(edges[:-1], size - 1)
+    sums = np.add.reduceat(values, starts, axis=axis)
+    counts = np.maximum(1, np.diff(edges)).astype(np.float32)
+    shape = [1] * values.ndim
+    shape[axis] = parts
+    return np.asarray(sums / counts.reshape(shape))
