@@ -64,7 +64,7 @@ class ShardSet(Dataset):
         if wrong is not None:
             raise DatasetError(f"{self.place(number % len(self))}: {wrong[1]}")
         image = pixels[0].reshape(self.shape)
-        form = BatchForm.of(self.labels, as_dict=False)
+        form = BatchForm.of([label.name for label in self.labels], as_dict=False)
         found = [of_all[0] for of_all in label_arrays(integers, self.labels)]
         labels = [value if value.ndim else value.item() for value in found]
         return form.for_arrays(BatchParts(image, labels))

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from shardio.errors import OptionError
-from shardio.format.label import Label
 
 # What a batch is to the caller: a union of the forms would have every caller check what it has
 # itself chosen.
@@ -48,19 +47,18 @@ class BatchForm:
     as_dict: bool
 
     @classmethod
-    def of(cls, labels: Sequence[Label], *, as_dict: bool) -> BatchForm:
-        """Return the form for these heads.
+    def of(cls, heads: Sequence[str], *, as_dict: bool) -> BatchForm:
+        """Return the form for labels with these names.
 
         Raises OptionError where a name of a head is that of another part.
         """
-        heads = tuple(label.name for label in labels)
         taken = [name for name in heads if name in (IMAGE, WEIGHT, ROW)]
         if as_dict and taken:
             raise OptionError(
                 f"as_dict=True has no place for a label called {taken[0]!r}, which is the name of "
                 "another part of a batch: take batches without as_dict"
             )
-        return cls(heads, as_dict)
+        return cls(tuple(heads), as_dict)
 
     def for_arrays(self, parts: BatchParts) -> Batch:
         """Return a batch for NumPy and torch."""

@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reader.batching.batch_form import BatchParts
+from reader.batching.batch_spec import BatchSpec
+from reader.batching.chosen_labels import chosen_labels, number_columns
 from reader.batching.label_arrays import LabelArrays
 from reader.batching.memory import Pipeline, Sizes
+from reader.batching.one_hot import OneHot
 from reader.batching.options import BatchOptions
 from reader.batching.reading import Reading, reading
 from reader.batching.replacement import replace_skipped
@@ -75,18 +78,10 @@ class BatchMaker:
                 f"{options.batch_size}; "
                 "choose a smaller batch_size, or drop_remainder=False"
             )
-        others = [label for label in shards.labels if not label.kind.is_class]
-        if options.one_hot and others:
-            raise OptionError(
-                f"one_hot is for labels of one integer, and {others[0].name} is {others[0]}; take "
-                "batches without it"
-            )
-        unknown = [label.name for label in shards.labels if not label.classes]
-        if options.one_hot and unknown:
-            raise OptionError(
-                f"one_hot needs the number of classes of {', '.join(unknown)}, and there is no "
-                "dataset.json beside the shards; give classes= to open_shards"
-            )
+        labels = chosen_labels(shards.labels, options.labels)
+        self.spec = BatchSpec.stored(shards.shape, labels, options)
+        self._columns = number_columns(shards.labels, labels)
+        self._labels = LabelArrays(labels, shards.place)
         layout = shards.layout
         read_here = positions // (options.share[1] * parts)
         self.skipped = skipped or Skipped(options.most_skipped(read_here), read_here)
@@ -107,9 +102,7 @@ class BatchMaker:
         self._epoch = -1
         alive, size = self.memory.alive, options.batch_size
         self._pool = Pool(size, layout.image_bytes, options.dtype, alive)
-        self._labels = LabelArrays(
-            shards.labels, size, alive, shards.place, one_hot=options.one_hot
-        )
+        self._one_hot = OneHot(labels, size, alive) if options.one_hot else None
 
     def make_item(self, number: int, index: int) -> BatchParts:
         """Make batch `index` of pass `number`, a pass being `epochs` epochs.
@@ -160,7 +153,11 @@ class BatchMaker:
                 [integers, np.zeros((options.batch_size - count, integers.shape[1]), np.int64)]
             )
             integers[count:, -1] = -1
+        if self._columns is not None:
+            integers = integers.take(self._columns, axis=1)
         labels = self._labels.make(integers, None if self.skipped.count else begun.ids)
+        if self._one_hot is not None:
+            labels = self._one_hot.of(labels)
         weights = np.zeros(len(integers), dtype=np.float32) if options.pad else None
         if weights is not None:
             weights[:count] = self._weight

@@ -61,7 +61,6 @@ class Batches(Iterator[Batch]):
         """
         self._every = every
         self._convert = convert
-        self._form = BatchForm.of(shards.labels, as_dict=options.as_dict)
         self._turn = Lock()
         self._mixed = mixed
         if shards.mix is not None and mixed is None:
@@ -69,6 +68,7 @@ class Batches(Iterator[Batch]):
         self._ahead: deque[tuple[int, int, Begun]] = deque()
         self._shards = shards
         self._start(options, Place.of(options, options.start_epoch, 0))
+        self._form = BatchForm.of(self._maker.spec.heads, as_dict=options.as_dict)
 
     def _start(self, options: BatchOptions, place: Place) -> None:
         """Go on at `place`, with these options."""

@@ -7,7 +7,7 @@ They are the fields of `BatchOptions`. Type checkers and editors read a TypedDic
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, TypedDict, TypeVar, get_type_hints
@@ -26,6 +26,7 @@ class BatchKeywords(TypedDict, total=False):
     epochs: int | None
     start_epoch: int
     dtype: Dtype
+    labels: Sequence[str] | None
     one_hot: bool
     drop_remainder: bool
     pad: bool

@@ -1,4 +1,4 @@
-"""The label arrays of a batch: integers and floats, or one-hot in pooled memory."""
+"""The label arrays of a batch: integers and floats."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reader.core import compiled
-from reader.fetch.pool import Pool
 from shardio.errors import DatasetError
 from shardio.format.label import Label
 from shardio.format.label_kind import are_finite, columns_of, floats_of
@@ -19,20 +18,9 @@ Array = NDArray[Any]
 
 
 class LabelArrays:
-    """Makes the label arrays of batches of at most `size` records, `alive` of them at once.
+    """Makes the label arrays of batches; `place` names a record by its number in the set."""
 
-    `place` names a record by its number in the set.
-    """
-
-    def __init__(
-        self,
-        labels: Sequence[Label],
-        size: int,
-        alive: int,
-        place: Callable[[int], str],
-        *,
-        one_hot: bool,
-    ) -> None:
+    def __init__(self, labels: Sequence[Label], place: Callable[[int], str]) -> None:
         self._labels = labels
         self._place = place
         # Whether each label is one integer; these are made by compiled code.
@@ -41,9 +29,6 @@ class LabelArrays:
         self._most = np.array(
             [label.classes - 1 if label.classes else MAX_LABEL for label in labels], dtype=np.int64
         )
-        self._pools = [
-            Pool(size, label.classes, "float32", alive) for label in (labels if one_hot else ())
-        ]
 
     def make(
         self, integers: NDArray[np.int64], ids: NDArray[np.int64] | None = None
@@ -57,7 +42,7 @@ class LabelArrays:
         if not self._plain:
             self._refuse(integers, ids)
             return label_arrays(integers, self._labels)
-        if compiled.core is not None and not self._pools:
+        if compiled.core is not None:
             labels = np.empty((len(self._labels), len(integers)), dtype=np.int32)
             if not compiled.core.labels(np.ascontiguousarray(integers), self._most, labels):
                 self._refuse(integers, ids)
@@ -65,10 +50,8 @@ class LabelArrays:
         values = integers[:, :-1]
         if len(values) and (values.max(axis=0) > self._most).any():
             self._refuse(integers, ids)
-        if not self._pools:
-            # One conversion for all heads; each is a row of the result, so no view is strided.
-            return list(values.T.astype(np.int32, order="C"))
-        return [self._one_hot(integers[:, i], pool) for i, pool in enumerate(self._pools)]
+        # One conversion for all heads; each is a row of the result, so no view is strided.
+        return list(values.T.astype(np.int32, order="C"))
 
     def _refuse(self, integers: NDArray[np.int64], ids: NDArray[np.int64] | None) -> None:
         wrong = wrong_label(integers, self._labels)
@@ -76,13 +59,6 @@ class LabelArrays:
             at, what = wrong
             place = "a record" if ids is None else self._place(int(ids[at]))
             raise DatasetError(f"{place}, row {integers[at, -1]}: {what}")
-
-    def _one_hot(self, values: NDArray[np.int64], pool: Pool) -> Array:
-        memory = pool.take()
-        array = memory[: len(values)]
-        array.fill(0)
-        array[np.arange(len(values)), values] = 1
-        return pool.lease(memory)[: len(values)]
 
 
 def label_arrays(integers: NDArray[np.int64], labels: Sequence[Label]) -> list[Array]:

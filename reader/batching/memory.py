@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from reader.batching.chosen_labels import chosen_labels
 from reader.batching.options import BatchOptions
 from reader.cache.filler import FILLER_BYTES
 from reader.dataset import Dataset
@@ -158,7 +159,10 @@ class Sizes:
         held = min(held * self.members, -(-records // block) + self.members - 1)
         rows = held * min(block, records)
         holds = self.in_blocks and options.shuffle != "exact"
-        values = (x.classes if options.one_hot else x.kind.length for x in self.labels)
+        values = (
+            label.classes if options.one_hot and label.kind.is_class else label.kind.length
+            for label in chosen_labels(self.labels, options.labels)
+        )
         order = rows * _WINDOW_ORDER if options.shuffle == "window" else _EXACT_ORDER
         if self.members > 1:
             # Positions of the mix, and of each member.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -44,8 +45,11 @@ class BatchOptions:
     """The number of the first epoch."""
     dtype: Dtype = "float32"
     """Of the images: `float32` in [0, 1], or `uint8`."""
+    labels: Sequence[str] | None = None
+    """The names of the heads to read, in the order in which they are wanted; None takes all, and
+    [] none."""
     one_hot: bool = False
-    """Give labels as float32 (batch, classes) in place of integers."""
+    """Give labels of one integer as float32 (batch, classes)."""
     drop_remainder: bool = True
     """Leave out a last batch that is not full."""
     pad: bool = False
@@ -82,6 +86,8 @@ class BatchOptions:
     def __post_init__(self) -> None:
         for name in ("batch_size", "seed", "epochs", "start_epoch", "block", "window", "lanes"):
             object.__setattr__(self, name, _whole(name, getattr(self, name)))
+        if self.labels is not None:
+            object.__setattr__(self, "labels", _names(self.labels))
         if self.memory is not None:
             object.__setattr__(self, "memory", parse_bytes(self.memory, "memory"))
         # What cannot be right for the worker of now is seen when options are made, but the worker
@@ -198,6 +204,19 @@ class BatchOptions:
         """Return the number of batches of one epoch of so many positions."""
         full, rest = divmod(positions, self.step_size)
         return full + (rest > 0 and (self.pad or not self.drop_remainder))
+
+
+def _names(labels: Any) -> tuple[str, ...]:
+    """Return the names of labels as a tuple."""
+    if isinstance(labels, str):
+        raise OptionError(f"labels must be a list of names, such as [{labels!r}], not {labels!r}")
+    names = tuple(labels) if isinstance(labels, Iterable) else (None,)
+    if not all(isinstance(name, str) for name in names):
+        raise OptionError(f'labels must be a list of names, such as ["y0"], not {labels!r}')
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise OptionError(f"labels names {twice[0]!r} twice")
+    return names
 
 
 def _whole(name: str, value: Any) -> Any:

@@ -12,7 +12,6 @@ from reader.batching.memory import Pipeline
 from reader.batching.options import BatchOptions
 from reader.batching.rank import WorkerOfThen
 from reader.dataset import Dataset
-from reader.frameworks.plain_labels import refuse_other_kinds
 from shardio.errors import MissingExtraError, OptionError
 
 try:
@@ -45,10 +44,9 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
         super().__init__()
         if options.rows:
             raise OptionError("rows=True is not for Keras, which takes a third element for weights")
-        refuse_other_kinds(shards.labels, "to_keras")
         self._then = WorkerOfThen(options.worker)
         self._maker = BatchMaker(shards, options, _PIPELINE)
-        self._form = BatchForm.of(shards.labels, as_dict=options.as_dict)
+        self._form = BatchForm.of(self._maker.spec.heads, as_dict=options.as_dict)
         self._passes = 0
         self._begun = False
         self._unsure = 0

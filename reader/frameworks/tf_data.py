@@ -20,7 +20,6 @@ from reader.batching.memory import Pipeline
 from reader.batching.options import BatchOptions
 from reader.batching.rank import WorkerOfThen
 from reader.dataset import Dataset
-from reader.frameworks.plain_labels import refuse_other_kinds
 from shardio.errors import MissingExtraError, ShardioError
 
 try:
@@ -88,11 +87,10 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions) -> tf.data.Dataset:
     as fast as `from_generator`, which makes one call after the other and copies each array. A
     pooled array is aligned as TensorFlow wants it, so that it becomes a tensor without a copy.
     """
-    refuse_other_kinds(shards.labels, "to_tf_dataset")
     then = WorkerOfThen(options.worker)
     maker = BatchMaker(shards, options, _PIPELINE)
     options, steps, specs = maker.options, maker.steps, _specs(maker)
-    form = BatchForm.of(shards.labels, as_dict=options.as_dict)
+    form = BatchForm.of(maker.spec.heads, as_dict=options.as_dict)
     # TensorFlow never forgets a Python function, so it must not hold the memory, the files and the
     # maps: a copy of the set has not opened any.
     known, shards = weakref.ref(maker), replace(shards)
@@ -134,7 +132,7 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions) -> tf.data.Dataset:
         tensors = tf.numpy_function(make, [number, index], [spec.dtype for spec in specs])
         for tensor, spec in zip(tensors, specs, strict=True):
             tensor.set_shape(spec.shape)
-        heads = len(shards.labels)
+        heads = len(form.heads)
         return form.for_keras(BatchParts(tensors[0], tensors[1 : 1 + heads], *tensors[1 + heads :]))
 
     total = tf.data.INFINITE_CARDINALITY if options.epochs is None else steps * options.epochs
@@ -174,14 +172,12 @@ def _flat(parts: BatchParts, options: BatchOptions) -> list[Any]:
 
 def _specs(maker: BatchMaker) -> list[tf.TensorSpec]:
     """Return dtype and shape of everything in a batch."""
-    options, shards = maker.options, maker.shards
+    options, spec = maker.options, maker.spec
     size = options.batch_size if options.full else None
-    label = tf.float32 if options.one_hot else tf.int32
     return [
-        tf.TensorSpec((size, *shards.shape), tf.as_dtype(options.dtype)),
         *(
-            tf.TensorSpec((size, head.classes) if options.one_hot else (size,), label)
-            for head in shards.labels
+            tf.TensorSpec((size, *array.shape), tf.as_dtype(array.dtype))
+            for array in (spec.images, *spec.labels)
         ),
         *([tf.TensorSpec((size,), tf.float32)] if options.pad or options.rows else []),
         *([tf.TensorSpec((size,), tf.int64)] if options.rows else []),

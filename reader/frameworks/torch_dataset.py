@@ -16,7 +16,6 @@ from reader.batching.batches import Batches
 from reader.batching.options import BatchOptions
 from reader.dataset import Dataset
 from reader.frameworks.calling_loader import is_read_by_loader, refuse_shared_twice
-from reader.frameworks.plain_labels import refuse_other_kinds
 from reader.order.mixed import MixStart
 from shardio.errors import MissingExtraError, OptionError
 
@@ -115,7 +114,6 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
     """
 
     def __init__(self, shards: Dataset, options: BatchOptions, *, channels_first: bool) -> None:
-        refuse_other_kinds(shards.labels, "to_torch")
         self._shards = shards
         self._options = options
         self._channels_first = channels_first

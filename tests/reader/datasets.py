@@ -62,12 +62,13 @@ def write_dataset(
     names: tuple[str, str] = ("y0", "y1"),
     split: str = "train",
     more: tuple[Label, ...] = (),
+    channels: int = 3,
 ) -> Made:
     """Write a dataset with `counts` records in its shards; `more` heads come after the usual."""
     folder.mkdir(parents=True, exist_ok=True)
     total = sum(counts)
     rng = np.random.default_rng(seed)
-    images = rng.integers(0, 256, (total, HEIGHT, WIDTH, 3), dtype=np.uint8)
+    images = rng.integers(0, 256, (total, HEIGHT, WIDTH, channels), dtype=np.uint8)
     labels = np.stack([rng.integers(0, c, total) for c in CLASSES], axis=1)[:, :heads]
     for label in more:
         shape = total, label.kind.length
@@ -77,7 +78,7 @@ def write_dataset(
     rows = Permutation(total, seed, f"split {split}")(np.arange(total))
     manifest = Manifest(
         plan_sha256=hashlib.sha256(str(seed).encode()).hexdigest(),
-        transform=Transform((186, 0, 300, 30), (WIDTH, HEIGHT)),
+        transform=Transform((186, 0, 300, 30), (WIDTH, HEIGHT), channels=channels),
         labels=(*(Label(names[i], CLASSES[i]) for i in range(heads)), *more),
         seed=seed,
         versions=Versions("12", "2"),

@@ -1,9 +1,8 @@
-"""Labels that are vectors or floats: what every face gives of them, or why it does not."""
+"""Labels that are vectors or floats, and streams that read some heads only."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -188,23 +187,72 @@ def test_sets_of_encoded_images_hold_every_kind(kinds: Made) -> None:
     assert verify(SoundParts.of(shards), lambda count: None).faults == []
 
 
-FACES: dict[str, Callable[[ShardSet], Any]] = {
-    "to_tf_dataset": lambda shards: shards.to_tf_dataset(4),
-    "to_keras": lambda shards: shards.to_keras(4),
-    "to_torch": lambda shards: shards.to_torch(4),
+def test_one_hot_is_for_classes_and_leaves_others_as_they_are(kinds: Made) -> None:
+    shards, whole = open_shards(kinds.glob), expected(kinds)
+    for batch in shards.batches(5, one_hot=True, shuffle="none", as_dict=True, rows=True):
+        at = [kinds.rows.tolist().index(row) for row in batch["row"].tolist()]
+        for name, classes in zip(NAMES, CLASSES, strict=False):
+            assert np.array_equal(batch[name], np.eye(classes, dtype=np.float32)[whole[name][at]])
+        for name in NAMES[2:]:
+            assert np.array_equal(batch[name], whole[name][at])
+    with pytest.raises(OptionError, match="one_hot is for labels of one integer, and ids is 3"):
+        shards.batches(4, one_hot=True, labels=["ids", "box"])
+
+
+def test_labels_names_the_heads_that_are_read(kinds: Made) -> None:
+    shards, whole = open_shards(kinds.glob), expected(kinds)
+    for names in (["box"], ["score", "y1", "ids"], list(NAMES), ["y1", "y0"], []):
+        (batch,) = shards.batches(37, shuffle="none", labels=names)
+        ys = batch[1] if len(names) > 1 else batch[1:]
+        assert len(ys) == len(names)
+        for name, y in zip(names, ys, strict=True):
+            assert y.dtype == whole[name].dtype
+            assert np.array_equal(y, whole[name])
+    (batch,) = shards.batches(37, shuffle="none", labels=("ids", "y0"), as_dict=True, rows=True)
+    assert list(batch) == ["image", "ids", "y0", "row"]
+    assert np.array_equal(batch["row"], kinds.rows)
+    plans = [shards.batches(4, labels=names).memory for names in (None, ["y0"])]
+    assert plans[0].parts["labels"] > plans[1].parts["labels"]
+
+
+NO_NAMES: dict[str, tuple[Any, str]] = {
+    "near": (["scor"], "the set has no label 'scor'; did you mean 'score'?"),
+    "far": (["y0", "zz"], "the set has no label 'zz'; it has y0, y1, ids, score, box"),
+    "twice": (["y0", "y1", "y0"], "labels names 'y0' twice"),
+    "text": ("y0", r"labels must be a list of names, such as \['y0'\], not 'y0'"),
+    "number": (0, "labels must be a list of names"),
+    "numbers": ([0, 1], r'such as \["y0"\], not \[0, 1\]'),
 }
 
 
-@pytest.mark.parametrize("face", FACES)
-def test_faces_that_do_not_take_them_say_so(kinds: Made, face: str) -> None:
-    said = f"{face} takes labels of one integer, and ids is 3 integers, 9 classes; batches"
+@pytest.mark.parametrize(("names", "said"), NO_NAMES.values(), ids=NO_NAMES.keys())
+def test_names_that_no_head_has_are_refused(kinds: Made, names: Any, said: str) -> None:
     with pytest.raises(OptionError, match=said):
-        FACES[face](open_shards(kinds.glob))
+        open_shards(kinds.glob).batches(4, labels=names)
 
 
-def test_one_hot_is_for_classes(kinds: Made) -> None:
-    with pytest.raises(OptionError, match="one_hot is for labels of one integer, and ids is 3"):
-        open_shards(kinds.glob).batches(4, one_hot=True)
+@pytest.mark.parametrize("shuffle", ["none", "exact", "window"])
+def test_a_stream_goes_on_with_other_heads(kinds: Made, shuffle: str) -> None:
+    shards = open_shards(kinds.glob)
+    options: dict[str, Any] = {"shuffle": shuffle, "rows": True}
+    whole = list(shards.batches(3, labels=["box"], **options))
+    for step in range(len(whole)):
+        first = shards.batches(3, labels=["y0"], **options)
+        for _ in range(step):
+            next(first)
+        again = shards.batches(3, labels=["box"], **options)
+        again.load_state_dict(first.state_dict())
+        x, box, rows = next(again)
+        assert np.array_equal(x, whole[step][0])
+        assert np.array_equal(box, whole[step][1])
+        assert np.array_equal(rows, whole[step][2])
+
+
+def test_a_head_that_is_not_read_is_not_compared_with_its_classes(kinds: Made) -> None:
+    change(kinds, 3, 9)
+    shards = open_shards(kinds.glob, shape=(2, 3, 3), classes=(*CLASSES, 9))
+    (batch,) = shards.batches(37, shuffle="none", labels=["score"])
+    assert np.array_equal(batch[1], expected(kinds)["score"])
 
 
 def test_the_memory_of_long_vectors_is_planned(tmp_path: Path) -> None:
