@@ -11,7 +11,7 @@ from converter.shards.accounts import SplitAccount
 from converter.shards.first_look import FirstLook
 from converter.shards.image_sample import ImageSample
 from converter.shards.shard import Times
-from converter.table.label_statistics import HeadStatistics
+from converter.table.label_statistics import HeadStatistics, SequenceStatistics
 from shardio.format.manifest import Versions
 from shardio.format.transform import Transform
 from shardio.grammar import agreeing, counted
@@ -53,7 +53,7 @@ class Summary:
     image_totals: ImageTotals = field(default_factory=ImageTotals)
     # How the table was read.
     table: str = ""
-    heads: list[HeadStatistics] = field(default_factory=list)
+    heads: list[HeadStatistics | SequenceStatistics] = field(default_factory=list)
     splits: list[SplitAccount] = field(default_factory=list)
     # Vectors and floats are read by `batches` alone.
     only_classes: bool = True

@@ -16,6 +16,7 @@ from converter.table.duplicates import (
     codes_of_labels,
     hashes_of,
 )
+from converter.table.endings import Endings
 from converter.table.hugging_face import ClassNames
 from converter.table.label_cells import LabelCells
 from converter.table.numbering import Numbering
@@ -90,6 +91,7 @@ class TableBuilder:
         self._compares_labels = compares and has_paths and has_labels and not with_images
         hashed = self._compares_labels or (has_paths and self._has_splits)
         self._hashes = scratch.column(np.uint64) if hashed else None
+        self._endings = Endings() if hashed and reading.extension is None else None
         self._splits = SplitColumn(scratch, reading.split_names)
 
     def append(
@@ -119,6 +121,8 @@ class TableBuilder:
                 self._splits.append(*shares.deal(paths, seed))
             if self._hashes is not None:
                 self._hashes.append(hashes_of(paths))
+            if self._endings is not None:
+                self._endings.add(paths)
         values = np.empty((batch.num_rows, len(self._heads)), dtype=np.int32)
         self.reading = f"the labels of {self._file}"
         for index, (head, part, wrong) in enumerate(self._cells.parts(batch)):
@@ -170,6 +174,8 @@ class TableBuilder:
         """Return paths, labels, splits and the split of each row; TableError for bad rows."""
         if not self.rows:
             raise TableError(f"{self._name} has no rows")
+        if self._endings is not None:
+            self.notes += self._endings.notes()
         paths = None if self._paths is None else self._paths.finish()
         splits, split = self._splits.finish(self.rows)
         labels = (self._labels or self._label_numbers()).finish()
@@ -184,7 +190,7 @@ class TableBuilder:
             self._name,
             self._places,
             texts={head for head, column in columns if not column.any_number},
-            advice=_MISSING if self._any_missing else "",
+            advice=self._cells.advice + (_MISSING if self._any_missing else ""),
         )
         return paths, labels, splits, split
 

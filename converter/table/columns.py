@@ -170,6 +170,8 @@ def texts(column: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if pa.types.is_nested(column.type):
+        raise ValueError(f"its values are {column.type}, not texts or numbers")
     column = pc.cast(column, pa.large_string())
     column.validate(full=True)  # JSON is read without a look at its UTF-8
     return pc.fill_null(column, "") if column.null_count else column

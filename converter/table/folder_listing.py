@@ -12,8 +12,8 @@ import numpy as np
 
 from converter.table.scratch import Scratch, Texts, slices
 from converter.table.sorted_texts import SortedTexts
-from shardio.errors import TableError
-from shardio.storage import storage_for
+from shardio.errors import TableError, UnusableFileError
+from shardio.storage import Storage, storage_for
 from shardio.storage.paths import is_local, join
 
 # What is taken for an image. Some of these are never read, and are then rejects with a reason.
@@ -132,9 +132,9 @@ def _files_below(top: str) -> Iterator[str]:
     while waiting:
         inner = waiting.pop()
         folder = join(top, inner) if inner else top
-        if inner and _leads_back(folder):
+        if inner and _leads_back(top, inner):
             continue
-        for name, is_folder in storage.names(folder):
+        for name, is_folder in _names(storage, folder):
             if name.startswith("."):
                 continue
             path = f"{inner}/{name}" if inner else name
@@ -144,10 +144,22 @@ def _files_below(top: str) -> Iterator[str]:
                 yield path
 
 
-def _leads_back(folder: str) -> bool:
-    """Whether a folder is a link to one that it lies in: that has no end."""
+def _names(storage: Storage, folder: str) -> Iterator[tuple[str, bool]]:
+    try:
+        yield from storage.names(folder)
+    except UnusableFileError as error:
+        raise TableError(
+            f"{error}; the images in this folder cannot be listed: make it readable, or move it "
+            "away"
+        ) from error
+
+
+def _leads_back(top: str, inner: str) -> bool:
+    """Whether a folder is a link to one on the way to it, or above that: that has no end."""
+    folder = join(top, inner)
     if not is_local(folder) or not os.path.islink(folder):
         return False
-    above = os.path.realpath(os.path.dirname(folder))
     target = os.path.realpath(folder)
-    return above == target or above.startswith(target.rstrip("/") + "/")
+    parts = inner.split("/")
+    way = (os.path.realpath(join(top, *parts[:count])) for count in range(len(parts)))
+    return any(one == target or one.startswith(target.rstrip("/") + "/") for one in way)

@@ -32,8 +32,14 @@ def choose_heads(
     """
     name, path, split = table.name, reading.path, reading.split
     has = f"it has {', '.join(present) or 'none'}"
+    no_heads = asked is None and reading.characters is None and not others
+    no_heads = no_heads and not numbered_columns(present, image_column)
     if path not in present and (image_column is None or reading.path_column is not None):
-        raise TableError(f"{name} has no column {path}; {has}{_path_hint(present) or table.hint}")
+        also = f" Nor has it label columns y0, y1, ...{table.label_hint}" if no_heads else ""
+        raise TableError(
+            f"{name} has no column {path}; {has}{_path_hint(present) or table.hint}"
+            f"{'.' if also else ''}{also}"
+        )
     if reading.split_column and split not in present:
         raise TableError(f"{name} has no column {split}; {has}{table.hint}")
     heads: tuple[str, ...]
@@ -41,7 +47,7 @@ def choose_heads(
         heads = (reading.characters,)
     elif asked is None:
         heads = numbered_columns(present, image_column)
-        if not heads and not others:
+        if no_heads:
             raise TableError(f"{name} has no label columns y0, y1, ...; {has}{table.label_hint}")
         boxes = box_columns(present)
         if not {*boxes}.isdisjoint({*heads} - {*others}):

@@ -51,6 +51,8 @@ class LabelCells:
     ) -> None:
         self._plain = PlainTexts() if are_texts else None
         self._cuts = []
+        # What helps against bad rows.
+        self.advice = ""
         for column in columns:
             what = CHARACTERS if column == characters else ""
             if not what and first is not None and _has_several(first.column(column), are_texts):
@@ -90,6 +92,8 @@ class LabelCells:
             if cut.what:
                 parts = _parts(cut, _cells(column, cut.what))
             for head, part, bad in parts:
+                if cut.what == CHARACTERS and any(len(one.rows) for one in bad):
+                    self.advice = f"; --sequence {cut.column}:N keeps texts of up to N characters"
                 # A space is a character.
                 if self._plain is not None and cut.what != CHARACTERS:
                     part = self._plain.of(texts(part))

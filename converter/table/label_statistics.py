@@ -67,21 +67,79 @@ class HeadStatistics:
         }
 
 
+@dataclass(frozen=True)
+class SequenceStatistics:
+    """The texts of a head: of how many characters they are, and how many characters there are."""
+
+    name: str
+    characters: int
+    shortest: int
+    longest: int
+    length: int
+    most: tuple[int, int]
+    warnings: tuple[str, ...] = ()
+
+    def line(self) -> str:
+        """Return the statistics for people."""
+        span = f"{self.shortest:,} to {self.longest:,}"
+        if self.shortest == self.longest:
+            span = f"{self.longest:,}"
+        return (
+            f"{self.name}: texts of {span} of {counted(self.length, 'character')}, most often "
+            f"{self.most[0]:,} ({self.most[1]:,} x); {counted(self.characters, 'id')} of characters"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the statistics for programs."""
+        return {
+            "name": self.name,
+            "characters": self.characters,
+            "shortest": self.shortest,
+            "longest": self.longest,
+            "length": self.length,
+            "most": list(self.most),
+        }
+
+
 def label_statistics(
     heads: Sequence[Label],
     labels: NDArray[np.integer],
     splits: tuple[str, ...],
     split: NDArray[np.int32],
-) -> list[HeadStatistics]:
-    """Count the classes among the labels (rows, numbers) of a table with at least one row."""
+) -> list[HeadStatistics | SequenceStatistics]:
+    """Count the classes among the labels (rows, numbers) of a table with at least one row.
+
+    Of texts that are sequences, their lengths are counted.
+    """
     columns = columns_of([head.kind for head in heads])
     # Those of sequences are no classes.
-    lengths = {length_of(head.name) for head in heads if head.vocabulary and not head.kind.is_class}
+    lengths = {
+        length_of(head.name): head for head in heads if head.vocabulary and not head.kind.is_class
+    }
     return [
-        _of_head(head, splits, *_count(labels[:, of_head.start], split))
+        _of_texts(lengths[head.name], *_count(labels[:, of_head.start], split))
+        if head.name in lengths
+        else _of_head(head, splits, *_count(labels[:, of_head.start], split))
         for head, of_head in zip(heads, columns, strict=True)
-        if head.kind.is_class and head.name not in lengths
+        if head.kind.is_class
     ]
+
+
+def _of_texts(
+    head: Label, pairs: NDArray[np.int64], of_pair: NDArray[np.int64]
+) -> SequenceStatistics:
+    lengths, place = np.unique(pairs & ((1 << _CLASS_BITS) - 1), return_inverse=True)
+    counts = np.zeros(len(lengths), dtype=np.int64)
+    np.add.at(counts, place, of_pair)
+    usual = int(counts.argmax())
+    return SequenceStatistics(
+        head.name,
+        head.classes - 1,
+        int(lengths[0]),
+        int(lengths[-1]),
+        head.kind.length,
+        (int(lengths[usual]), int(counts[usual])),
+    )
 
 
 def _count(

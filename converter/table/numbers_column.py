@@ -121,9 +121,15 @@ def _floats(flat: Any) -> tuple[NDArray[np.int64], list[Bad]]:
     if pa.types.is_string(flat.type) or pa.types.is_large_string(flat.type):
         fits = pc.match_substring_regex(texts(flat), _FLOAT)
         flat = pc.replace_substring_regex(pc.if_else(fits, flat, "nan"), r"^\+", "")
-    elif pa.types.is_temporal(flat.type) or pa.types.is_boolean(flat.type):
+    elif (
+        pa.types.is_temporal(flat.type)
+        or pa.types.is_boolean(flat.type)
+        or pa.types.is_nested(flat.type)
+    ):
         raise ValueError(f"its values are {flat.type}, not numbers")
-    values = pc.fill_null(pc.cast(flat, pa.float64()), float("nan")).to_numpy(False)
+    # Whole numbers too large for a float are rounded, as all are to 32 bits.
+    values = pc.cast(flat, pa.float64(), safe=not pa.types.is_integer(flat.type))
+    values = pc.fill_null(values, float("nan")).to_numpy(False)
     with np.errstate(over="ignore", invalid="ignore"):
         small = values.astype(np.float32)
     odd = ~np.isfinite(small)

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from converter.table.numbers_column import NumbersColumn
 from converter.table.sequence_column import SequenceColumn
+from shardio.errors import OptionError
 from shardio.format.label_kind import FLOAT, INT
+from shardio.grammar import agreeing
 
 OtherColumn = NumbersColumn | SequenceColumn
 
@@ -40,6 +42,15 @@ class OtherHeads:
         if column in self.vectors:
             return NumbersColumn(INT, classes)
         return SequenceColumn(dict(self.sequences)[column], characters)
+
+    def check_missing(self, columns: Sequence[str], heads: Sequence[str]) -> None:
+        """Raise OptionError where there are only such `columns`, whose values are no classes."""
+        if columns and not heads:
+            raise OptionError(
+                "--missing is the class of labels that are missing; "
+                f"{', '.join(columns)} {agreeing(len(columns), 'has')} no classes, and every row "
+                "needs a value"
+            )
 
     def heads_of(self, columns: Sequence[str]) -> tuple[str, ...]:
         """Return the heads that label columns become."""

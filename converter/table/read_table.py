@@ -10,7 +10,6 @@ import numpy as np
 
 from converter.table.arrow_errors import explain
 from converter.table.bad_rows import Bad
-from converter.table.box_columns import box_columns
 from converter.table.builder import TableBuilder
 from converter.table.columns import texts
 from converter.table.crop_boxes import CropColumns
@@ -38,6 +37,7 @@ from converter.table.spelling import Spelling
 from converter.table.splits import SplitShares
 from converter.table.table import Table
 from converter.table.table_folder import folder_below, folder_of_all
+from converter.table.table_notes import texts_of_one_length, unused_boxes
 from shardio.errors import MissingExtraError, OptionError, ShardioError, TableError
 
 
@@ -117,6 +117,8 @@ def read_table(
             heads = choose_heads(table, free, labels, others.columns, image_column, reading)
             apart = tuple(column for column in others.columns if column in heads)
             heads = tuple(column for column in heads if column not in apart)
+            if reading.missing is not None:
+                others.check_missing(apart, heads)
             columns = [*heads, *apart]
             columns += [one for one in (reading.path, reading.split) if one in present]
             columns += [one for one in boxed if one not in columns]
@@ -153,7 +155,7 @@ def read_table(
                 columns,
                 classes,
                 numbering,
-                Spelling(below, folder),
+                Spelling(below, folder, reading.extension),
                 places=table.places,
                 reading=reading,
                 with_images=images is not None,
@@ -187,12 +189,12 @@ def read_table(
             raise TableError(f"{now} cannot be read: {explain(error, is_text)}") from error
     words = None if numbering is None else vocabulary
     if words is not None and len(heads) == len(cells.heads) == 1:
-        builder.notes += _texts_of_one_length(heads[0], words, len(values))
+        builder.notes += texts_of_one_length(heads[0], words, len(values))
     notes = (
         *table.notes(),
         *cells.notes(),
         *builder.notes,
-        *_unused_boxes(table.names, (*heads, *boxed)),
+        *unused_boxes(table.names, (*heads, *boxed)),
     )
     # Images that are in the table are on its storage.
     examples = () if images or table.places_of_images else builder.roots.examples
@@ -219,16 +221,6 @@ def read_table(
         found_boxes,
         {} if text_labels else names,
     )
-
-
-def _unused_boxes(present: list[str], heads: tuple[str, ...]) -> list[str]:
-    unused = [column for column in box_columns(present) if column not in heads]
-    if not unused:
-        return []
-    return [
-        f"columns that look like boxes and are not used: {', '.join(unused)}; each row becomes its "
-        "whole image, or what --crop cuts out; --crop-columns takes them"
-    ]
 
 
 def _present(table: JoinedTable, pattern: NamePattern | None) -> list[str]:
@@ -266,14 +258,3 @@ def _with_names(
             if column in found:
                 batch = batch.append_column(column, found[column])
         yield batch, bad
-
-
-def _texts_of_one_length(head: str, words: Sequence[str], rows: int) -> list[str]:
-    """Note labels that are probably several: all of one length, and hardly one twice."""
-    lengths = {len(word) for word in words}
-    if len(lengths) != 1 or lengths == {1} or 2 * len(words) <= rows or len(words) == 1:
-        return []
-    return [
-        f"each of the {len(words):,} texts of {head} is a class, and all have {lengths.pop()} "
-        f"characters; --characters {head} makes a label of each character instead"
-    ]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from converter.table.folder_listing import IMAGE_ENDINGS, ending_of
 from converter.table.locations import SEPARATOR, chained, leaves
 from shardio.storage.paths import scheme_of
 
@@ -18,6 +19,10 @@ SPACE = " \t\r\n\f"
 # What may be spelled in another way; most paths are not, and are not looked at one by one.
 _ODD = rf"//|(^|/)\.\.?(/|$)|/$|{SEPARATOR}|\\|(^|/)[{SPACE}]|[{SPACE}](/|$)"
 
+_IMAGE = rf"[^/]\.({'|'.join(sorted(IMAGE_ENDINGS))})$"
+# Nothing, or what is spelled one by one.
+_UNPLAIN = rf"^$|{_ODD}"
+
 
 class Spelling:
     """Spells paths of a table whose relative ones are below `root`.
@@ -25,12 +30,14 @@ class Spelling:
     Without `./`, doubled slashes, `..`, backslashes and white space around names, with accents as
     NFC has them, relative where they are below the root, and members of archives as
     `archive::name`. Paths that leave the root are relative to `folder`, that of the table, if there
-    is one. Links are not followed, and paths of URLs stay as they are.
+    is one. What has no ending of an image gets the `extension`, if that is given. Links are not
+    followed, and paths of URLs stay as they are.
     """
 
-    def __init__(self, root: str, folder: str | None = None) -> None:
+    def __init__(self, root: str, folder: str | None = None, extension: str | None = None) -> None:
         self._start = "" if scheme_of(root) else os.path.abspath(root).rstrip("/") + "/"
         self._inner = "" if folder is None else os.path.relpath(folder, root)
+        self._extension = extension
 
     def leaves(self, path: str) -> bool:
         """Whether a path leads out of the root."""
@@ -39,9 +46,16 @@ class Spelling:
     def of(self, path: str) -> str:
         """Spell one path."""
         path = unicodedata.normalize("NFC", path)
+        if (member := chained(path)) is not None:
+            path = SEPARATOR.join(member)
+        if self._extension is not None and path and ending_of(path) not in IMAGE_ENDINGS:
+            path += self._extension
+        return self._of(path)
+
+    def _of(self, path: str) -> str:
         if SEPARATOR in path:
-            archive, name = chained(path) or tuple(path.split(SEPARATOR, 1))
-            return self.of(archive) + SEPARATOR + posixpath.normpath(_plain(name)).strip("/")
+            archive, name = path.split(SEPARATOR, 1)
+            return self._of(archive) + SEPARATOR + posixpath.normpath(_plain(name)).strip("/")
         if scheme_of(path) or not path:
             return path
         path = self._from_root(_plain(path))
@@ -55,6 +69,8 @@ class Spelling:
         import pyarrow.compute as pc
 
         is_ascii, may_be_odd = _look_at(paths)
+        if self._extension is not None:
+            paths = self._extended(paths)
         if not is_ascii:
             paths = pc.utf8_normalize(paths, "NFC")
         if may_be_odd:
@@ -70,6 +86,17 @@ class Spelling:
             return paths
         spelled = [self.of(path) for path in paths.take(pa.array(rows)).to_pylist()]
         return pc.replace_with_mask(paths, odd, pa.array(spelled, paths.type))
+
+    def _extended(self, paths: Any) -> Any:
+        """Return paths with the extension, where they are plain and have no ending of an image."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        complete = pc.match_substring_regex(paths, _IMAGE, ignore_case=True)
+        bare = pc.invert(pc.or_(complete, pc.match_substring_regex(paths, _UNPLAIN)))
+        parts = (pa.scalar(text, paths.type) for text in (self._extension, ""))
+        longer = pc.binary_join_element_wise(paths, *parts)
+        return pc.if_else(bare, longer, paths)
 
     def _from_root(self, path: str) -> str:
         return posixpath.join(self._inner, path) if self._inner and leaves(path) else path

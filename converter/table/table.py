@@ -117,8 +117,7 @@ class Table:
         `archive.tar::name`, or as fsspec writes it, `tar://name::archive`.
         """
         if (member := chained(path)) is not None:
-            archive, name = member
-            return self.location(archive) + SEPARATOR + name
+            path = SEPARATOR.join(member)
         if self.extension is not None and ending_of(path) not in IMAGE_ENDINGS:
             path += self.extension
         if path.startswith("/") or scheme_of(path):

@@ -482,7 +482,7 @@ def test_any_bytes_give_a_table_or_an_error_of_ours(ending: str, junk: bytes) ->
 @pytest.mark.parametrize("name", ["t.xlsx", "t", "t.gz", "csv"])
 def test_another_ending_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"path,y0\na,1\n")
-    with pytest.raises(TableError, match=r"must end in \.csv, \.tsv, .* or \.arrow"):
+    with pytest.raises(TableError, match=r"must end in \.csv, \.tsv, .* or \.mdb"):
         read_table(str(tmp_path / name), labels=None, classes=None)
 
 
