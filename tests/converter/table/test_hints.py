@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def test_paths_and_labels_are_hinted_at_together(tmp_path: Path) -> None:
     with pytest.raises(TableError, match=r"--path-column filename .* --labels .* --characters"):
         read(table)
     table = write_csv(tmp_path / "t.csv", ["filename", "y0"], [["a.png", "1"]])
-    with pytest.raises(TableError, match="--path-column filename takes that one$"):
+    with pytest.raises(TableError, match=r"--path-column filename takes that one$"):
         read(table)
 
 
@@ -59,7 +60,8 @@ def test_objects_are_no_labels(tmp_path: Path, kind: str) -> None:
     (tmp_path / "t.jsonl").write_text(json.dumps({"path": "a.png", "s": {"a": 1}}))
     how: dict[str, Any] = {"labels": ("s",)}
     if kind != "labels":
-        how = {"labels": (), "others": OtherHeads(**{kind: ("s",)})}
+        others = OtherHeads(floats=("s",)) if kind == "floats" else OtherHeads(vectors=("s",))
+        how = {"labels": (), "others": others}
     with pytest.raises(
         TableError, match=r"column s of .*t\.jsonl cannot be read: its values are str"
     ):
@@ -77,7 +79,7 @@ def test_large_integers_are_floats(tmp_path: Path) -> None:
 def test_parquet_has_no_encoding(tmp_path: Path) -> None:
     texts = pa.array([b"\xd6\xd0", b"a"])
     parquet.write_table(pa.table({"path": ["a", "b"], "y0": texts}), tmp_path / "t.parquet")
-    with pytest.raises(TableError, match="not UTF-8 .*; write them as texts") as caught:
+    with pytest.raises(TableError, match=r"not UTF-8 .*; write them as texts") as caught:
         read(tmp_path / "t.parquet", text_labels=True)
     assert "--encoding" not in str(caught.value)
 
@@ -91,13 +93,23 @@ def test_folders_that_link_to_each_other_end(tmp_path: Path) -> None:
     assert found.paths(np.arange(len(found))) == paths
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
-def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    write_images(tmp_path / "set" / "x", 1)
-    write_images(tmp_path / "set" / "y", 1)
-    (tmp_path / "set" / "y").chmod(0)
-    with pytest.raises(TableError, match="set/y: Permission denied; the images in this folder"):
-        read(tmp_path / "set", labels=())
+def test_a_folder_that_cannot_be_read_is_named() -> None:
+    user = os.geteuid()
+    # Folders of pytest are those of one user, and root reads every folder.
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        for inner in ("x", "y"):
+            write_images(folder / inner, 1)
+        (folder / "y").chmod(0)
+        try:
+            if user == 0:
+                os.seteuid(65534)
+            with pytest.raises(TableError, match="y: Permission denied; the images in this folder"):
+                read(folder, labels=())
+        finally:
+            os.seteuid(user)
+            (folder / "y").chmod(0o755)
 
 
 def test_texts_that_are_sequences_have_a_line(tmp_path: Path) -> None:
