@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -151,3 +154,38 @@ def test_the_draws_are_pinned() -> None:
 def test_wrong_weights_are_named(weights: list[float], words: str) -> None:
     with pytest.raises(OptionError, match=words):
         table_of(weights)
+
+
+_BUILD = """
+import sys
+import numpy as np
+from reader.order.alias import fill_alias_table
+
+def owned():
+    for line in open("/proc/self/status"):
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) * 1024
+
+path, records = sys.argv[1], int(sys.argv[2])
+table = np.lib.format.open_memmap(path, "w+", np.uint32, (records, 2))
+before = peak = owned()
+
+def weights(start, stop):
+    global peak
+    peak = max(peak, owned())
+    return np.random.default_rng(start).random(stop - start) ** 4
+
+fill_alias_table(table, weights, str)
+print(peak - before)
+"""
+
+
+def test_memory_does_not_grow_with_the_records(tmp_path: Path) -> None:
+    """The table is a file that is mapped: its pages are the kernel's."""
+
+    def built(records: int) -> int:
+        command = [sys.executable, "-c", _BUILD, str(tmp_path / "table.npy"), str(records)]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    # Of the larger one the table alone has 24 MB, and temporaries of all records far more.
+    assert built(3_000_000) < built(600_000) + 8_000_000
