@@ -33,7 +33,8 @@ class Dataset:
     `shape` is (height, width, channels) of every image. `labels` are the heads; without a manifest
     their number of classes is 0, which stands for not known. `left_out` are the shards of the same
     splits that the glob did not take. With a `cache` shards are read from there once they are
-    copied. The records of a `mix` are those of its members, one after the other.
+    copied. Records of several sets, the `members`, come one after the other; a `mix` says how
+    often each of them comes.
     """
 
     shards: tuple[ShardFile, ...]
@@ -43,6 +44,7 @@ class Dataset:
     manifest: Manifest | None
     left_out: tuple[str, ...]
     cache: ShardCache | None = None
+    members: tuple[Dataset, ...] = ()
     mix: Mix | None = None
 
     @property
@@ -52,6 +54,12 @@ class Dataset:
 
     def __len__(self) -> int:
         return self._records
+
+    @cached_property
+    def begins(self) -> tuple[int, ...]:
+        """The number of the first record of each member."""
+        sizes = [len(member) for member in self.members]
+        return tuple(sum(sizes[:member]) for member in range(len(sizes)))
 
     @cached_property
     def splits(self) -> dict[str, int]:
@@ -80,6 +88,9 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """Which records these are, and in which numbering: a SHA-256."""
+        if self.members:
+            members = [member.fingerprint for member in self.members]
+            return hashlib.sha256(repr(("members", members)).encode()).hexdigest()
         manifest = None if self.manifest is None else self.manifest.fingerprint
         names = [(shard.path.rpartition("/")[2], shard.records) for shard in self.shards]
         choice = (self.kind.choice,) if self.kind.choice else ()
@@ -136,6 +147,8 @@ class Dataset:
         # The thread that fills the cache is not there after a fork.
         if known is None or known.pid != os.getpid():
             version = "" if self.manifest is None else self.manifest.fingerprint
+            if self.members:
+                version = self.fingerprint
             known = self.__dict__["_copies_here"] = ShardCopies(self.cache, self.shards, version)
         return known
 

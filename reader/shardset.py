@@ -44,6 +44,12 @@ class ShardSet(Dataset):
             f"{label.name}: {label.classes if label.kind.is_class else label}"
             for label in self.labels
         )
+        if self.mix is not None:
+            parts = " and ".join(
+                f"{share:.2%} of {counted(size, 'record')}"
+                for share, size in zip(self.mix.shares, self.mix.sizes, strict=True)
+            )
+            return f"<ShardSet mixed of {parts}, {height}x{width}x{channels}, classes {heads}>"
         return (
             f"<ShardSet of {counted(len(self), 'record')} in {counted(len(self.shards), 'shard')}, "
             f"{height}x{width}x{channels}, classes {heads or 'none'}>"

@@ -66,6 +66,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "reader.look": ("reader.shardset", "reader.batching", "reader.fetch"),
     "reader.opening": (
         "reader.shardset",
+        "reader.sets",
         "reader.cache",
         "reader.foreign",
         "reader.fetch",

@@ -145,7 +145,7 @@ class BatchMaker:
         options, count = self.options, len(begun.ids)
         step = begun.epoch, begun.start, begun.ids
         begun.reading.before(*step)
-        integers = self._integers(begun)
+        integers, ids = self._integers(begun)
         begun.reading.after(*step, begun.fetch.taken)
         if options.pad and count < options.batch_size:
             begun.images[count:] = 0
@@ -161,20 +161,36 @@ class BatchMaker:
         weights = np.zeros(len(integers), dtype=np.float32) if options.pad else None
         if weights is not None:
             weights[:count] = self._weight
-        rows = integers[:, -1].copy() if options.rows else None
+        rows = self._rows(integers[:, -1], ids) if options.rows else None
         images = self._pool.lease(begun.images)[: len(integers)]
         return BatchParts(
             images.reshape((len(integers), *self.shards.shape)), labels, weights, rows
         )
 
-    def _integers(self, begun: BegunBatch) -> NDArray[np.int64]:
-        """Wait for records, and put others in the place of those that were skipped."""
+    def _rows(self, rows: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows of a batch, with the member of each where there are several."""
+        if not self.shards.members:
+            return rows.copy()
+        pairs = np.full((len(rows), 2), -1, dtype=np.int64)  # as what is filled up has it
+        begins = np.array(self.shards.begins)
+        member = np.searchsorted(begins, ids, side="right") - 1
+        pairs[:, 1] = rows
+        pairs[: len(ids), 0] = member
+        if self.shards.kind.counts_rows:
+            pairs[: len(ids), 1] -= begins[member]
+        return pairs
+
+    def _integers(self, begun: BegunBatch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Wait for records, and put others in the place of those that were skipped.
+
+        Returns their integers, and their numbers in the set.
+        """
         integers = begun.fetch.result()
         if self.options.on_error != "skip":
-            return integers
+            return integers, begun.ids
         skipped = int(np.count_nonzero(integers[:, -1] == SKIPPED))
         if not skipped:
-            return integers
+            return integers, begun.ids
         self.skipped.replace(begun.epoch, begun.start, skipped)
         reader, records = begun.reading.reader, len(self.shards)
         return replace_skipped(reader, begun.ids, begun.images, integers, records)

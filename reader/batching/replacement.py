@@ -21,19 +21,20 @@ def replace_skipped(
     images: NDArray[Any],
     integers: NDArray[np.int64],
     records: int,
-) -> NDArray[np.int64]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Fill the rows of a batch that were skipped with whole records, each as often as the others.
 
     They are those of the same batch; where it has none, the next ones behind its first record.
-    `records` is the size of the set. Returns the integers of all rows. Raises CorruptRecordError
-    where no record can be used.
+    `records` is the size of the set. Returns the integers and the numbers of the records
+    of all rows. Raises CorruptRecordError where no record can be used.
     """
     first, size = int(ids[0]), len(ids)
     good = integers[:, -1] != SKIPPED
     for ahead in range(1, min(_TRIES, records), size):
         if good.any():
             break
-        integers = source.fetch((first + ahead + np.arange(size)) % records, images)
+        ids = (first + ahead + np.arange(size)) % records
+        integers = source.fetch(ids, images)
         good = integers[:, -1] != SKIPPED
     if not good.any():
         raise CorruptRecordError(
@@ -43,4 +44,6 @@ def replace_skipped(
     bad = np.flatnonzero(~good)
     from_ = np.resize(np.flatnonzero(good), len(bad))
     images[bad], integers[bad] = images[from_], integers[from_]
-    return integers
+    ids = ids.copy()
+    ids[bad] = ids[from_]
+    return integers, ids

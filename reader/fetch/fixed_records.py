@@ -20,6 +20,7 @@ class FixedRecords:
 
     layout: RecordLayout
     choice = ()
+    counts_rows = False
 
     @property
     def record_bytes(self) -> int:

@@ -37,6 +37,10 @@ class RecordKind(Protocol):
     def choice(self) -> tuple[object, ...]:
         """Which of all that the records hold is read, and as what; empty where that is all."""
 
+    @property
+    def counts_rows(self) -> bool:
+        """Whether the row of a record is its number in the set, as none is stored."""
+
     def touch(self, shard: Any, reader: RangeReader, *, skips: bool) -> None:
         """Check a shard that is opened for the first time.
 

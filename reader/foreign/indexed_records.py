@@ -37,6 +37,11 @@ class IndexedRecords:
         return self.layout.choice
 
     @property
+    def counts_rows(self) -> bool:
+        """Whether the row of a record is its number in the set, as none is stored."""
+        return self.layout.row is None
+
+    @property
     def record_bytes(self) -> int:
         """The mean size of a record."""
         return self.layout.record_bytes

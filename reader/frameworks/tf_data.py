@@ -180,5 +180,5 @@ def _specs(maker: BatchMaker) -> list[tf.TensorSpec]:
             for array in (spec.images, *spec.labels)
         ),
         *([tf.TensorSpec((size,), tf.float32)] if options.pad or options.rows else []),
-        *([tf.TensorSpec((size,), tf.int64)] if options.rows else []),
+        *([tf.TensorSpec((size, 2) if maker.shards.members else (size,), tf.int64)] * options.rows),
     ]

@@ -1,0 +1,99 @@
+"""Several sets as one: their records one after the other, where they are of one kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from reader.fetch.record_kind import RecordKind
+from reader.foreign.indexed_records import IndexedRecords
+from reader.shardset import ShardSet
+from shardio.errors import DatasetError, OptionError
+from shardio.format.label import Label
+
+# What differs between two sets, as the second one says it; empty where nothing does.
+_Found = list[str]
+
+
+def join(sets: Sequence[ShardSet], names: Sequence[str]) -> ShardSet:
+    """Return the set of the records of all `sets`, in their order; `names` are for errors.
+
+    Raises DatasetError, which lists what does not fit.
+    """
+    first = sets[0]
+    problems: _Found = []
+    for name, other in zip(names[1:], sets[1:], strict=True):
+        problems += [f"{name} has {what}" for what in _differences(first, other)]
+    if problems:
+        raise DatasetError(f"these sets do not fit {names[0]}:\n  " + "\n  ".join(problems))
+    if len({member.cache for member in sets}) > 1:
+        raise OptionError("open all sets with the same cache= and cache_limit=, or none of them")
+    return replace(
+        first,
+        shards=tuple(shard for member in sets for shard in member.shards),
+        kind=_kind_of([member.kind for member in sets]),
+        labels=tuple(_label_of(heads) for heads in zip(*(x.labels for x in sets), strict=True)),
+        manifest=None,
+        left_out=tuple(file for member in sets for file in member.left_out),
+        members=tuple(sets),
+    )
+
+
+def _differences(first: ShardSet, other: ShardSet) -> _Found:
+    """Say what of a set is not as of the first one."""
+    if other.shape != first.shape:
+        return [f"images of {_shape(other)}, not {_shape(first)}"]
+    wanted, found = [label.name for label in first.labels], [label.name for label in other.labels]
+    if found != wanted:
+        return [f"labels {', '.join(found) or 'none'}, not {', '.join(wanted) or 'none'}"]
+    problems = []
+    for mine, theirs in zip(first.labels, other.labels, strict=True):
+        if theirs.kind != mine.kind:
+            problems.append(f"for {mine.name} {theirs}, not {mine}")
+        elif (theirs.vocabulary is None) != (mine.vocabulary is None):
+            what = ("numbers", "texts")
+            problems.append(
+                f"{what[theirs.vocabulary is not None]} as classes of {mine.name}, not "
+                f"{what[mine.vocabulary is not None]}"
+            )
+        elif mine.vocabulary is not None and theirs.vocabulary is not None:
+            pairs = zip(mine.vocabulary, theirs.vocabulary, strict=False)
+            for number, (text, said) in enumerate(pairs):
+                if said != text:
+                    problems.append(
+                        f"for {mine.name} the class {number} = {said!r}, not {text!r}: convert it "
+                        "with --vocabulary-of"
+                    )
+                    break
+    if not problems and _read_as(other.kind) != _read_as(first.kind):
+        problems.append("records that are stored in another way: raw, encoded, or by another tool")
+    return problems
+
+
+def _shape(shards: ShardSet) -> str:
+    return "x".join(map(str, shards.shape))
+
+
+def _label_of(heads: tuple[Label, ...]) -> Label:
+    """Return a head of all sets: the longest vocabulary, which continues the others."""
+    most = max(heads, key=lambda head: head.classes)
+    return most if all(head.classes for head in heads) else replace(most, classes=0)
+
+
+def _read_as(kind: RecordKind) -> tuple[object, ...]:
+    return type(kind), kind.choice or kind.layout
+
+
+def _kind_of(kinds: Sequence[RecordKind]) -> RecordKind:
+    """Return the kind of all records: of indexed ones sizes are summed up."""
+    first = kinds[0]
+    layouts = [kind.layout for kind in kinds if isinstance(kind, IndexedRecords)]
+    if not layouts or not isinstance(first, IndexedRecords):
+        return first
+    layout = replace(
+        first.layout,
+        strange=frozenset().union(*(layout.strange for layout in layouts)),
+        record_bytes=max(layout.record_bytes for layout in layouts),
+        index_bytes=sum(layout.index_bytes for layout in layouts),
+    )
+    return replace(first, layout=layout)
