@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,14 +50,21 @@ def exact_hashes(images: Images) -> NDArray[np.uint64]:
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 
 
-def difference_hashes(grey: NDArray[np.float32]) -> NDArray[np.uint64]:
+def difference_hashes(images: Images) -> NDArray[np.uint64]:
     """Return 64 bits of each image, which say where it gets brighter from left to right.
 
-    The image is reduced to 9x8 means; images that look alike differ in few bits.
+    Its luminance is reduced to 9x8 means; images that look alike differ in few bits.
     """
-    small = _means(_means(grey, 1, _ROWS), 2, _COLUMNS)
+    count, height, width, channels = images.shape
+    weights = _LUMA if channels > 1 else np.ones(1, dtype=np.float32)
+    coloured = np.zeros((channels, 1), dtype=np.float32)
+    coloured[: len(weights), 0] = weights
+    # One product for the colours and the columns, one for the rows.
+    across = np.kron(_averages(width, _COLUMNS), coloured)
+    lines = images.reshape(count * height, width * channels).astype(np.float32) @ across
+    small = _averages(height, _ROWS).T @ lines.reshape(count, height, _COLUMNS)
     bits = small[:, :, 1:] > small[:, :, :-1]
-    packed = np.packbits(bits.reshape(len(grey), 64), axis=1)
+    packed = np.packbits(bits.reshape(count, 64), axis=1)
     return packed.view(">u8").reshape(-1).astype(np.uint64)
 
 
@@ -69,13 +77,14 @@ def bit_counts(values: NDArray[np.uint64]) -> NDArray[np.int64]:
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
 
 
-def _means(values: NDArray[np.float32], axis: int, parts: int) -> NDArray[np.float32]:
-    """Return the means of `parts` parts of an axis; a part of less than a pixel has that one's."""
-    size = values.shape[axis]
+def _averages(size: int, parts: int) -> NDArray[np.float32]:
+    """Return what makes means of `parts` parts of `size` values: (size, parts).
+
+    A part of less than a value has that one.
+    """
     edges = np.arange(parts + 1) * size // parts
-    starts = np.minimum(edges[:-1], size - 1)
-    sums = np.add.reduceat(values, starts, axis=axis)
-    counts = np.maximum(1, np.diff(edges)).astype(np.float32)
-    shape = [1] * values.ndim
-    shape[axis] = parts
-    return np.asarray(sums / counts.reshape(shape))
+    matrix = np.zeros((size, parts), dtype=np.float32)
+    for part, (start, stop) in enumerate(pairwise(edges.tolist())):
+        stop = max(stop, start + 1)
+        matrix[start:stop, part] = 1 / (stop - start)
+    return matrix

@@ -13,7 +13,7 @@ from reader.shardset import ShardSet
 from shardio.errors import DatasetError
 
 # Memory for the images of a piece, and the most records of one.
-_PIECE_BYTES = 1 << 25
+_PIECE_BYTES = 1 << 22
 _MOST = 4096
 
 

@@ -109,10 +109,9 @@ def survey(
             hashes[ids], labels[ids] = exact_hashes(images), _label_hashes(numbers)
             first, last = np.searchsorted(found.sampled, [ids[0], ids[-1] + 1])
             here = found.sampled[first:last] - ids[0]
-            grey = luminance(images if compares else images[here])
             if compares:
-                near_hashes[ids] = difference_hashes(grey)
-            means, deviations = brightness_and_contrast(grey[here] if compares else grey)
+                near_hashes[ids] = difference_hashes(images)
+            means, deviations = brightness_and_contrast(luminance(images[here]))
             bright.append(means)
             contrast.append(deviations)
             progress(len(ids))
