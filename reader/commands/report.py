@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
-
-from tqdm import tqdm
 
 from reader.commands.shard_arguments import add_shard_arguments, open_named
 from reader.look.origins import Origins
@@ -17,6 +14,7 @@ from shardio.errors import DatasetError
 from shardio.grammar import counted
 from shardio.pictures.picture import check_pillow
 from shardio.pictures.plain_text import plain_text
+from shardio.progress import progress
 from shardio.sizes import in_words
 
 
@@ -38,8 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     shards = open_named(arguments)
     if not len(shards):
         raise DatasetError("there are no records to report: all shards are empty")
-    with tqdm(total=len(shards), unit=" records", disable=not sys.stderr.isatty()) as bar:
-        found = survey(shards, bar.update)
+    with progress(len(shards), "records") as told:
+        found = survey(shards, told)
     data = page(found, read_rejects(shards), Origins(shards)).encode()
     write_file(arguments.output, data)
     print(
