@@ -37,12 +37,12 @@ class Endings:
             of_folder |= letter == ord("/")
             if place >= _LEAST:
                 dotted |= (letter == ord(".")) & ~of_folder
-        for rows in (np.flatnonzero(dotted), np.flatnonzero(~dotted)):
+        for rows in (np.flatnonzero(dotted), np.flatnonzero(~dotted & (ends[1:] > ends[:-1]))):
             if len(rows):
                 path = paths[int(rows[0])].as_py()
                 if ending_of(path) in IMAGE_ENDINGS:
                     self._with = self._with or path
-                elif path:
+                else:
                     self._without = self._without or path
 
     def notes(self) -> list[str]:
