@@ -212,7 +212,7 @@ def read_table(
         images,
         folder,
         reading.extension,
-        table.found(),
+        table.found() + ("" if images is None else f", images in {images.column}"),
         notes,
         examples,
         table.places_of_images,

@@ -18,7 +18,8 @@ import keras
 from keras import layers
 
 from reader import ShardSet, open_shards
-from shardio.errors import ShardioError
+from shardio.errors import OptionError, ShardioError
+from shardio.format.label import Label
 
 
 def build_model(shards: ShardSet) -> keras.Model:
@@ -32,10 +33,7 @@ def build_model(shards: ShardSet) -> keras.Model:
         if filters == 16:
             x = layers.MaxPooling2D(2)(x)
     x = layers.Dropout(0.2)(layers.Flatten()(x))
-    heads = [
-        layers.Dense(label.classes, activation="softmax", name=label.name)(x)
-        for label in shards.labels
-    ]
+    heads = [_head(label)(x) for label in shards.labels]
     model = keras.Model(image, heads)
     count = len(heads)
     model.compile(
@@ -46,6 +44,23 @@ def build_model(shards: ShardSet) -> keras.Model:
     return model
 
 
+def _head(label: Label) -> keras.Layer:
+    """Make a softmax for a label, or one for each place of a text."""
+    if label.kind.is_float:
+        raise OptionError(f"{label.name} holds floats; this example trains on classes")
+    if label.kind.is_class:
+        return layers.Dense(label.classes, activation="softmax", name=label.name)
+    places = label.kind.length
+    return keras.Sequential(
+        [
+            layers.Dense(places * label.classes),
+            layers.Reshape((places, label.classes)),
+            layers.Softmax(),
+        ],
+        name=label.name,
+    )
+
+
 class Report(keras.callbacks.Callback):  # type: ignore[misc]  # keras ships no types
     """Prints one line an epoch: the loss, and the accuracy of every head on the held-out shard."""
 
@@ -54,6 +69,8 @@ class Report(keras.callbacks.Callback):  # type: ignore[misc]  # keras ships no 
         logs = logs or {}
         heads = self.model.output_names
         found = [(head, logs.get(f"val_{head}_accuracy")) for head in heads]
+        if len(heads) == 1:
+            found = [(heads[0], logs.get("val_accuracy"))]
         shown = "  ".join(f"{head} {value:.1%}" for head, value in found if value is not None)
         print(
             f"epoch {epoch + 1}: loss {logs['loss']:.3f}, held out {logs['val_loss']:.3f}, "
