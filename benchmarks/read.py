@@ -16,10 +16,11 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import made_shards
+import numpy as np
 import tensorflow as tf
 from rounds import Way, measure, table, timed
 
-from reader import ShardSet, open_shards
+from reader import ShardSet, mix, open_shards
 
 BATCH = 128
 HEADS = ("y0", "y1", "y2", "y3")
@@ -83,6 +84,11 @@ def ways(shards: ShardSet, paths: list[str]) -> list[Way]:
         return Way(name, timed(lambda: drain(dataset)))
 
     stride = shards.layout.stride
+    half = len(paths) // 2
+    mixed = mix([open_shards(paths[:half]), open_shards(paths[half:])], weights=[0.7, 0.3])
+    # Made once, as for a stream that goes on for epochs.
+    balanced = shards.options(weights={"y0": "balanced"}).weights
+    weights = shards.options(weights=np.random.default_rng(1).random(len(shards))).weights
     return [
         tensors("tf.data best, no shuffle", lambda: stock(paths, tutorial=False)),
         tensors("tf.data tutorial", lambda: stock(paths, tutorial=True)),
@@ -92,6 +98,11 @@ def ways(shards: ShardSet, paths: list[str]) -> list[Way]:
         numpy("uint8 exact, no CRC", dtype="uint8", verify=False),
         numpy("uint8 none, no CRC", dtype="uint8", shuffle="none", verify=False),
         numpy("float32 exact"),
+        # Beside each other: what an order costs is a few percent.
+        numpy("uint8 exact, again", dtype="uint8"),
+        Way("numpy uint8 mix of two", timed(lambda: drain(mixed.batches(BATCH, dtype="uint8")))),
+        numpy("uint8 weights of a label", dtype="uint8", weights=balanced),
+        numpy("uint8 weights of records", dtype="uint8", weights=weights),
         tensors("to_tf uint8 exact", lambda: shards.to_tf_dataset(BATCH, dtype="uint8")),
         tensors(
             "to_tf uint8 window",

@@ -17,9 +17,12 @@ from reader.batching.options import BatchOptions
 from reader.dataset import Dataset
 from reader.sets.draws import RecordWeights, balanced, class_label, draws_of
 from reader.sets.kept_array import KeptArray, keep_array
+from reader.sets.record_labels import RecordLabels
 from shardio.errors import DatasetError, OptionError
 from shardio.format.label_kind import columns_of
+from shardio.format.naming import RECORDS
 from shardio.grammar import counted
+from shardio.storage.paths import folder_of, join, name_of
 
 if TYPE_CHECKING:
     import keras
@@ -120,11 +123,16 @@ class ShardSet(Dataset):
         )
 
     def _labels_of(self, head: str) -> NDArray[Any]:
-        """Return the labels of a head of one integer, of all records: one pass over them."""
+        """Return the labels of a head of one integer, of all records.
+
+        They come from records.parquet or, without it, of one pass over the shards.
+        """
         place = [label.name for label in self.labels].index(head)
         column = columns_of([label.kind for label in self.labels])[place].start
 
         def fill(labels: NDArray[np.int32]) -> None:
+            if self._labels_from_table(head, labels):
+                return
             pixels = np.empty((_PASS, self.layout.image_bytes), dtype=np.uint8)
             for start in range(0, len(self), _PASS):
                 ids = np.arange(start, min(start + _PASS, len(self)))
@@ -132,6 +140,17 @@ class ShardSet(Dataset):
 
         made_of = f"labels {self.fingerprint} {head}"
         return keep_array(made_of, (len(self),), np.int32, fill).array
+
+    def _labels_from_table(self, head: str, labels: NDArray[np.int32]) -> bool:
+        """Fill `labels` from records.parquet; returns False where it cannot be used."""
+        manifest = self.manifest
+        if manifest is None or manifest.records is None or not self.shards:
+            return False
+        starts = np.cumsum([0, *(entry.records for entry in manifest.shards)]).tolist()
+        begins = dict(zip((entry.file for entry in manifest.shards), starts, strict=False))
+        places = [(begins[name_of(shard.path)], shard.records) for shard in self.shards]
+        path = join(folder_of(self.shards[0].path), RECORDS)
+        return RecordLabels(path, manifest.records).read(head, places, labels)
 
     @shows_options
     def batches(self, batch_size: int = 128, **options: Unpack[BatchKeywords]) -> Batches:
