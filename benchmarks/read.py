@@ -84,11 +84,6 @@ def ways(shards: ShardSet, paths: list[str]) -> list[Way]:
         return Way(name, timed(lambda: drain(dataset)))
 
     stride = shards.layout.stride
-    half = len(paths) // 2
-    mixed = mix([open_shards(paths[:half]), open_shards(paths[half:])], weights=[0.7, 0.3])
-    # Made once, as for a stream that goes on for epochs.
-    balanced = shards.options(weights={"y0": "balanced"}).weights
-    weights = shards.options(weights=np.random.default_rng(1).random(len(shards))).weights
     return [
         tensors("tf.data best, no shuffle", lambda: stock(paths, tutorial=False)),
         tensors("tf.data tutorial", lambda: stock(paths, tutorial=True)),
@@ -98,11 +93,6 @@ def ways(shards: ShardSet, paths: list[str]) -> list[Way]:
         numpy("uint8 exact, no CRC", dtype="uint8", verify=False),
         numpy("uint8 none, no CRC", dtype="uint8", shuffle="none", verify=False),
         numpy("float32 exact"),
-        # Beside each other: what an order costs is a few percent.
-        numpy("uint8 exact, again", dtype="uint8"),
-        Way("numpy uint8 mix of two", timed(lambda: drain(mixed.batches(BATCH, dtype="uint8")))),
-        numpy("uint8 weights of a label", dtype="uint8", weights=balanced),
-        numpy("uint8 weights of records", dtype="uint8", weights=weights),
         tensors("to_tf uint8 exact", lambda: shards.to_tf_dataset(BATCH, dtype="uint8")),
         tensors(
             "to_tf uint8 window",
@@ -114,6 +104,25 @@ def ways(shards: ShardSet, paths: list[str]) -> list[Way]:
         ),
         tensors("to_tf float32 exact", lambda: shards.to_tf_dataset(BATCH)),
         Way("bare preadv, in sequence", timed(lambda: bare(paths, BATCH * stride, stride))),
+    ]
+
+
+def orders(shards: ShardSet, paths: list[str]) -> list[Way]:
+    """List orders that are asked for more than a permutation, beside the plain one."""
+
+    def numpy(name: str, read: ShardSet, **options: Any) -> Way:
+        return Way(name, timed(lambda: drain(read.batches(BATCH, dtype="uint8", **options))))
+
+    half = len(paths) // 2
+    parts = [open_shards(paths[:half]), open_shards(paths[half:])]
+    # Made once, as for a stream that goes on for epochs.
+    balanced = shards.options(weights={"y0": "balanced"}).weights
+    weights = shards.options(weights=np.random.default_rng(1).random(len(shards))).weights
+    return [
+        numpy("exact", shards),
+        numpy("mix of two, 0.7 and 0.3", mix(parts, weights=[0.7, 0.3])),
+        numpy("weights of a label", shards, weights=balanced),
+        numpy("weights of records", shards, weights=weights),
     ]
 
 
@@ -129,6 +138,8 @@ def main() -> None:
     shards = open_shards(str(arguments.folder))
     rates = measure(ways(shards, paths), arguments.rounds)
     print(table(rates, "tf.data best, no shuffle"))
+    rates = measure(orders(shards, paths), 3 * arguments.rounds)
+    print(table(rates, "exact"))
 
 
 if __name__ == "__main__":

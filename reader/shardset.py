@@ -100,6 +100,8 @@ class ShardSet(Dataset):
         c, where k classes are seen. Classes that are not seen get 0. Raises OptionError for a
         label that has no classes, or where their number is not known.
         """
+        if self.mix is not None:
+            raise OptionError("class_weights are those of the members of a mix: ask each of them")
         head = class_label(label, self.labels, "class_weights")
         if not head.classes:
             raise OptionError(

@@ -140,6 +140,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
         "converter/table/",
         "converter/shards/records_table.py",
         "reader/look/origins.py",
+        "reader/sets/record_labels.py",
     ),
     "lmdb": ("converter/table/lmdb_set.py", "converter/sources/lmdb_images.py"),
     "hdfs_native": ("shardio/storage/hdfs_client.py",),

@@ -44,14 +44,15 @@ class RecordLabels:
             table = parquet.ParquetFile(file)
             groups = [table.metadata.row_group(n).num_rows for n in range(table.num_row_groups)]
             ends = np.cumsum(groups)
-            at = 0
+            at, held = 0, -1
             for first, count in places:
                 place, stop = first, first + count
                 while place < stop:
                     group = int(np.searchsorted(ends, place, side="right"))
                     begin = int(ends[group]) - groups[group]
                     part = min(stop, int(ends[group])) - place
-                    column = self._column(table, group, name)
+                    if group != held:  # neighbours share one
+                        column, held = self._column(table, group, name), group
                     labels[at : at + part] = column[place - begin : place - begin + part]
                     at, place = at + part, place + part
         return True

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -229,3 +230,41 @@ def test_processes_of_a_loader_draw_each_position_once(made: Made, method: str) 
     )
     assert rows(loader) == drawn(WEIGHTS, made, 1, 0)[:36]
     assert rows(loader) == drawn(WEIGHTS, made, 1, 1)[:36]
+
+
+def write_table(made: Made, labels: NDArray[np.int64], *, wrong: bool = False) -> None:
+    """Write a records.parquet that has these labels, in small row groups."""
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    from pyarrow import parquet
+
+    columns = {"row": made.rows, "y0": labels[:, 0].astype(np.int32), "label.path": labels[:, 1]}
+    path = made.folder / "records.parquet"
+    parquet.write_table(pa.table(columns), path, row_group_size=7)
+    digest = hashlib.sha256(path.read_bytes() + b"x" * wrong).hexdigest()
+    heads = (made.manifest.labels[0], replace(made.manifest.labels[1], name="path"))
+    manifest = replace(made.manifest, records=digest, labels=heads)
+    (made.folder / "dataset.json").write_bytes(manifest.to_json())
+
+
+@pytest.mark.parametrize("scheme", ["", "file://", "memory://"])
+@pytest.mark.parametrize("wrong", [False, True])
+def test_labels_come_from_the_table_of_the_records(
+    tmp_path: Path, scheme: str, wrong: bool
+) -> None:
+    """Where its digest is right: here it says something else than the shards."""
+    made = write_dataset(tmp_path / "set", names=("y0", "path"))
+    others = np.roll(made.labels, 1, axis=0)
+    write_table(made, others, wrong=wrong)
+    source = made.glob
+    if scheme == "memory://":
+        fsspec = pytest.importorskip("fsspec")
+        memory = fsspec.filesystem("memory")
+        memory.put(f"{made.folder}/", f"/{tmp_path.name}/", recursive=True)
+        source = f"/{tmp_path.name}/train-*.tfrecord"
+    shards = open_shards(f"{scheme}{source}")
+    wanted = made.labels if wrong else others
+    for head, name in enumerate(("y0", "path")):
+        assert shards._labels_of(name).tolist() == wanted[:, head].tolist()
+    # Of some shards, those between others.
+    part = open_shards([f"{scheme}{source.replace('*', '00002*')}"])
+    assert part._labels_of("y0").tolist() == wanted[5:13, 0].tolist()

@@ -161,21 +161,26 @@ def test_vocabularies_may_continue_each_other(tmp_path: Path) -> None:
         mix([texts(one, "abcdefg"), texts(other, None)])
 
 
+# Whose arguments are wrong.
+untyped: Any = mix
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda a, b: mix([]), "a mix has 1 to 1,024 members, not 0"),
-        (lambda a, b: mix([a, b], [1]), "weights has 1 value, and the mix 2 members"),
-        (lambda a, b: mix([a, b], [1, 0]), "the weights of a mix are numbers above 0, not 0"),
-        (lambda a, b: mix([a, b], [1, float("nan")]), "numbers above 0, not nan"),
-        (lambda a, b: mix([a, b], [1, "x"]), "a weight is a number, not 'x'"),
-        (lambda a, b: mix([a, b], steps=0), "steps must be at least 1"),
-        (lambda a, b: mix([a, b], steps=1.5), "steps must be a whole number"),
-        (lambda a, b: mix([a, b], steps=1, until="all"), "not both"),
-        (lambda a, b: mix([a, b], until="last"), "until must be 'first' or 'all', not 'last'"),
-        (lambda a, b: mix([a, "b"]), "member 1 of the mix is 'b': give sets, as open_shards"),
-        (lambda a, b: mix([a, mix([a, b])]), "member 1 is a mix itself"),
-        (lambda a, b: mix([a, b]).batches(5, weights={"y0": "balanced"}), "not for a mix"),
+        (lambda a, b: untyped([]), "a mix has 1 to 1,024 members, not 0"),
+        (lambda a, b: untyped([a, b], [1]), "weights has 1 value, and the mix 2 members"),
+        (lambda a, b: untyped([a, b], [1, 0]), "the weights of a mix are numbers above 0, not 0"),
+        (lambda a, b: untyped([a, b], [1, float("nan")]), "numbers above 0, not nan"),
+        (lambda a, b: untyped([a, b], [1, "x"]), "a weight is a number, not 'x'"),
+        (lambda a, b: untyped([a, b], steps=0), "steps must be at least 1"),
+        (lambda a, b: untyped([a, b], steps=1.5), "steps must be a whole number"),
+        (lambda a, b: untyped([a, b], steps=1, until="all"), "not both"),
+        (lambda a, b: untyped([a, b], until="last"), "until must be 'first' or 'all', not 'last'"),
+        (lambda a, b: untyped([a, "b"]), "member 1 of the mix is 'b': give sets, as open_shards"),
+        (lambda a, b: untyped([a, untyped([a, b])]), "member 1 is a mix itself"),
+        (lambda a, b: untyped([a, b]).batches(5, weights={"y0": "balanced"}), "not for a mix"),
+        (lambda a, b: untyped([a, b]).class_weights("y0"), "of the members of a mix: ask each"),
     ],
 )
 def test_what_is_no_mix_is_refused(
