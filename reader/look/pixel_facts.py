@@ -6,6 +6,7 @@ import hashlib
 from itertools import pairwise
 
 import numpy as np
+from crc32c import crc32c
 from numpy.typing import NDArray
 
 Images = NDArray[np.uint8]
@@ -27,8 +28,7 @@ def brightness_and_contrast(
     grey: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return mean and standard deviation of the luminance of each image."""
-    flat = grey.reshape(len(grey), -1)
-    return flat.mean(axis=1), flat.std(axis=1)
+    return grey.mean(axis=(1, 2)), grey.std(axis=(1, 2))
 
 
 def have_one_colour(images: Images) -> NDArray[np.bool_]:
@@ -41,6 +41,17 @@ def have_one_colour(images: Images) -> NDArray[np.bool_]:
     for number in np.flatnonzero(maybe).tolist():
         maybe[number] = bool((flat[number] == first[number]).all())
     return np.asarray(maybe)
+
+
+def quick_hashes(images: Images) -> NDArray[np.uint64]:
+    """Return 64 bits of each image, the CRC-32C of both halves: equal for the same pixels.
+
+    They take a tenth of the time of exact ones, and a few images may share one by chance.
+    """
+    flat = np.ascontiguousarray(images.reshape(len(images), -1))
+    half = flat.shape[1] // 2
+    crcs = [(crc32c(image[:half].data), crc32c(image[half:].data)) for image in flat]
+    return np.array(crcs, dtype=np.uint32).reshape(-1, 2).view(np.uint64).reshape(-1)
 
 
 def exact_hashes(images: Images) -> NDArray[np.uint64]:

@@ -16,6 +16,7 @@ from reader.look.pixel_facts import (
     exact_hashes,
     have_one_colour,
     luminance,
+    quick_hashes,
 )
 from reader.look.records import Records, spread
 from reader.shardset import ShardSet
@@ -70,7 +71,7 @@ class Survey:
 def survey(
     shards: ShardSet, progress: Callable[[int], object], *, sampled: int = SAMPLED
 ) -> Survey:
-    """Read all records of a set once.
+    """Read all records of a set once, and those again that may be identical.
 
     `progress` is told how many were read. Memory grows by some 50 bytes a record, and by 16 for a
     class and split.
@@ -106,7 +107,7 @@ def survey(
             for name, floats in found.floats.items():
                 floats.add(numbers[:, columns[name]])
             blank.append(ids[have_one_colour(images)])
-            hashes[ids], labels[ids] = exact_hashes(images), _label_hashes(numbers)
+            hashes[ids], labels[ids] = quick_hashes(images), _label_hashes(numbers)
             first, last = np.searchsorted(found.sampled, [ids[0], ids[-1] + 1])
             here = found.sampled[first:last] - ids[0]
             if compares:
@@ -121,7 +122,11 @@ def survey(
         others = np.ones(total, dtype=np.bool_)
         others[blanks] = False
         kept = np.flatnonzero(others)
-        found.identical = identical_groups(hashes, kept)
+        # Images that may be identical are read again: what decides is SHA-256.
+        maybe = np.sort(identical_groups(hashes, kept).records)
+        for ids, images, _ in records.pieces(maybe):
+            hashes[ids] = exact_hashes(images)
+        found.identical = identical_groups(hashes, maybe)
         found.differing = found.identical.varied(labels)
         found.crossing = found.identical.varied(found.splits_of(np.arange(total)))
         if compares:

@@ -66,8 +66,11 @@ def test_brightness_is_that_of_pillow(tmp_path: Path) -> None:
     assert np.allclose(found.contrast, [image.std() for image in grey], atol=0.6)
 
 
-def test_pixels_of_a_large_set_come_from_a_sample(tmp_path: Path) -> None:
+def test_pixels_of_a_large_set_come_from_a_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = write_dataset(tmp_path)
+    monkeypatch.setattr("reader.look.records._MOST", 2)  # some pieces have none of the sample
     found = survey(open_shards(made.folder), lambda count: None, sampled=10)
     assert found.is_sampled
     whole = surveyed(made)
@@ -138,6 +141,14 @@ def test_a_damaged_record_ends_a_survey(tmp_path: Path) -> None:
     made.shard(4).write_bytes(data)
     with pytest.raises(CorruptRecordError, match="record 2"):
         surveyed(made)
+
+
+def test_images_that_share_a_quick_hash_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = write_dataset(tmp_path)
+    monkeypatch.setattr("reader.look.survey.quick_hashes", lambda images: np.zeros(len(images)))
+    assert len(surveyed(made).identical) == 0
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=40), st.data())
