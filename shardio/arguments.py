@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -53,3 +54,31 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a question that names what is nearest to a word, or nothing."""
     found = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {found[0]}?" if found else ""
+
+
+def add_quiet(parser: argparse._ActionsContainer) -> None:
+    """Add `--quiet`."""
+    parser.add_argument(
+        "--quiet", action="store_true", help="print nothing but warnings and errors"
+    )
+
+
+def complete(parser: argparse.ArgumentParser, *, skipped: int = 0) -> None:
+    """Answer a shell that asks how a command line goes on, and exit; else do nothing.
+
+    `skipped` words after the name of the program are not the parser's. Without argcomplete, the
+    extra [completion], there is no answer.
+    """
+    if "_ARGCOMPLETE" not in os.environ:
+        return
+    try:
+        import argcomplete
+    except ImportError:
+        sys.exit(1)
+    os.environ["_ARGCOMPLETE"] = str(int(os.environ["_ARGCOMPLETE"]) + skipped)
+    argcomplete.autocomplete(parser)
+
+
+def is_completed_after(word: str) -> bool:
+    """Whether a shell asks how a command line goes on whose first argument is `word`."""
+    return os.environ.get("COMP_LINE", "").split()[1:2] == [word] and "_ARGCOMPLETE" in os.environ

@@ -14,11 +14,14 @@ LINE_SECONDS = 10.0
 
 
 @contextmanager
-def progress(total: int, unit: str) -> Iterator[Callable[[int], object]]:
+def progress(total: int, unit: str, *, quiet: bool = False) -> Iterator[Callable[[int], object]]:
     """Give a function that is told how much more is done, of `total`; one call at a time.
 
-    The unit `B` is one of bytes.
+    The unit `B` is one of bytes. With `quiet` nothing is shown.
     """
+    if quiet:
+        yield lambda more: None
+        return
     stream = sys.stderr
     if stream.isatty():
         is_bytes = unit == "B"

@@ -10,7 +10,7 @@ from converter.command.image_arguments import add_image_arguments
 from converter.command.table_arguments import add_table_arguments, kind
 from converter.engines import ENGINES
 from converter.options import parse_metadata
-from shardio.arguments import Parser
+from shardio.arguments import Parser, add_quiet
 from shardio.errors import MissingExtraError
 from shardio.sizes import parse_bytes
 from shardio.version import __version__
@@ -127,6 +127,7 @@ def build_parser() -> Parser:
     run.add_argument(
         "--json", action="store_true", help="print the summary as JSON, for other programs"
     )
+    add_quiet(run)
     return parser
 
 

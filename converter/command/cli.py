@@ -6,16 +6,18 @@ import json
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import current_thread, main_thread
 
 from converter.command.arguments import build_parser, parse
 from converter.command.call import Call
 from converter.command.options import options_of
 from converter.command.show import SHOW, show
+from converter.engines.protocol import NoProgress
 from converter.options import RejectLimit
 from converter.report.progress import progress_on
 from converter.run import convert
+from shardio.arguments import complete, is_completed_after
 from shardio.errors import OptionError, ShardioError, SizesError, StorageError
 from shardio.heap import use_one_heap
 
@@ -23,9 +25,10 @@ from shardio.heap import use_one_heap
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     call = Call(sys.argv[1:] if argv is None else argv)
-    if call.words[:1] == [SHOW]:
+    if call.words[:1] == [SHOW] or is_completed_after(SHOW):
         return show(call.words[1:])
     parser = build_parser()
+    complete(parser)
     parser.hint = call.hint
     arguments = parse(parser, call.words)
     try:
@@ -43,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     use_one_heap()
     try:
-        with _termination(), progress_on(sys.stderr) as progress:
+        with _termination(), _progress(arguments.quiet) as progress:
             summary = convert(
                 arguments.table,
                 arguments.out,
@@ -84,8 +87,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if summary.images or summary.dry_run:
         for warning in summary.warnings():
             print(f"{parser.prog}: warning: {warning}", file=sys.stderr)
-    print(text.encode(encoding, "backslashreplace").decode(encoding))
+    if arguments.json or not arguments.quiet:
+        print(text.encode(encoding, "backslashreplace").decode(encoding))
     return 0
+
+
+def _progress(quiet: bool) -> AbstractContextManager[NoProgress]:
+    return nullcontext(NoProgress()) if quiet else progress_on(sys.stderr)
 
 
 class _Terminated(KeyboardInterrupt):

@@ -13,7 +13,7 @@ from converter.command.image_arguments import add_image_arguments
 from converter.command.options import options_of
 from converter.command.table_arguments import add_table_arguments
 from converter.report.preview import preview
-from shardio.arguments import Parser
+from shardio.arguments import Parser, complete
 from shardio.errors import OptionError, ShardioError, SizesError
 from shardio.pictures.contact_sheet import contact_sheet
 from shardio.pictures.half_blocks import terminal_rows
@@ -51,6 +51,7 @@ def build_show_parser() -> Parser:
 def show(argv: Sequence[str]) -> int:
     """Run the command; returns the exit code."""
     parser = build_show_parser()
+    complete(parser, skipped=1)
     arguments = parser.parse_intermixed_args(list(argv))
     try:
         return _show(arguments)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from types import ModuleType
 
 from reader.commands import cache, index, info, mount, report, show, stage, unmount, verify
-from shardio.arguments import Parser
+from shardio.arguments import Parser, add_quiet, complete
 from shardio.errors import OptionError, ShardioError
 from shardio.version import __version__
 
@@ -22,6 +24,8 @@ _COMMANDS: dict[str, ModuleType] = {
     "unmount": unmount,
     "verify": verify,
 }
+# Those that take long, or tell what they have done.
+_TELLING = ("index", "report", "show", "stage", "verify")
 
 
 def build_parser() -> Parser:
@@ -34,15 +38,21 @@ def build_parser() -> Parser:
         sentence = f"{text[:1].upper()}{text[1:]}."
         command = commands.add_parser(name, help=text, description=sentence)
         module.add_arguments(command)
+        if name in _TELLING:
+            add_quiet(command)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     parser = build_parser()
+    complete(parser)
     arguments = parser.parse_args(argv)
+    # What was asked for by --json is no talk.
+    is_quiet = getattr(arguments, "quiet", False) and not getattr(arguments, "json", False)
     try:
-        return int(_COMMANDS[arguments.command].run(arguments))
+        with redirect_stdout(io.StringIO()) if is_quiet else nullcontext():
+            return int(_COMMANDS[arguments.command].run(arguments))
     except OptionError as error:
         parser.error(str(error))
     except ShardioError as error:

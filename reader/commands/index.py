@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     files = find_shards(sources, ALL_SPLITS)
     paths = _paths(files, arguments.out, is_beside=arguments.beside)
     total = sum(info.size for info in files)
-    with progress(total, "B") as told:
+    with progress(total, "B", quiet=arguments.quiet) as told:
 
         def work(info: FileInfo, tell: Progress) -> tuple[bool, int]:
             path = paths.get(info.path)

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     shards = open_named(arguments)
     if not len(shards):
         raise DatasetError("there are no records to report: all shards are empty")
-    with progress(len(shards), "records") as told:
+    with progress(len(shards), "records", quiet=arguments.quiet) as told:
         found = survey(shards, told)
     data = page(found, read_rejects(shards), Origins(shards)).encode()
     write_file(arguments.output, data)

@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Show the images."""
     check_pillow()
-    if arguments.output is None and not sys.stdout.isatty():
+    if arguments.output is None and (arguments.quiet or not sys.stdout.isatty()):
         raise OptionError("pictures need a terminal; -o sheet.png writes a contact sheet")
     if arguments.seed < 0:
         raise OptionError(f"the seed must not be negative: {arguments.seed}")

@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     limit = None if arguments.limit is None else parse_bytes(arguments.limit, "--limit")
     staging = Staging(arguments.source, arguments.folder, arguments.split)
     start = time.monotonic()
-    with progress(staging.size, "B") as told:
+    with progress(staging.size, "B", quiet=arguments.quiet) as told:
         try:
             done = staging.run(told, jobs=arguments.jobs, limit=limit)
         except KeyboardInterrupt:

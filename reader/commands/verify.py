@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.subset is not None:
         _take_subset(found, *arguments.subset)
     records = sum(len(shards) for shards in found.sets)
-    with progress(records, "records") as told:
+    with progress(records, "records", quiet=arguments.quiet) as told:
         done = verify(found, told)
     repair = _repair(found, done)
     if arguments.json:
