@@ -11,6 +11,7 @@ ShardioError
 │   └── UnsupportedRecordError          a record is whole, and of a kind that is not read
 ├── OutputError (FileExistsError)       the output folder holds something else
 ├── RejectsError (RuntimeError)         more images were rejected than allowed
+├── TransformError (RuntimeError)       the caller's transform failed, or returned no batch
 ├── WorkerError (RuntimeError)          a worker process died
 ├── MountError (OSError)                a folder cannot be mounted or unmounted
 ├── MissingExtraError (ImportError)     an optional package is not installed
@@ -77,6 +78,10 @@ class OutputError(ShardioError, FileExistsError):
 
 class RejectsError(ShardioError, RuntimeError):
     """More images were rejected than the run allows."""
+
+
+class TransformError(ShardioError, RuntimeError):
+    """The caller's transform failed, or returned what is no batch; the message names the step."""
 
 
 class WorkerError(ShardioError, RuntimeError):

@@ -22,21 +22,27 @@ from shardio.errors import OptionError
 # What a batch is to the caller: a union of the forms would have every caller check what it has
 # itself chosen.
 Batch = Any
-IMAGE, WEIGHT, ROW = "image", "weight", "row"
+IMAGE, WEIGHT, ROW = RESERVED = "image", "weight", "row"
 
 
 class BatchParts(NamedTuple):
-    """What a batch consists of; `weights` and `rows` are None if they were not asked for."""
+    """What a batch consists of; `weights` and `rows` are None if they were not asked for.
+
+    `heads` are the names of the labels where they are not those that the stream reads.
+    """
 
     images: Any
     labels: list[Any]
     weights: Any = None
     rows: Any = None
+    heads: tuple[str, ...] | None = None
 
     def map(self, images: Callable[[Any], Any], others: Callable[[Any], Any]) -> BatchParts:
         """Return the parts with `images` called for the images and `others` for all else."""
-        weights, rows = (None if part is None else others(part) for part in self[2:])
-        return BatchParts(images(self.images), [others(y) for y in self.labels], weights, rows)
+        after = self.weights, self.rows
+        weights, rows = (None if part is None else others(part) for part in after)
+        labels = [others(y) for y in self.labels]
+        return BatchParts(images(self.images), labels, weights, rows, self.heads)
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class BatchForm:
 
         Raises OptionError where a name of a head is that of another part.
         """
-        taken = [name for name in heads if name in (IMAGE, WEIGHT, ROW)]
+        taken = [name for name in heads if name in RESERVED]
         if as_dict and taken:
             raise OptionError(
                 f"as_dict=True has no place for a label called {taken[0]!r}, which is the name of "
@@ -60,24 +66,30 @@ class BatchForm:
             )
         return cls(tuple(heads), as_dict)
 
+    def labels(self, labels: list[Any], heads: tuple[str, ...] | None = None) -> Any:
+        """Return the labels of a batch for NumPy and torch, with other names where they have."""
+        if self.as_dict:
+            return dict(zip(self.heads if heads is None else heads, labels, strict=True))
+        return labels[0] if len(labels) == 1 else labels
+
     def for_arrays(self, parts: BatchParts) -> Batch:
         """Return a batch for NumPy and torch."""
-        images, labels, weights, rows = parts
+        images, labels, weights, rows, heads = parts
         if self.as_dict:
-            named = {IMAGE: images, **dict(zip(self.heads, labels, strict=True))}
+            named = {IMAGE: images, **self.labels(labels, heads)}
             named |= {} if weights is None else {WEIGHT: weights}
             return named if rows is None else {**named, ROW: rows}
         after = [part for part in (weights, rows) if part is not None]
         if not labels and not after:
             return (images,)
-        return (images, labels[0] if len(labels) == 1 else labels, *after)
+        return (images, self.labels(labels), *after)
 
     def for_keras(self, parts: BatchParts) -> Batch:
         """Return a batch for TensorFlow and Keras; parts with rows need weights."""
-        images, labels, weights, rows = parts
+        images, labels, weights, rows, heads = parts
         after = [part for part in (weights, rows) if part is not None]
         if self.as_dict:
-            return (images, dict(zip(self.heads, labels, strict=True)), *after)
+            return (images, self.labels(labels, heads), *after)
         if not labels and not after:
             return images
         return (images, labels[0] if len(labels) == 1 else tuple(labels), *after)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.batching.batch_form import BatchParts
+from reader.batching.batch_form import BatchForm, BatchParts
 from reader.batching.batch_spec import BatchSpec
 from reader.batching.chosen_labels import chosen_labels, number_columns
 from reader.batching.label_arrays import LabelArrays
@@ -18,12 +18,13 @@ from reader.batching.options import BatchOptions
 from reader.batching.reading import Reading, reading
 from reader.batching.replacement import replace_skipped
 from reader.batching.steps import Steps
+from reader.batching.transform import BatchTransform
 from reader.dataset import Dataset
 from reader.fetch.pool import Pool
 from reader.fetch.skipped import SKIPPED, Skipped
 from reader.fetch.source import Fetch, RecordSource
 from reader.order.mixed import MixStart
-from shardio.errors import OptionError
+from shardio.errors import OptionError, TransformError
 from shardio.grammar import counted
 
 Array = NDArray[Any]
@@ -103,6 +104,28 @@ class BatchMaker:
         alive, size = self.memory.alive, options.batch_size
         self._pool = Pool(size, layout.image_bytes, options.dtype, alive)
         self._one_hot = OneHot(labels, size, alive) if options.one_hot else None
+        self._transform: BatchTransform | None = None
+        self._is_fixed = False
+        if options.transform is not None:
+            form = BatchForm.of(self.spec.heads, as_dict=options.as_dict)
+            threads = options.transform_threads
+            self._transform = BatchTransform(
+                options.transform, form, seed=options.seed, threads=threads
+            )
+
+    def fix(self, spec: BatchSpec | None = None) -> BatchSpec:
+        """Hold every batch to `spec`, and return it; with a transform without one, to the first.
+
+        That is made for this purpose, and counts nowhere.
+        """
+        if self._transform is None:
+            return self.spec
+        if spec is None:
+            skipped = self.skipped.count
+            spec = BatchSpec.of(self.make(self.options.start_epoch, 0), self.spec.heads)
+            self.skipped.count = skipped
+        self.spec, self._is_fixed = spec, True
+        return spec
 
     def make_item(self, number: int, index: int) -> BatchParts:
         """Make batch `index` of pass `number`, a pass being `epochs` epochs.
@@ -119,7 +142,12 @@ class BatchMaker:
 
         One-hot labels are better made by another thread, which `begin` is not.
         """
-        return self._reading.reader.begins and not self.options.one_hot
+        return self._reading.reader.begins and (self.thinks or not self.options.one_hot)
+
+    @property
+    def thinks(self) -> bool:
+        """Whether a batch whose records are there is still much work, for another thread."""
+        return self._transform is not None
 
     def make(self, epoch: int, start: int) -> BatchParts:
         """Make the batch of the step that starts at position `start` of `epoch`.
@@ -156,16 +184,36 @@ class BatchMaker:
         if self._columns is not None:
             integers = integers.take(self._columns, axis=1)
         labels = self._labels.make(integers, None if self.skipped.count else begun.ids)
-        if self._one_hot is not None:
+        if self._one_hot is not None and self._transform is None:
             labels = self._one_hot.of(labels)
         weights = np.zeros(len(integers), dtype=np.float32) if options.pad else None
         if weights is not None:
             weights[:count] = self._weight
         rows = self._rows(integers[:, -1], ids) if options.rows else None
         images = self._pool.lease(begun.images)[: len(integers)]
-        return BatchParts(
-            images.reshape((len(integers), *self.shards.shape)), labels, weights, rows
-        )
+        images = images.reshape((len(integers), *self.shards.shape))
+        parts = BatchParts(images, labels, weights, rows)
+        return parts if self._transform is None else self._transformed(parts, begun)
+
+    def _transformed(self, parts: BatchParts, begun: BegunBatch) -> BatchParts:
+        """Return what the transform makes of a batch; its errors name the step."""
+        assert self._transform is not None
+        options = self.options
+        position = begun.start + options.share[0] * options.batch_size
+        try:
+            parts = self._transform.of(parts, begun.epoch, position)
+            if self._one_hot is not None:
+                labels = self._one_hot.of_transformed(parts.labels, parts.heads)
+                parts = parts._replace(labels=labels)
+            if self._is_fixed:
+                self.spec.check(parts)
+        except (TransformError, ValueError) as error:
+            step = begun.start // options.step_size
+            raise TransformError(
+                f"transform failed at step {step} of epoch {begun.epoch}, whose batch begins with "
+                f"sample {position} of the epoch: {error}"
+            ) from error.__cause__
+        return parts
 
     def _rows(self, rows: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows of a batch, with the member of each where there are several."""

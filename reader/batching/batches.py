@@ -82,11 +82,13 @@ class Batches(Iterator[Batch]):
         """Begin to make the batches from the place on; `skipped` counts on."""
         self._stopped = True
         self._process = os.getpid()
-        self._pool = ThreadPoolExecutor(PIPELINE.threads, thread_name_prefix="shardio-batches")
+        pipeline = PIPELINE.with_threads(options)
+        self._threads = pipeline.threads
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="shardio-batches")
         self._maker = BatchMaker(
             self._shards,
             options,
-            PIPELINE,
+            pipeline,
             parts=self._every[1],
             skipped=skipped,
             start=self._mixed,
@@ -146,7 +148,7 @@ class Batches(Iterator[Batch]):
         maker = self._located()
         place = self._place
         self._begun = True
-        depth = maker.memory.prefetch + 1 - len(self._ahead)
+        depth = maker.memory.prefetch + self._threads - len(self._ahead)
         for epoch, start in itertools.islice(self._waiting, depth):
             self._ahead.append((epoch, start, self._begin(epoch, start)))
         if not self._ahead:
@@ -192,7 +194,8 @@ class Batches(Iterator[Batch]):
         if not self._maker.begins:
             return self._pool.submit(self._maker.make, epoch, start)
         try:
-            return self._maker.begin(epoch, start)
+            begun = self._maker.begin(epoch, start)
+            return self._pool.submit(begun.result) if self._maker.thinks else begun
         except Exception as error:  # an interrupt comes now, and not when its batch is due
             failed: Future[BatchParts] = Future()
             failed.set_exception(error)

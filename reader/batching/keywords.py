@@ -12,7 +12,7 @@ from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, TypedDict, TypeVar, get_type_hints
 
-from reader.batching.options import BatchOptions, Dtype, OnError, Shuffle
+from reader.batching.options import BatchOptions, Dtype, OnError, Shuffle, TransformFunction
 from reader.sets.draws import RecordWeights
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -27,6 +27,8 @@ class BatchKeywords(TypedDict, total=False):
     start_epoch: int
     dtype: Dtype
     labels: Sequence[str] | None
+    transform: TransformFunction | None
+    transform_threads: int
     one_hot: bool
     drop_remainder: bool
     pad: bool

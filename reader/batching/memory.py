@@ -56,6 +56,13 @@ class Pipeline:
     held: int
     prefetch: tuple[int, int, int]
 
+    def with_threads(self, options: BatchOptions) -> Pipeline:
+        """Return this one, with the threads that a transform wants."""
+        more = options.transform_threads - self.threads if options.transform is not None else 0
+        if more <= 0:
+            return self
+        return Pipeline(self.threads + more, self.held + more, self.prefetch)
+
 
 @dataclass(frozen=True)
 class MemoryPlan:

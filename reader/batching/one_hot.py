@@ -34,15 +34,46 @@ class OneHot:
                 f"one_hot needs the number of classes of {', '.join(unknown)}, and there is no "
                 "dataset.json beside the shards; give classes= to open_shards"
             )
-        self._pools = [
-            Pool(size, label.classes, "float32", alive) if label.kind.is_class else None
+        self._classes = {label.name: label.classes for label in labels}
+        self._pools = {
+            label.name: Pool(size, label.classes, "float32", alive)
             for label in labels
-        ]
+            if label.kind.is_class
+        }
 
     def of(self, labels: list[Array]) -> list[Array]:
         """Return the labels of a batch, integers of which none is too large, as one-hot ones."""
-        pools = zip(labels, self._pools, strict=True)
-        return [values if pool is None else _one_hot(values, pool) for values, pool in pools]
+        pools = map(self._pools.get, self._classes)
+        return [
+            values if pool is None else _one_hot(values, pool)
+            for values, pool in zip(labels, pools, strict=True)
+        ]
+
+    def of_transformed(self, labels: list[Array], heads: tuple[str, ...] | None) -> list[Array]:
+        """Return the labels that a transform returned, those called as one-hot ones are.
+
+        What is no longer one integer a sample stays as it is. Raises ValueError for an integer that
+        is no class, and where labels have no names and are not as many as they were.
+        """
+        names = tuple(self._classes) if heads is None else heads
+        if len(names) != len(labels):
+            raise ValueError(
+                f"ys has {len(labels)} labels, and was given with {len(names)}: with one_hot "
+                "as_dict=True has to name them"
+            )
+        found = []
+        for name, values in zip(names, labels, strict=True):
+            pool = self._pools.get(name)
+            if pool is None or values.ndim != 1 or values.dtype.kind not in "iu":
+                found.append(values)
+                continue
+            wrong = values[(values < 0) | (values >= self._classes[name])]
+            if len(wrong):
+                raise ValueError(
+                    f"label {name} is {wrong[0]}, but it has {self._classes[name]} classes"
+                )
+            found.append(_one_hot(values, pool))
+        return found
 
 
 def _one_hot(values: Array, pool: Pool) -> Array:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from reader.batching.rank import current_worker, scoped_worker
 from reader.dataset import Dataset
@@ -15,6 +18,11 @@ from reader.sets.kept_array import KeptArray
 from shardio.errors import OptionError
 from shardio.sizes import parse_bytes
 
+_WHOLE_NUMBERS = (
+    "batch_size", "seed", "epochs", "start_epoch", "transform_threads", "block", "window", "lanes",
+)  # fmt: skip
+# `f(x, ys, rng) -> (x, ys)`
+TransformFunction = Callable[[NDArray[Any], Any, np.random.Generator], tuple[NDArray[Any], Any]]
 Shuffle = Literal["exact", "window", "none"]
 Dtype = Literal["float32", "uint8"]
 OnError = Literal["raise", "skip"]
@@ -48,6 +56,11 @@ class BatchOptions:
     labels: Sequence[str] | None = None
     """The names of the heads to read, in the order in which they are wanted; None takes all, and
     [] none."""
+    transform: TransformFunction | None = None
+    """Called as `f(x, ys, rng)` on every batch in NumPy, before `one_hot` and `channels_first`,
+    returns `(x, ys)`; it may change x in place. `rng` depends on seed, epoch and position."""
+    transform_threads: int = 1
+    """How many threads call `transform` at once; the batches keep their order."""
     one_hot: bool = False
     """Give labels of one integer as float32 (batch, classes)."""
     drop_remainder: bool = True
@@ -84,8 +97,10 @@ class BatchOptions:
     for each record. An epoch is then as many draws as the set has records, with replacement."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "seed", "epochs", "start_epoch", "block", "window", "lanes"):
+        for name in _WHOLE_NUMBERS:
             object.__setattr__(self, name, _whole(name, getattr(self, name)))
+        if self.transform is not None and not callable(self.transform):
+            raise OptionError(f"transform must be a function, not {self.transform!r}")
         if self.labels is not None:
             object.__setattr__(self, "labels", _names(self.labels))
         if self.memory is not None:
@@ -106,6 +121,8 @@ class BatchOptions:
             raise OptionError(f"seed must be 0 to 2^63 - 1, not {self.seed}")
         if self.batch_size < 1:
             raise OptionError(f"batch_size must be at least 1, not {self.batch_size}")
+        if self.transform_threads < 1:
+            raise OptionError(f"transform_threads must be at least 1, not {self.transform_threads}")
         if self.shuffle not in SHUFFLES:
             raise OptionError(
                 f"shuffle must be one of {', '.join(map(repr, SHUFFLES))}, not {self.shuffle!r}"

@@ -41,11 +41,18 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
     """
 
     def __init__(self, shards: Dataset, options: BatchOptions) -> None:
-        super().__init__()
+        threads = options.transform_threads if options.transform is not None else 1
+        pipeline = _PIPELINE
+        if threads > 1:
+            # Keras's own threads make batches in order. Besides those in its queue one waits for
+            # a place there.
+            pipeline = Pipeline(threads, _PIPELINE.held + threads + 1, _PIPELINE.prefetch)
+        super().__init__(workers=threads, max_queue_size=threads if threads > 1 else 10)
         if options.rows:
             raise OptionError("rows=True is not for Keras, which takes a third element for weights")
         self._then = WorkerOfThen(options.worker)
-        self._maker = BatchMaker(shards, options, _PIPELINE)
+        self._maker = BatchMaker(shards, options, pipeline)
+        self._maker.fix()
         self._form = BatchForm.of(self._maker.spec.heads, as_dict=options.as_dict)
         self._passes = 0
         self._begun = False

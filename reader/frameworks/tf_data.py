@@ -88,7 +88,10 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions) -> tf.data.Dataset:
     pooled array is aligned as TensorFlow wants it, so that it becomes a tensor without a copy.
     """
     then = WorkerOfThen(options.worker)
-    maker = BatchMaker(shards, options, _PIPELINE)
+    pipeline = _PIPELINE.with_threads(options)
+    maker = BatchMaker(shards, options, pipeline)
+    first = maker.fix()
+    heads = len(first.labels)
     options, steps, specs = maker.options, maker.steps, _specs(maker)
     form = BatchForm.of(maker.spec.heads, as_dict=options.as_dict)
     # TensorFlow never forgets a Python function, so it must not hold the memory, the files and the
@@ -110,6 +113,11 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions) -> tf.data.Dataset:
                 last_known = number
             return np.int64(number)
 
+    def made(shards: Dataset) -> BatchMaker:
+        maker = BatchMaker(shards, options, pipeline)
+        maker.fix(first)
+        return maker
+
     def alive(number: int) -> BatchMaker:
         found = known()
         if found is not None:
@@ -117,10 +125,10 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions) -> tf.data.Dataset:
         if number <= last_known:
             # The dataset was forgotten in the midst of a pass, and TensorFlow's threads go on for a
             # moment. This function must not keep for ever what they use.
-            return BatchMaker(replace(shards), options, _PIPELINE)
+            return made(replace(shards))
         with lock:  # a dataset within a graph has no Python object that keeps the maker
             if not again:
-                again.append(BatchMaker(shards, options, _PIPELINE))
+                again.append(made(shards))
             return again[0]
 
     def make(number: np.int64, index: np.int64) -> list[Any]:
@@ -132,7 +140,6 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions) -> tf.data.Dataset:
         tensors = tf.numpy_function(make, [number, index], [spec.dtype for spec in specs])
         for tensor, spec in zip(tensors, specs, strict=True):
             tensor.set_shape(spec.shape)
-        heads = len(form.heads)
         return form.for_keras(BatchParts(tensors[0], tensors[1 : 1 + heads], *tensors[1 + heads :]))
 
     total = tf.data.INFINITE_CARDINALITY if options.epochs is None else steps * options.epochs
@@ -144,7 +151,7 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions) -> tf.data.Dataset:
         return tf.data.Dataset.range(indices).map(lambda index: (number, index))
 
     dataset = tf.data.Dataset.range(1).flat_map(one_pass)
-    dataset = dataset.map(batch, num_parallel_calls=_PIPELINE.threads, deterministic=True)
+    dataset = dataset.map(batch, num_parallel_calls=pipeline.threads, deterministic=True)
     dataset = dataset.prefetch(maker.memory.prefetch)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(total))
     settings = tf.data.Options()
@@ -164,7 +171,7 @@ def _flat(parts: BatchParts, options: BatchOptions) -> list[Any]:
     Rows bring weights, so that they are a fourth element, which Keras refuses: it would train with
     a third one as the weights.
     """
-    images, labels, weights, rows = parts
+    images, labels, weights, rows, _ = parts
     if weights is None and options.rows:
         weights = np.ones(len(images), dtype=np.float32)
     return [images, *labels, *(part for part in (weights, rows) if part is not None)]
