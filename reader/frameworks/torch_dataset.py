@@ -6,9 +6,6 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from multiprocessing.context import get_spawning_popen
-from multiprocessing.reduction import ForkingPickler
-from pickle import PicklingError
 from typing import Any
 from weakref import WeakSet
 
@@ -16,9 +13,10 @@ import numpy as np
 
 from reader.batching.batch_form import Batch, BatchParts
 from reader.batching.batches import Batches
-from reader.batching.options import BatchOptions, TransformFunction
+from reader.batching.options import BatchOptions
 from reader.dataset import Dataset
 from reader.frameworks.calling_loader import is_read_by_loader, refuse_shared_twice
+from reader.frameworks.sent_transform import refuse_local_function
 from reader.order.mixed import MixStart
 from shardio.errors import MissingExtraError, OptionError
 
@@ -140,7 +138,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a process that is started anew needs: also which worker this one is."""
-        _refuse_local_function(self._options.transform)
+        refuse_local_function(self._options.transform)
         return {**vars(self), "_told": self._worker(), "_stream": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -265,20 +263,6 @@ def _tensors(parts: BatchParts, *, channels_first: bool) -> BatchParts:
 def _tensor(array: Any) -> Any:
     # The losses of torch want int64 classes.
     return torch.from_numpy(array.astype(np.int64) if array.dtype == np.int32 else array)
-
-
-def _refuse_local_function(transform: TransformFunction | None) -> None:
-    """Raise OptionError where a process is being started that cannot be told the transform."""
-    if transform is None or get_spawning_popen() is None:
-        return
-    try:
-        ForkingPickler.dumps(transform)
-    except (AttributeError, TypeError, PicklingError) as error:
-        raise OptionError(
-            f"transform={transform!r} cannot be sent to a process that is started anew ({error}): "
-            "give a function of a module, in place of a lambda or a function within a function, or "
-            'DataLoader(..., multiprocessing_context="fork")'
-        ) from error
 
 
 # What is alive: a process of a DataLoader that is forked must not ask for itself.
