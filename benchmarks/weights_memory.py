@@ -78,6 +78,7 @@ def case(name: str, folder: Path, records: int) -> None:
         labels=[Label("y0", _CLASSES), Label("y1", _CLASSES)],
         labels_of=mapped,
         fingerprint="made",
+        version="",
         place=str,
     )
     made_at = time.perf_counter()

@@ -52,7 +52,10 @@ class ShardSet(Dataset):
                 f"{share:.2%} of {counted(size, 'record')}"
                 for share, size in zip(self.mix.shares, self.mix.sizes, strict=True)
             )
-            return f"<ShardSet mixed of {parts}, {height}x{width}x{channels}, classes {heads}>"
+            return (
+                f"<ShardSet mixed of {parts}, {height}x{width}x{channels}, "
+                f"classes {heads or 'none'}>"
+            )
         return (
             f"<ShardSet of {counted(len(self), 'record')} in {counted(len(self.shards), 'shard')}, "
             f"{height}x{width}x{channels}, classes {heads or 'none'}>"
@@ -89,7 +92,7 @@ class ShardSet(Dataset):
         if not self.is_local:
             options.setdefault("shuffle", "window")
         complete = BatchOptions(batch_size=batch_size, **options)
-        if complete.weights is None or isinstance(complete.weights, KeptArray):
+        if complete.weights is None:
             return complete
         return replace(complete, weights=self._draws(complete.weights))
 
@@ -121,6 +124,7 @@ class ShardSet(Dataset):
             labels=self.labels,
             labels_of=self._labels_of,
             fingerprint=self.fingerprint,
+            version=self._version,
             place=self.place,
         )
 
@@ -141,7 +145,14 @@ class ShardSet(Dataset):
                 labels[ids] = self._records_source.fetch(ids, pixels)[:, column]
 
         made_of = f"labels {self.fingerprint} {head}"
-        return keep_array(made_of, (len(self),), np.int32, fill).array
+        kept = keep_array(made_of, (len(self),), np.int32, fill, version=self._version)
+        return kept.array
+
+    @property
+    def _version(self) -> str:
+        """What storage says of shards that no manifest describes: they may be written anew."""
+        shards = self.shards
+        return repr([(x.path, x.identity, x.size) for x in shards if x.entry is None])
 
     def _labels_from_table(self, head: str, labels: NDArray[np.int32]) -> bool:
         """Fill `labels` from records.parquet; returns False where it cannot be used."""

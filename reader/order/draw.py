@@ -28,7 +28,7 @@ class DrawnOrder(BlockwiseOrder):
 
     def __init__(self, table: NDArray[np.uint32], seed: int) -> None:
         super().__init__(len(table))
-        self._table = table
+        self._table = np.asarray(table)  # a map of a file is slower to index
         self._seed = seed
 
     def compute(self, epoch: int, start: int, stop: int) -> Ids:

@@ -35,15 +35,23 @@ def draws_of(
     labels: Sequence[Label],
     labels_of: LabelsOf,
     fingerprint: str,
+    version: str,
     place: Callable[[int], str],
 ) -> KeptArray:
     """Return the alias table of a set for what a user says of its records or classes.
 
-    `labels_of` returns the labels of a head of all records; `place` names a record. Raises
-    OptionError for weights that do not fit the set, or are none.
+    `labels_of` returns the labels of a head of all records; `place` names a record; `version` is
+    that of the files, where the fingerprint does not tell. Raises OptionError for weights that do
+    not fit the set, or are none.
     """
+    if isinstance(weights, KeptArray):
+        if weights.array.shape != (records, 2):
+            raise OptionError("these weights were made for another set: make them of this one")
+        return weights
     if records > MAX_RECORDS:
         raise OptionError(f"weights are for at most {MAX_RECORDS:,} records, not {records:,}")
+    if not records:
+        raise OptionError("weights are for a set that has records, and this one is empty")
     if isinstance(weights, Mapping):
         heads = [_ClassTable.of(name, given, labels, labels_of) for name, given in weights.items()]
         if not heads:
@@ -69,7 +77,7 @@ def draws_of(
     def fill(table: NDArray[np.uint32]) -> None:
         fill_alias_table(table, source, place)
 
-    return keep_array(f"draws {_VERSION} {made_of}", (records, 2), np.uint32, fill)
+    return keep_array(f"draws {_VERSION} {made_of}", (records, 2), np.uint32, fill, version=version)
 
 
 def balanced(labels: NDArray[Any], classes: int) -> NDArray[np.float64]:

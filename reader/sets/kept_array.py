@@ -63,12 +63,18 @@ class KeptArray:
 
 
 def keep_array(
-    made_of: str, shape: tuple[int, ...], dtype: DTypeLike, fill: Callable[[NDArray[Any]], None]
+    made_of: str,
+    shape: tuple[int, ...],
+    dtype: DTypeLike,
+    fill: Callable[[NDArray[Any]], None],
+    *,
+    version: str = "",
 ) -> KeptArray:
     """Return the array that `made_of` names; `fill` writes it where it is not there yet.
 
-    `made_of` says all that its values depend on. Raises StorageError where the cache folder takes
-    no file.
+    `made_of` says all that its values depend on, and `version` which bytes these were, where the
+    same name may stand for others: the digest is the same for them, the file is not. Raises
+    StorageError where the cache folder takes no file.
     """
     dtype = np.dtype(dtype)
     digest = hashlib.sha256(f"{made_of} {shape} {dtype.str}".encode()).hexdigest()
@@ -77,7 +83,8 @@ def keep_array(
         fill(array)
         array.flags.writeable = False
         return KeptArray(digest, None, array)
-    path = os.path.join(cache_home(_KIND), digest + _ENDING)
+    name = hashlib.sha256(f"{digest} {version}".encode()).hexdigest()
+    path = os.path.join(cache_home(_KIND), name + _ENDING)
     if os.path.exists(path):
         with suppress(OSError):  # of another user, who keeps it
             os.utime(path)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from reader import open_shards
 from reader.order.alias import fill_alias_table
 from reader.order.draw import DrawnOrder
+from reader.sets import kept_array
 from shardio.errors import OptionError
 from tests.reader.datasets import OTHER_KINDS, Made, write_dataset
 
@@ -268,3 +269,48 @@ def test_labels_come_from_the_table_of_the_records(
     # Of some shards, those between others.
     part = open_shards([f"{scheme}{source.replace('*', '00002*')}"])
     assert part._labels_of("y0").tolist() == wanted[5:13, 0].tolist()
+
+
+def test_a_table_of_another_set_is_refused(made: Made, tmp_path: Path) -> None:
+    table = open_shards(made.glob).options(weights=WEIGHTS).weights
+    same = open_shards(made.glob).batches(37, weights=table, rows=True)
+    assert rows(same) == drawn(WEIGHTS, made, 1, 0)
+    other = write_dataset(tmp_path / "other", (38,))
+    with pytest.raises(OptionError, match="weights were made for another set"):
+        open_shards(other.glob).batches(5, weights=table)
+
+
+def test_labels_of_shards_that_were_written_anew_are_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a manifest only the storage tells them apart; a large array lies in a file."""
+    monkeypatch.setattr(kept_array, "SMALL_BYTES", 0)
+    folder = tmp_path / "set"
+    for seed in (1, 2):
+        made = write_dataset(folder, (40,), seed=seed)
+        (folder / "dataset.json").unlink()
+        shards = open_shards(made.glob, shape=(2, 3, 3), classes=(7, 30))
+        assert shards._labels_of("y1").tolist() == made.labels[:, 1].tolist()
+        weighted = shards.batches(40, weights={"y1": {3: 9.0}}, rows=True)
+        assert rows(weighted) == drawn(by_class(made, 1, {3: 9.0}), made, 1, 0)
+
+
+def test_sets_of_others_have_weights_and_a_loss(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+    from tests.reader.foreign_files import encode, example, photos, write_records
+
+    images = [encode(photo, "png") for photo in photos(40)]
+    records = [example(image=image, label=at % 4) for at, image in enumerate(images)]
+    write_records(tmp_path / "x.tfrecord", records)
+    shards = open_shards(f"{tmp_path}/*.tfrecord", classes=5)
+    assert shards.class_weights("label").tolist() == [1, 1, 1, 1, 0]
+    weights = {"label": {0: 0.0, 1: 0.0, 2: 3}}
+    found = rows(shards.batches(10, weights=weights, rows=True, epochs=20))
+    counts = np.bincount(np.array(found) % 4, minlength=4)
+    assert counts[:2].tolist() == [0, 0]
+    assert abs(counts[2] - 600) < 5 * (800 * 0.75 * 0.25) ** 0.5
+    (weighted,) = [y.numpy() for _, y in shards.to_tf_dataset(40, weights=weights)]
+    (plain,) = [y for _, y in shards.batches(40, weights=weights)]
+    assert weighted.tolist() == plain.tolist()
+    keras = shards.to_keras(40, weights=weights)
+    assert keras[0][1].tolist() == plain.tolist()

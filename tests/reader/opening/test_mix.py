@@ -16,6 +16,7 @@ from shardio.errors import DatasetError, OptionError
 from shardio.format.label import Label
 from shardio.format.label_kind import FLOAT, LabelKind
 from tests.reader.datasets import Made, write_dataset
+from tests.reader.mounts import wait_until
 
 
 @pytest.fixture
@@ -234,3 +235,15 @@ def test_tensorflow_and_keras_read_a_mix(both: tuple[Made, Made]) -> None:
     assert [tuple(pair) for batch in rows for pair in batch[3].numpy().tolist()] == pairs(
         mixed.batches(100, rows=True)
     )
+
+
+def test_a_mix_is_read_from_a_cache(both: tuple[Made, Made], tmp_path: Path) -> None:
+    sets = [open_shards(f"file://{one.glob}", cache=tmp_path / "cache") for one in both]
+    cached = mix(sets, weights=[0.7, 0.3])
+    wanted = pairs(opened(both).batches(64, rows=True, epochs=3))
+    stream = cached.batches(64, rows=True, epochs=1, shuffle="exact")
+    found = pairs(stream)
+    wait_until(lambda: cached.cached == 4)
+    assert found + pairs(stream) + pairs(stream) == wanted
+    with pytest.raises(OptionError, match="open all sets with the same cache="):
+        mix([sets[0], open_shards(both[1].glob)])
