@@ -50,6 +50,14 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {said}{self.hint(message)}\n")
 
 
+def positive(text: str) -> int:
+    """Parse the value of an option that is a number from 1 on."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return number
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a question that names what is nearest to a word, or nothing."""
     found = get_close_matches(word, list(known), n=1, cutoff=0.6)

@@ -113,7 +113,7 @@ def _read_packed(file: RangeReader, member: Member, location: str) -> memoryview
     How long the header is, only the header says.
     """
     data = bytearray(_HEADER_BYTES + _HEADER_EXTRA + member.stored)
-    count = file.read_into(member.offset, [memoryview(data)], len(data))
+    count = file.read_into(member.offset, memoryview(data))
     if count < _HEADER_BYTES or not data.startswith(b"PK\3\4"):
         raise UnusableFileError(f"{location}: damaged: no local header")
     name, extra = (int.from_bytes(data[at : at + 2], "little") for at in (26, 28))
@@ -126,7 +126,7 @@ def _read_packed(file: RangeReader, member: Member, location: str) -> memoryview
 
 
 def _fill(file: RangeReader, offset: int, buffer: memoryview, location: str) -> None:
-    if file.read_into(offset, [buffer], len(buffer)) != len(buffer):
+    if file.read_into(offset, buffer) != len(buffer):
         raise UnusableFileError(f"{location}: damaged: the archive is cut")
 
 

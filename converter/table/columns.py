@@ -157,8 +157,7 @@ def numbered(
 
     def describe(row: int) -> str:
         text = column[row].as_py()
-        shown = text if len(text) <= _SHOWN_LABEL else f"{text[:_SHOWN_LABEL]}..."
-        return f"{shown!r}, not in the vocabulary" if text else "missing"
+        return f"{shown(text)!r}, not in the vocabulary" if text else "missing"
 
     numbers = numbering.of_column(column)
     empty = pc.equal(column, "").to_numpy(False)

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.table.bad_rows import Bad
-from converter.table.columns import plain, texts
+from converter.table.columns import plain, shown, texts
 from shardio.format.label_kind import CLASS, INT, LabelKind
 
-_SHOWN = 40
 _CODE_POINTS = 0x110000
 
 
@@ -61,15 +60,14 @@ class SequenceColumn:
         rows, first = np.unique(row_of[strange], return_index=True)
         char = dict(zip(rows.tolist(), codes[strange[first]].tolist(), strict=True))
 
-        def shown(row: int) -> str:
-            text = column[row].as_py()
-            return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+        def text(row: int) -> str:
+            return repr(shown(column[row].as_py()))
 
         def too_long(row: int) -> str:
-            return f"{shown(row)}, of {lengths[row]} characters; {self._length} is the most"
+            return f"{text(row)}, of {lengths[row]} characters; {self._length} is the most"
 
         def unknown(row: int) -> str:
-            return f"{shown(row)}, and {chr(char[row])!r} is not in the vocabulary"
+            return f"{text(row)}, and {chr(char[row])!r} is not in the vocabulary"
 
         out = np.zeros((len(lengths), self._length + 1), dtype=np.int64)
         out[row_of, place] = ids

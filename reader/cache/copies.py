@@ -169,18 +169,18 @@ class CopyRanges(LocalRanges):
         self._give_up = give_up
         self._source: RangeReader | None = None
 
-    def read_into(self, offset: int, buffers: Sequence[memoryview], size: int) -> int:
-        """Fill `buffers` in turn from byte `offset`."""
+    def read_into(self, offset: int, memory: memoryview) -> int:
+        """Fill `memory` from byte `offset`."""
         if self._source is None:
             try:
-                got = super().read_into(offset, buffers, size)
-                if got == size:
+                got = super().read_into(offset, memory)
+                if got == len(memory):
                     return got
                 why = f"{self._path} was cut at byte {offset + got}"
             except StorageError as error:
                 why = str(error)
             self._source = self._give_up(self.inode, why)
-        return self._source.read_into(offset, buffers, size)
+        return self._source.read_into(offset, memory)
 
     def close(self) -> None:
         """Close the files."""

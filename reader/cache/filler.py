@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import threading
@@ -16,7 +15,7 @@ from reader.cache.folder import NoRoomError, ShardCache
 from shardio.errors import CorruptRecordError, ShardioError
 from shardio.format.naming import MANIFEST
 from shardio.sizes import in_words
-from shardio.storage import storage_for
+from shardio.storage import copying, storage_for
 from shardio.storage.paths import folder_of
 
 _LOG = logging.getLogger("shardio")
@@ -165,19 +164,18 @@ class CacheFiller:
     def _copy_once(self, copy: Copy) -> None:
         storage = storage_for(copy.source)
         reader = storage.open_ranges(copy.source)
-        digest = hashlib.sha256()
-        memory = memoryview(bytearray(min(_PIECE, copy.size)))
+
+        def read(start: int, memory: memoryview) -> int:
+            self._check_end()
+            return reader.read_into(start, memory)
+
         try:
             with self._cache.write(copy.path, copy.size) as out:
-                for start in range(0, copy.size, _PIECE):
-                    self._check_end()
-                    piece = memory[: min(_PIECE, copy.size - start)]
-                    if reader.read_into(start, [piece], len(piece)) < len(piece):
-                        raise _ReplacedError
-                    digest.update(piece)
-                    out.write(piece)
-                if copy.sha256 not in ("", digest.hexdigest()):
-                    raise _DamagedError(digest.hexdigest())
+                digest = copying.copy(read, copy.size, out, lambda size: None, _PIECE)
+                if not digest:
+                    raise _ReplacedError
+                if copy.sha256 not in ("", digest):
+                    raise _DamagedError(digest)
                 if copy.identity not in ("", storage.stat(copy.source).identity):
                     raise _ReplacedError
         finally:

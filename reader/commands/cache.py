@@ -11,6 +11,7 @@ from reader.cache.cached_set import CachedSet
 from reader.cache.folder import ShardCache
 from shardio.errors import OptionError
 from shardio.grammar import counted
+from shardio.pictures.plain_text import plain_text
 from shardio.sizes import in_words
 
 _SHORT = 8
@@ -80,8 +81,4 @@ def _line(cached: CachedSet) -> str:
         )
         source = " and ".join(origin.folders)
     state = "open now" if cached.is_open else f"used {used}"
-    return f"{cached.name[:_SHORT]}  {what:<40}  {state:<21}  {_plain(source)}"
-
-
-def _plain(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return f"{cached.name[:_SHORT]}  {what:<40}  {state:<21}  {plain_text(source)}"

@@ -15,6 +15,7 @@ from reader.shardset import ShardSet
 from shardio.format.label import Label
 from shardio.format.transform import COLOURS
 from shardio.grammar import counted
+from shardio.pictures.plain_text import plain_text
 from shardio.sizes import in_words
 
 _NAMED = 5
@@ -110,12 +111,7 @@ def info(shards: ShardSet, memory: int | str | None = None) -> list[str]:
     rows += known["absent"].items()
     rows += _dataset_rows(known["dataset"])
     lines = [*(f"{word:<9} {what}" for word, what in rows), "", *_order_lines(known)]
-    return [_plain(line) for line in lines]
-
-
-def _plain(text: str) -> str:
-    """Return a text in which what would command a terminal is written out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return [plain_text(line) for line in lines]
 
 
 def _label_rows(labels: tuple[Label, ...]) -> list[tuple[str, str]]:

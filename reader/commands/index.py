@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from reader.commands.shard_arguments import add_sources, sources_of
 from reader.files.in_threads import Progress, in_threads
 from reader.foreign.index_pass import make_index
 from reader.foreign.shard_index import (
@@ -28,12 +29,7 @@ from shardio.storage.paths import folder_of, join, name_of
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument(
-        "shards",
-        nargs="+",
-        metavar="GLOB",
-        help="a glob (in quotes), files, or the folder of a dataset; each may be a URL",
-    )
+    add_sources(parser)
     places = parser.add_mutually_exclusive_group()
     places.add_argument(
         "--beside",
@@ -48,8 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the indexes that are missing, and say how many."""
-    sources = arguments.shards[0] if len(arguments.shards) == 1 else arguments.shards
-    files = find_shards(sources, ALL_SPLITS)
+    files = find_shards(sources_of(arguments), ALL_SPLITS)
     paths = _paths(files, arguments.out, is_beside=arguments.beside)
     total = sum(info.size for info in files)
     with progress(total, "B", quiet=arguments.quiet) as told:

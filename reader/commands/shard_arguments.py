@@ -5,20 +5,31 @@ from __future__ import annotations
 import argparse
 
 from reader.opening.described import SetOptions
-from reader.opening.find import ALL_SPLITS
+from reader.opening.find import ALL_SPLITS, Source
 from reader.opening.open_shards import open_shards
 from reader.opening.sound_parts import SoundParts, open_sound_parts
 from reader.shardset import ShardSet
 
 
-def add_shard_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add them to the parser of a command."""
+def add_sources(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that names shards."""
     parser.add_argument(
         "shards",
         nargs="+",
         metavar="GLOB",
         help="a glob (in quotes), files, or the folder of a dataset; each may be a URL",
     )
+
+
+def sources_of(arguments: argparse.Namespace) -> Source | list[Source]:
+    """Return what names shards, as `find_shards` takes it."""
+    sources: list[Source] = arguments.shards
+    return sources[0] if len(sources) == 1 else sources
+
+
+def add_shard_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name shards and say what they hold."""
+    add_sources(parser)
     parser.add_argument("--split", help="one split of a folder (default: all)")
     parser.add_argument(
         "--shape",
@@ -39,9 +50,8 @@ def add_shard_arguments(parser: argparse.ArgumentParser) -> None:
 
 def open_named(arguments: argparse.Namespace) -> ShardSet:
     """Open the set that the arguments name."""
-    sources = arguments.shards[0] if len(arguments.shards) == 1 else arguments.shards
     return open_shards(
-        sources,
+        sources_of(arguments),
         arguments.split or ALL_SPLITS,
         shape=arguments.shape,
         image=arguments.image,
@@ -51,9 +61,8 @@ def open_named(arguments: argparse.Namespace) -> ShardSet:
 
 def find_named(arguments: argparse.Namespace) -> SoundParts:
     """Open what can be opened of the set that the arguments name."""
-    sources = arguments.shards[0] if len(arguments.shards) == 1 else arguments.shards
     options = SetOptions(arguments.shape, None, arguments.image, arguments.labels)
-    return open_sound_parts(sources, arguments.split or ALL_SPLITS, options)
+    return open_sound_parts(sources_of(arguments), arguments.split or ALL_SPLITS, options)
 
 
 def _names(text: str) -> list[str]:

@@ -15,6 +15,7 @@ from reader.look.records import find_rows, spread
 from reader.look.sheet import record_tiles
 from reader.look.written import write_file
 from reader.shardset import ShardSet
+from shardio.arguments import positive
 from shardio.errors import DatasetError, OptionError
 from shardio.grammar import counted
 from shardio.pictures.captions import heads_line
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shard_arguments(parser)
     parser.add_argument(
         "--n",
-        type=_positive,
+        type=positive,
         metavar="N",
         help=f"how many images (default: {_SHEET}, in a terminal as many as fit)",
     )
@@ -105,10 +106,3 @@ def _fitting(shards: ShardSet, side: int, columns: int, lines: int) -> int:
     beside = max(1, (columns + 2) // (int(width * scale) + 2))
     # Under each image there are its labels, its number and an empty line.
     return beside * max(1, (lines - 3) // (int(height * scale + 1) // 2 + 4))
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-    return number

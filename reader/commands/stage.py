@@ -7,6 +7,7 @@ import sys
 import time
 
 from reader.commands.staging import JOBS, Staging
+from shardio.arguments import positive
 from shardio.grammar import agreeing, counted
 from shardio.progress import progress
 from shardio.sizes import parse_bytes
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="where the shards go; made where missing")
     parser.add_argument("--split", help="one split of the folder (default: all)")
     parser.add_argument(
-        "--jobs", type=_positive, default=JOBS, metavar="N", help=f"files at once (default: {JOBS})"
+        "--jobs", type=positive, default=JOBS, metavar="N", help=f"files at once (default: {JOBS})"
     )
     parser.add_argument(
         "--limit", metavar="SIZE", help="copy nothing if the set has more, such as 200GB"
@@ -46,10 +47,3 @@ def run(arguments: argparse.Namespace) -> int:
         f"{seconds:.1f} s ({done.bytes / 1e6 / seconds:,.0f} MB/s){kept}"
     )
     return 0
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-    return number

@@ -6,7 +6,6 @@ taken over by the next try only if it copies the same ones. `dataset.json` comes
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -40,6 +39,7 @@ from shardio.format.naming import (
 from shardio.grammar import agreeing, counted
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.chooser import confined_to, local_path
+from shardio.storage.copying import copy
 from shardio.storage.digest import digest_of
 from shardio.storage.folder_lock import locked
 from shardio.storage.links import refuse_link
@@ -136,12 +136,8 @@ class Staging:
             missing = self._missing()
             self._check_space(sum(info.size for info in missing))
             self._write(STAGE, self._what)
-
-            def copy(info: FileInfo, tell: Progress) -> int:
-                return self._copy(info, tell)
-
             progress(self.size - sum(info.size for info in missing))
-            copied = sum(in_threads(copy, missing, progress, threads=jobs))
+            copied = sum(in_threads(self._copy, missing, progress, threads=jobs))
             if self.manifest is not None:
                 self._mark(self.manifest)
                 self._write(MANIFEST, self.manifest.to_json())
@@ -210,22 +206,18 @@ class Staging:
     def _copy(self, info: FileInfo, tell: Progress) -> int:
         name = name_of(info.path)
         to = join(self.folder, name)
-        digest = hashlib.sha256()
         with (
             self._from.open_stream(local_path(info.path) or info.path) as stream,
             storage_for(to).publish(to, attempt=_ATTEMPT) as out,
         ):
-            memory = memoryview(bytearray(min(_PIECE, max(1, info.size))))
-            left = info.size
-            while left:
-                size = stream.readinto(memory[:left])  # type: ignore[attr-defined]
-                if not size:
-                    raise StorageError(f"{info.path} was cut while it was copied")
-                digest.update(memory[:size])
-                out.write(memory[:size])
-                tell(size)
-                left -= size
-            self._check(info, digest.hexdigest())
+
+            def read(_: int, memory: memoryview) -> int:
+                return int(stream.readinto(memory))  # type: ignore[attr-defined]
+
+            digest = copy(read, info.size, out, tell, _PIECE)
+            if not digest:
+                raise StorageError(f"{info.path} was cut while it was copied")
+            self._check(info, digest)
         return info.size
 
     def _check(self, info: FileInfo, digest: str) -> None:

@@ -7,7 +7,7 @@ import os
 import resource
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from threading import Lock
 from typing import Protocol
 from weakref import WeakSet
@@ -118,9 +118,9 @@ class OpenFile:
     def __init__(self, reader: RangeReader) -> None:
         self.reader = reader
 
-    def read_into(self, offset: int, buffers: Sequence[memoryview], size: int) -> int:
-        """Fill `buffers` in turn; whoever calls this refers to the file until it returns."""
-        return self.reader.read_into(offset, buffers, size)
+    def read_into(self, offset: int, memory: memoryview) -> int:
+        """Fill `memory`; whoever calls this refers to the file until it returns."""
+        return self.reader.read_into(offset, memory)
 
     def __del__(self) -> None:
         self.reader.close()

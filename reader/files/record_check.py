@@ -55,7 +55,7 @@ class RecordCheck:
         )
         for record, crc in expected.items():
             data = bytearray(stride)
-            if reader.read_into(record * stride, [memoryview(data)], stride) != stride:
+            if reader.read_into(record * stride, memoryview(data)) != stride:
                 raise DatasetError(f"{shard.path} is shorter than when it was opened")
             if self.fault(bytes(data)) is not None:
                 damage = self.damage(shard.path, record, bytes(data))
@@ -64,8 +64,12 @@ class RecordCheck:
                 raise damage
             stored = int.from_bytes(data[-FOOTER_BYTES:], "little")
             if crc is not None and stored != crc:
-                raise DatasetError(
-                    f"{shard.path} is not the shard that dataset.json describes: record {record} "
-                    f"at byte {record * stride} has CRC {stored:08x}, not {crc:08x}. It was "
-                    "replaced, or belongs to another conversion"
-                )
+                raise replaced(shard.path, record, record * stride, stored, crc)
+
+
+def replaced(path: str, record: int, at: int, stored: int, crc: int) -> DatasetError:
+    """Return the error for a whole record whose CRC is not the one in the manifest."""
+    return DatasetError(
+        f"{path} is not the shard that dataset.json describes: record {record} at byte {at} has "
+        f"CRC {stored:08x}, not {crc:08x}. It was replaced, or belongs to another conversion"
+    )

@@ -66,7 +66,7 @@ class StoredRecords:
         self._threads.map(read, [rows[at : at + size] for at in range(0, len(ids), size)])
 
     def _fill(self, file: OpenFile, number: int, offset: int, memory: memoryview) -> None:
-        got = file.read_into(offset, [memory], len(memory))
+        got = file.read_into(offset, memory)
         if got == len(memory):
             return
         path, end = self._files.shards[number].path, offset + got

@@ -36,7 +36,7 @@ def make_index(info: FileInfo, progress: Progress) -> ShardIndex:
             if at + HEADER_BYTES > start + len(block):
                 progress(at - start)
                 size = min(len(buffer), info.size - at)
-                block, start = buffer[: reader.read_into(at, [buffer[:size]], size)], at
+                block, start = buffer[: reader.read_into(at, buffer[:size])], at
             offsets.append(_next(info, len(offsets) - 1, at, block[at - start :]))
     finally:
         reader.close()

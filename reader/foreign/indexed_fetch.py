@@ -175,7 +175,7 @@ class IndexedFetcher:
             offsets = shard.index.offsets[place : place + count + 1].tolist()
             start = offsets[0]
             data = np.empty(offsets[-1] - start, dtype=np.uint8).data
-            got = self._files.get(number).read_into(start, [data], len(data))
+            got = self._files.get(number).read_into(start, data)
             if got != len(data):
                 raise DatasetError(
                     f"{shard.path} ends at byte {start + got}: it was cut while it was read"

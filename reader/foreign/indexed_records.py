@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reader.fetch.skipped import Skipped
+from reader.files.record_check import replaced
 from reader.files.shard import IndexedShard
 from reader.files.shard_files import ShardFiles
 from reader.foreign.index_pass import make_index
@@ -53,7 +54,7 @@ class IndexedRecords:
         for record, crc in zip((0, shard.records - 1), crcs, strict=True):
             start, stop = shard.index.offsets[record : record + 2].tolist()
             data = np.zeros(stop - start, dtype=np.uint8).data
-            reader.read_into(start, [data], len(data))
+            reader.read_into(start, data)
             length = parse_header(bytes(data[:HEADER_BYTES]))
             if length is not None and length != len(data) - FRAMING_BYTES:
                 raise DatasetError(
@@ -62,12 +63,10 @@ class IndexedRecords:
                 )
             stored = int.from_bytes(data[-FOOTER_BYTES:], "little")
             # A damaged one is named, or skipped, when it is read.
-            if crc not in (None, stored) and masked_crc(data[HEADER_BYTES:-FOOTER_BYTES]) == stored:
-                raise DatasetError(
-                    f"{shard.path} is not the shard that dataset.json describes: record {record} "
-                    f"at byte {start} has CRC {stored:08x}, not {crc:08x}. It was replaced, or "
-                    "belongs to another conversion"
-                )
+            if crc is None or crc == stored:
+                continue
+            if masked_crc(data[HEADER_BYTES:-FOOTER_BYTES]) == stored:
+                raise replaced(shard.path, record, start, stored, crc)
 
     def source(
         self, files: ShardFiles[IndexedShard], *, verify: bool, skipped: Skipped | None

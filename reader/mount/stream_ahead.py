@@ -9,9 +9,7 @@ than that is enough for, some read without.
 from __future__ import annotations
 
 import time
-from bisect import bisect_right
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import accumulate
 from threading import Lock
 
 import numpy as np
@@ -38,34 +36,12 @@ _STREAMS = 8
 _IDLE_SECONDS = 1.0
 
 
-class Pieces:
-    """Bytes in several pieces."""
-
-    def __init__(self, pieces: list[memoryview]) -> None:
-        self._pieces = [np.frombuffer(piece, dtype=np.uint8) for piece in pieces]
-        self._stops = list(accumulate(map(len, pieces)))
-
-    def __len__(self) -> int:
-        return self._stops[-1] if self._stops else 0
-
-    def copy(self, start: int, to: NDArray[np.uint8]) -> int:
-        """Fill `to` from byte `start` on; returns how many bytes there were."""
-        done, size = 0, min(len(to), len(self) - start)
-        number = bisect_right(self._stops, start)
-        while done < size:
-            piece = self._pieces[number]
-            part = piece[len(piece) - (self._stops[number] - start - done) :][: size - done]
-            # NumPy lets other threads go on meanwhile.
-            to[done : done + len(part)] = part
-            done += len(part)
-            number += 1
-        return max(0, done)
-
-
 class Chunk:
     """Bytes of a file that are read once."""
 
-    def __init__(self, stream: Stream, start: int, size: int, data: Future[Pieces]) -> None:
+    def __init__(
+        self, stream: Stream, start: int, size: int, data: Future[NDArray[np.uint8]]
+    ) -> None:
         self.stream = stream
         self.start = start
         self.stop = start + size
@@ -124,7 +100,7 @@ class AheadMemory:
         stream.ahead = max(stream.ahead, offset)
         while stream.ahead < file.size and len(stream.chunks) < _DEPTH and self._has_room():
             size = min(CHUNK_BYTES, file.size - stream.ahead)
-            data = self._pool.submit(file.read_directly, stream.ahead, size)
+            data = self._pool.submit(file.read, stream.ahead, size)
             stream.chunks.append(Chunk(stream, stream.ahead, size, data))
             self._chunks.add(stream.chunks[-1])
             stream.ahead += size
@@ -183,19 +159,25 @@ class AheadFile:
             except BaseException:  # it may go well without it
                 continue
             if chunk.start > offset:
-                offset += self._fill(offset, memory[offset - first : chunk.start - first])
+                offset += self._reader.read_into(
+                    offset, memory[offset - first : chunk.start - first].data
+                )
                 if offset < chunk.start:
                     break
-            size = data.copy(offset - chunk.start, memory[offset - first : stop - first])
-            offset += size
+            part = data[offset - chunk.start : stop - chunk.start]
+            # NumPy lets other threads go on meanwhile.
+            memory[offset - first : offset - first + len(part)] = part
+            offset += len(part)
             with self._memory.lock:
-                chunk.left -= size
+                chunk.left -= len(part)
         if offset < stop:
-            offset += self._fill(offset, memory[offset - first : stop - first])
+            offset += self._reader.read_into(offset, memory[offset - first : stop - first].data)
         return offset - first
 
-    def _fill(self, offset: int, memory: NDArray[np.uint8]) -> int:
-        return self.read_directly(offset, len(memory)).copy(0, memory)
+    def read(self, offset: int, size: int) -> NDArray[np.uint8]:
+        """Read from the storage."""
+        memory = np.empty(size, dtype=np.uint8)
+        return memory[: self._reader.read_into(offset, memory.data)]
 
     def _stream(self, offset: int) -> Stream:
         """Return the stream that a read belongs to."""
@@ -211,10 +193,6 @@ class AheadFile:
                 self._memory.forget(oldest)
         self._streams.append(stream)
         return stream
-
-    def read_directly(self, offset: int, size: int) -> Pieces:
-        """Read from the storage."""
-        return Pieces(self._reader.read_pieces(offset, size))
 
     def close(self) -> None:
         """Close the file."""

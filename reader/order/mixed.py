@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.core.permute import permuted
+from reader.core.compiled import permuted
 from reader.order.exact import Ids
 from reader.order.recent import Recent
 from shardio.cached_property import cached_property

@@ -20,7 +20,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.core.permute import permuted
+from reader.core.compiled import permuted
 from reader.order.recent import Recent
 from shardio.permutation import Permutation
 

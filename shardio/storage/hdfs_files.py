@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
@@ -26,11 +26,6 @@ T = TypeVar("T")
 
 # Streams that a parent process began: freeing one waits for threads that only the parent has.
 _of_parents: list[object] = []
-
-
-def _check(size: int, wanted: int) -> None:
-    if size != wanted:
-        raise OSError(f"{size} bytes came, not {wanted}")
 
 
 def _packets(file: Any, offset: int, size: int) -> Iterable[bytes]:
@@ -127,32 +122,13 @@ class HdfsRanges:
         self._file = file, client
         return self._file
 
-    def read_into(self, offset: int, buffers: Sequence[memoryview], size: int) -> int:
-        """Fill `buffers` in turn from byte `offset`."""
-        size = min(size, self.size - offset)
+    def read_into(self, offset: int, memory: memoryview) -> int:
+        """Fill `memory` from byte `offset`."""
+        size = min(len(memory), self.size - offset)
         if size <= 0:
             return 0
-        if len(buffers) == 1:
-            self._read(offset, buffers[0][:size])
-            return size
-        data = memoryview(bytearray(size))
-        self._read(offset, data)
-        at = 0
-        for buffer in buffers:
-            piece = data[at : at + len(buffer)]
-            buffer[: len(piece)] = piece
-            at += len(piece)
+        self._again(offset, partial(self._read_once, offset, memory[:size]))
         return size
-
-    def read_pieces(self, offset: int, size: int) -> list[memoryview]:
-        """Return bytes as packets of the DataNode."""
-        size = min(size, self.size - offset)
-        if size <= 0:
-            return []
-        return self._again(offset, partial(self._pieces_once, offset, size))
-
-    def _read(self, offset: int, memory: memoryview) -> None:
-        self._again(offset, partial(self._read_once, offset, memory))
 
     def _again(self, offset: int, action: Callable[[Wait], T]) -> T:
         """Do what reads at byte `offset`, again where that fails; all of it takes a minute."""
@@ -208,14 +184,11 @@ class HdfsRanges:
             return landing.fill(_packets(file, offset, len(memory)))
 
         try:
-            _check(self._call(wait, fill), len(memory))
+            size = self._call(wait, fill)
+            if size != len(memory):
+                raise OSError(f"{size} bytes came, not {len(memory)}")
         finally:
             landing.close()
-
-    def _pieces_once(self, offset: int, size: int, wait: Wait) -> list[memoryview]:
-        packets = self._call(wait, lambda file: list(_packets(file, offset, size)))
-        _check(sum(map(len, packets)), size)
-        return [memoryview(packet) for packet in packets]
 
     def packets(self, offset: int) -> Iterator[bytes]:
         """Yield what is in the file from byte `offset` on, as it comes."""

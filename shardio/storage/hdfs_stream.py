@@ -56,7 +56,7 @@ class HdfsStream(RawIOBase):
         if self._packets is None and self._sequence + len(view) > _SEQUENCE_BYTES:
             self._packets = self._ranges.packets(self._position)
         if self._packets is None:
-            count = self._ranges.read_into(self._position, [view], len(view))
+            count = self._ranges.read_into(self._position, view)
         else:
             try:
                 count = self._read_on(self._packets, view)

@@ -6,7 +6,7 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -23,8 +23,6 @@ _UNUSABLE = {
     errno.EINVAL,
     errno.ENXIO,
 }
-# The kernel takes at most this many buffers a call (IOV_MAX).
-_MAX_BUFFERS = 1024
 _ADVISED = 128 << 10
 
 
@@ -58,32 +56,18 @@ class LocalRanges:
         self._path = path
         self.descriptor = descriptor
 
-    def read_into(self, offset: int, buffers: Sequence[memoryview], size: int) -> int:
-        """Fill `buffers` in turn from byte `offset`."""
+    def read_into(self, offset: int, memory: memoryview) -> int:
+        """Fill `memory` from byte `offset`."""
+        done = 0
         try:
-            if len(buffers) <= _MAX_BUFFERS:
-                done = os.preadv(self.descriptor, buffers, offset)
-                if done == size:  # nearly always: a regular file is read short at its end only
-                    return done
-            return self._read_rest(offset, buffers)
+            # Nearly always once: a regular file is read short at its end only.
+            while done < len(memory):
+                count = os.preadv(self.descriptor, [memory[done:]], offset + done)
+                if not count:
+                    break
+                done += count
         except OSError as error:
             raise translate(error, f"{self._path}, byte {offset}") from error
-
-    def read_pieces(self, offset: int, size: int) -> list[memoryview]:
-        """Return bytes, in one piece."""
-        memory = memoryview(bytearray(size))
-        return [memory[: self.read_into(offset, [memory], size)]]
-
-    def _read_rest(self, offset: int, buffers: Sequence[memoryview]) -> int:
-        done = 0
-        for buffer in buffers:
-            at = 0
-            while at < len(buffer):
-                count = os.preadv(self.descriptor, [buffer[at:]], offset + done)
-                if count == 0:
-                    return done
-                at += count
-                done += count
         return done
 
     def advise(self, offset: int, size: int) -> None:

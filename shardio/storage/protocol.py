@@ -6,7 +6,7 @@ again. Every failure is an error of `shardio.errors`; a storage can be pickled.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
@@ -48,16 +48,10 @@ class RangeReader(Protocol):
     def descriptor(self) -> int:
         """The descriptor of a file of this machine; -1 of any other, where reads are requests."""
 
-    def read_into(self, offset: int, buffers: Sequence[memoryview], size: int) -> int:
-        """Fill `buffers`, which hold `size` bytes together, in turn from byte `offset`.
+    def read_into(self, offset: int, memory: memoryview) -> int:
+        """Fill `memory` from byte `offset`.
 
         Returns the bytes read: less than asked for only where the file ends.
-        """
-
-    def read_pieces(self, offset: int, size: int) -> list[memoryview]:
-        """Return `size` bytes from byte `offset`, fewer only where the file ends.
-
-        In as many pieces as they came in, which saves a copy where one piece is not needed.
         """
 
     def advise(self, offset: int, size: int) -> None:

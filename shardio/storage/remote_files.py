@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from io import RawIOBase
 from typing import Any
@@ -100,19 +100,11 @@ class FsspecRanges:
         self._size = getattr(self._file, "size", None)
         self._turn = threading.Lock()
 
-    def read_into(self, offset: int, buffers: Sequence[memoryview], size: int) -> int:
-        """Fill `buffers` in turn from byte `offset`."""
-        data = self._read(offset, size)
-        at = 0
-        for buffer in buffers:
-            piece = data[at : at + len(buffer)]
-            buffer[: len(piece)] = piece
-            at += len(piece)
+    def read_into(self, offset: int, memory: memoryview) -> int:
+        """Fill `memory` from byte `offset`."""
+        data = self._read(offset, len(memory))
+        memory[: len(data)] = data
         return len(data)
-
-    def read_pieces(self, offset: int, size: int) -> list[memoryview]:
-        """Return bytes, in one piece."""
-        return [memoryview(self._read(offset, size))]
 
     def _read(self, offset: int, size: int) -> bytes:
         with turn(self._turn):

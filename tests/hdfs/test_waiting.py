@@ -131,7 +131,7 @@ def test_the_end_of_the_wait_is_one_error(
         caplog.at_level(logging.WARNING, logger="shardio"),
         pytest.raises(UnavailableError, match=f"^{url}.* within 20 seconds; (is|are) .* up") as end,
     ):
-        reader.read_into(0, [memory], len(memory))
+        reader.read_into(0, memory)
     assert "\n" not in str(end.value)
     seconds = [int(found) for found in re.findall(r"for up to (\d+) seconds more", caplog.text)]
     # They are parts of one wait.

@@ -317,10 +317,10 @@ def test_an_error_while_reading_is_translated() -> None:
         stream.readinto(bytearray(10))  # type: ignore[attr-defined]
     reader = STORAGE.open_ranges(path)
     with pytest.raises(StorageError, match=f"{path}, byte 0"):
-        reader.read_into(0, [memoryview(bytearray(10))], 10)
+        reader.read_into(0, memoryview(bytearray(10)))
     reader.close()
     with pytest.raises(StorageError, match="byte 5"):
-        reader.read_into(5, [memoryview(bytearray(10))], 10)
+        reader.read_into(5, memoryview(bytearray(10)))
 
 
 def test_a_plain_path_is_local() -> None:

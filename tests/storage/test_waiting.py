@@ -71,7 +71,7 @@ def mute() -> Iterator[str]:
         "storage.open_ranges(URL + '/mute')",
         "storage.read_file(URL + '/file', 4_000_000)",
         "storage.open_stream(URL + '/file').read(10)",
-        "storage.open_ranges(URL + '/file').read_into(0, [memoryview(bytearray(9))], 9)",
+        "storage.open_ranges(URL + '/file').read_into(0, memoryview(bytearray(9)))",
         "ThreadPoolExecutor(1, 'shardio-test').submit(storage.stat, URL + '/mute').result()",
     ],
 )
@@ -126,7 +126,7 @@ def test_a_file_whose_read_was_interrupted_is_opened_again(mute: str) -> None:
             action()
 
     def read() -> None:
-        reader.read_into(0, [memoryview(bytearray(9))], 9)
+        reader.read_into(0, memoryview(bytearray(9)))
 
     interrupted(read)
     opened = _Mute.requests.count("HEAD")

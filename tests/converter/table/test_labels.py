@@ -78,7 +78,7 @@ class TestTextLabels:
         assert str(caught.value).split("\n")[1:] == [
             "  line 3, row 1: y0 is missing",
             "  line 3, row 1: y1 is 'x', not in the vocabulary",
-            f"  line 4, row 2: y0 is '{'你' * 40}...', not in the vocabulary",
+            f"  line 4, row 2: y0 is '{'你' * 37}...', not in the vocabulary",
         ]
 
     def test_without_the_option_a_column_of_texts_is_refused_with_a_hint(

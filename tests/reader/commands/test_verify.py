@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converter import ConvertOptions, convert
@@ -49,6 +49,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return write_dataset(tmp_path_factory.mktemp("verify") / "set", COUNTS)
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, sum(COUNTS) - 1)), st.booleans(), st.integers(0, 2**30))
 def test_every_damaged_record_is_named_and_no_other(
     shared: Made, records: set[int], with_manifest: bool, seed: int

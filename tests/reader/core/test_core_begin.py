@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from reader import open_shards
-from reader.core.compiled import core
-from reader.core.permute import permuted
+from reader.core.compiled import core, permuted
 from shardio.errors import CorruptRecordError, MissingFileError
 from shardio.format.layout import RecordLayout
 from shardio.permutation import MAX_SIZE, Permutation

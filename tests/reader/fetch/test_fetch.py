@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -147,7 +146,7 @@ def test_open_files_are_bounded_and_closed(tmp_path: Path) -> None:
         files.get(number, open_file)
     assert opened() == 6  # five, and the one that is held
     buffer = bytearray(3)
-    assert held.read_into(0, [memoryview(buffer)], 3) == 3
+    assert held.read_into(0, memoryview(buffer)) == 3
     del held
     assert opened() == 5
     files.forget()
@@ -160,14 +159,14 @@ def test_a_file_that_is_pushed_out_while_it_is_read_stays_open(made: Made) -> No
     data = Path(path).read_bytes()
 
     class Forgotten(LocalRanges):
-        def read_into(self, offset: int, buffers: Sequence[memoryview], size: int) -> int:
+        def read_into(self, offset: int, memory: memoryview) -> int:
             files.forget()
-            return super().read_into(offset, buffers, size)
+            return super().read_into(offset, memory)
 
     files = OpenFiles(most=5)
     buffer = bytearray(len(data))
     read = files.get(0, lambda _: Forgotten(path, os.open(path, os.O_RDONLY))).read_into
-    assert read(0, [memoryview(buffer)], len(data)) == len(data)
+    assert read(0, memoryview(buffer)) == len(data)
     assert buffer == data
 
 
