@@ -15,10 +15,12 @@ from threading import Lock
 
 from converter.sources.archive_index import ArchiveIndex, read_index
 from converter.sources.archive_member import PLAIN, Member, unpack
+from converter.sources.example_images import image_of_record
 from converter.sources.lmdb_images import close_lmdbs, read_value
 from converter.table.locations import SEPARATOR
 from converter.table.places import LMDB, NO_IMAGE, Place
 from shardio.errors import MissingFileError, UnusableFileError
+from shardio.format.framing import FOOTER_BYTES
 from shardio.storage import RangeReader, storage_for
 from shardio.storage.paths import is_local
 from shardio.storage.whole import check_size
@@ -86,9 +88,10 @@ class Archives:
     def read_bytes(self, place: Place, location: str, max_bytes: int) -> bytes:
         """Return the bytes at a place in a file; raises what `read_packed` does."""
         check_size(place.size, location, max_bytes)
-        data = bytearray(place.size)
+        feature = place.feature
+        data = bytearray(place.size + (0 if feature is None else FOOTER_BYTES))
         _fill(self._opened(place.file).reader, place.offset, memoryview(data), location)
-        return bytes(data)
+        return bytes(data) if feature is None else image_of_record(data, feature, location)
 
     def close(self) -> None:
         """Close the open files."""

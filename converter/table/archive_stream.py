@@ -54,6 +54,11 @@ def archive_stream(stream: BinaryIO, path: str) -> Iterator[Buffered]:
             raise UnusableFileError(f"{path}: not a whole tar or zip archive ({error})") from error
 
 
+def buffered(stream: BinaryIO, size: int) -> Buffered:
+    """Read a stream of a storage through a buffer of so many bytes; both are closed together."""
+    return BufferedReader(_Watched(stream), size)
+
+
 class _Watched(RawIOBase):
     """A stream that remembers its error: zipfile takes any for a sign of damage."""
 

@@ -11,13 +11,15 @@ from converter.table.delimited import DelimitedTable
 from converter.table.dialect import find_dialect
 from converter.table.hugging_face import class_names, image_columns, is_null_throughout
 from converter.table.image_folder import open_folder
-from converter.table.inputs import Kind, TableInput
+from converter.table.inputs import TableInput
 from converter.table.json_lines import JsonTable
+from converter.table.kinds import Kind
 from converter.table.lmdb_set import open_lmdb
 from converter.table.reading import PATH, Reading
 from converter.table.scratch import Scratch
 from converter.table.table_file import TableFile
 from converter.table.text_encoding import NAMES, Utf8Stream, find_encoding
+from converter.table.tfrecords import open_tfrecords
 from converter.table.webdataset import open_webdataset
 from shardio.storage import storage_for
 
@@ -51,6 +53,8 @@ def open_file(
     """
     if table.kind is Kind.TAR:
         return open_webdataset(table.location, scratch, root=root, image=image_column)
+    if table.kind is Kind.TFRECORD:
+        return open_tfrecords(table.location, scratch, root=root, image=image_column)
     if table.kind is Kind.LMDB:
         return open_lmdb(table.location, scratch, root=root)
     packed = "" if table.compression is None else f", {table.compression}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from converter.table.kinds import Kind, kind_of
 from converter.table.scratch import Scratch, Texts, slices
 from converter.table.sorted_texts import SortedTexts
 from shardio.errors import TableError, UnusableFileError
@@ -48,8 +49,6 @@ IMAGE_ENDINGS = frozenset(
 # Tables in Parquet or Arrow files make a folder a table; those of the other kinds are named only.
 # What begins with _ is no table, as Spark writes it: _temporary/0/part-0.parquet.
 TABLE_ENDINGS = ("parquet", "pq", "arrow")
-# Where a folder has nothing else, its tars are a table.
-TAR = "tar"
 _OTHER_TABLES = ("csv", "tsv", "json", "jsonl", "ndjson", "txt", "lst")
 _MOST_TABLES = 100_000
 _SHOWN = 3
@@ -69,7 +68,8 @@ class FolderListing:
     folder: str
     images: Texts
     tables: tuple[str, ...]
-    tars: tuple[str, ...]
+    # Files with the images in them, which are a table where the folder has nothing else.
+    sets: tuple[str, ...]
     # How many files there are of other endings, and examples of those that may be tables.
     others: Counter[str]
     other_tables: tuple[str, ...]
@@ -79,7 +79,7 @@ class FolderListing:
         """List a folder; TableError for names that no table can hold."""
         images = SortedTexts(scratch)
         tables: list[str] = []
-        tars: list[str] = []
+        sets: list[str] = []
         other_tables: list[str] = []
         others: Counter[str] = Counter()
         for path in _files_below(folder):
@@ -93,15 +93,15 @@ class FolderListing:
                     raise TableError(f"{folder} has more than {_MOST_TABLES:,} tables")
             else:
                 others[ending] += 1
-                if ending == TAR and len(tars) < _MOST_TABLES:
-                    tars.append(path)
+                if len(sets) < _MOST_TABLES and kind_of(path)[0] in (Kind.TAR, Kind.TFRECORD):
+                    sets.append(path)
                 if ending in _OTHER_TABLES and len(other_tables) < _SHOWN:
                     other_tables.append(path)
         return cls(
             folder,
             images.finish(),
             tuple(sorted(tables)),
-            tuple(sorted(tars)),
+            tuple(sorted(sets)),
             others,
             tuple(other_tables),
         )

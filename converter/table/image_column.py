@@ -12,13 +12,14 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converter.table.files import parquet_file
-from converter.table.inputs import Kind, TableInput, name_of_all
+from converter.table.inputs import TableInput, name_of_all
+from converter.table.kinds import Kind
 from converter.table.scratch import Scratch
 from shardio.errors import ShardioError, StorageError, TableError, UnusableFileError
 from shardio.storage import storage_for
@@ -29,6 +30,22 @@ _LOCATION = re.compile(rf"{COPIED}(\d+)\+(\d+)(/.*)")
 # many times are larger in memory than in the file, so there are not too many rows.
 _BATCH_BYTES = 4 << 20
 _BATCH_ROWS = 256
+
+
+class ImageSource(Protocol):
+    """Images that are read one after the other; `bytes` is the size of all of them, about."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def column(self) -> str: ...  # noqa: D102
+
+    @property
+    def bytes(self) -> int: ...  # noqa: D102
+
+    def batches(self) -> Iterator[Any]:
+        """Yield the images as Arrow arrays of bytes; one that is not there is empty."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +135,7 @@ def _place_of_bytes(table: str, column: str, kind: Any) -> str:
 class ImageCopy:
     """The images of the rows that are `wanted`, on disk for the time of a `with`."""
 
-    def __init__(self, images: ImageColumn, wanted: NDArray[np.bool_], folder: str | None) -> None:
+    def __init__(self, images: ImageSource, wanted: NDArray[np.bool_], folder: str | None) -> None:
         self._images = images
         self._wanted = wanted
         self._scratch = Scratch(folder)

@@ -9,13 +9,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from converter.table.braces import expanded
 from converter.table.folder_listing import FolderListing
+from converter.table.kinds import DELIMITERS, ENDINGS, SAMPLES, Kind, kind_of
 from converter.table.lmdb_set import DATA
 from converter.table.scratch import Scratch
 from converter.table.table_file import TableFile
@@ -26,37 +26,10 @@ from shardio.storage.paths import is_local, join, name_of
 from shardio.storage.search import is_glob
 
 STANDARD_INPUT = "-"
-ENDINGS = ".csv, .tsv, .txt, .lst, .json, .jsonl, .parquet, .arrow, .tar, .lmdb or .mdb"
 _READ_BYTES = 1 << 20
 _SHOWN = 3
 
 
-class Kind(Enum):
-    """How the rows of a file are written."""
-
-    DELIMITED = "lines of cells"
-    JSON = "JSON"
-    PARQUET = "Parquet"
-    ARROW = "Arrow"
-    FOLDER = "a folder of images"
-    TAR = "tar"
-    LMDB = "LMDB"
-
-
-# Files that hold the images themselves, with their labels.
-SAMPLES = (Kind.TAR, Kind.LMDB)
-
-
-_KINDS = {
-    **dict.fromkeys(("csv", "tsv", "txt", "lst"), Kind.DELIMITED),
-    **dict.fromkeys(("json", "jsonl", "ndjson"), Kind.JSON),
-    **dict.fromkeys(("parquet", "pq"), Kind.PARQUET),
-    "arrow": Kind.ARROW,
-    "tar": Kind.TAR,
-    **dict.fromkeys(("lmdb", "mdb"), Kind.LMDB),
-}
-_DELIMITERS = {"csv": ",", "tsv": "\t", "lst": "\t"}
-_COMPRESSIONS = {"gz": "gzip", "zst": "zstd"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 # Files of one of these names beside those of another one are not of one table.
 _SPLIT_OF_NAME = re.compile(r"(train|val|valid|validation|dev|test)(?=[-_.\d])", re.IGNORECASE)
@@ -158,7 +131,7 @@ def is_there(name: str) -> bool:
 def is_folder(name: str) -> bool:
     """Whether a name is that of a folder, as far as it may be one."""
     # A server need not tell what a name is before it is read.
-    if not is_local(name) and _kind_of(name)[0] is not None and not name.endswith("/"):
+    if not is_local(name) and kind_of(name)[0] is not None and not name.endswith("/"):
         return False
     try:
         return storage_for(name).stat(name).is_folder
@@ -166,32 +139,22 @@ def is_folder(name: str) -> bool:
         return False
 
 
-def _kind_of(name: str) -> tuple[Kind | None, str | None, str]:
-    """Return kind, compression and ending of a file by its name."""
-    parts = name_of(name).lower().split(".")[1:]
-    compression = _COMPRESSIONS.get(parts[-1]) if parts else None
-    if compression is not None:
-        parts.pop()
-    ending = parts[-1] if parts else ""
-    return _KINDS.get(ending), compression, ending
-
-
 def _file(name: str) -> TableInput:
-    kind, compression, ending = _kind_of(name)
+    kind, compression, ending = kind_of(name)
     if kind is None:
         raise TableError(
             f"{name}: a table must end in {ENDINGS}, those of text also in .gz or .zst behind "
             "that, or be a folder, or - for standard input"
         )
-    if compression is not None and kind in (Kind.PARQUET, Kind.ARROW, *SAMPLES):
+    if compression is not None and kind in (Kind.PARQUET, Kind.ARROW, Kind.TAR, Kind.LMDB):
         raise TableError(
             f"{name}: {kind.value} files are read at any place; decompress this one first"
         )
-    return TableInput(name, name, kind, compression, _DELIMITERS.get(ending))
+    return TableInput(name, name, kind, compression, DELIMITERS.get(ending))
 
 
 def _files_in(folder: str, scratch: Scratch) -> Iterator[TableInput]:
-    """Yield the Parquet and Arrow files below a folder, or its tars, or the folder itself.
+    """Yield the Parquet and Arrow files below a folder, or its tars or TFRecords, or itself.
 
     That is one of images, or an LMDB.
     """
@@ -201,10 +164,11 @@ def _files_in(folder: str, scratch: Scratch) -> Iterator[TableInput]:
     listing = FolderListing.of(folder, scratch)
     tables, images = listing.tables, listing.images
     if not tables and not len(images):
-        tables = listing.tars
+        tables = listing.sets
     if not tables and not len(images):
         raise TableError(
-            f"{folder} has neither images nor .parquet, .arrow or .tar files; {_what_else(listing)}"
+            f"{folder} has neither images nor .parquet, .arrow, .tar or .tfrecord files; "
+            f"{_what_else(listing)}"
         )
     if tables and len(images):
         raise TableError(

@@ -10,6 +10,7 @@ import numpy as np
 
 from converter.table.places import ImagePlaces
 from converter.table.reading import PATH
+from converter.table.record_images import RecordImages
 from converter.table.table_file import TableFile
 from shardio.errors import TableError
 
@@ -94,15 +95,23 @@ class JoinedTable:
     def places_of_images(self) -> ImagePlaces | None:
         """Where the images are, if they are in the files themselves."""
         samples = [file.samples for file in self._files if file.samples is not None]
-        if not samples:
+        readers = tuple(one.reader for one in samples)
+        if not samples or not all(readers):
             return None
         return ImagePlaces(
-            samples[0].reader,
+            readers,
             tuple(one.location for one in samples),
             np.cumsum([0, *map(len, samples[:-1])]),
             tuple(one.offsets for one in samples),
             tuple(one.sizes for one in samples),
         )
+
+    @property
+    def copied_images(self) -> RecordImages | None:
+        """The images, if they are in files in which no place can be read."""
+        if all(file.samples is None or file.samples.reader for file in self._files):
+            return None
+        return RecordImages.of_all([file.copied for file in self._files if file.copied])
 
     def check_same(self, what: str, of: Callable[[Sequence[str]], tuple[str, ...]]) -> None:
         """Raise TableError where a file has other columns of a kind than the first one."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,16 @@ from numpy.typing import NDArray
 PACKED = "packed://"
 # What stands for the offset of an image that is not there.
 NO_IMAGE = -1
-# How the bytes of an image are read: as they are in the file, or as the value of a key.
+# How the bytes of an image are read: as they are in the file, as the value of a key, or as that of
+# a feature of a record.
 BYTES, LMDB = "bytes", "lmdb"
-_LOCATION = re.compile(rf"{PACKED}(\w+)/(-?\d+)\+(\d+)/(.*)", re.DOTALL)
+_EXAMPLE = "example="
+_LOCATION = re.compile(rf"{PACKED}([^/]+)/(-?\d+)\+(\d+)/(.*)", re.DOTALL)
+
+
+def example_of(feature: str) -> str:
+    """Return the reader of images that are a feature of an Example in a record."""
+    return _EXAMPLE + quote(feature, safe="")
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,13 @@ class Place:
     offset: int
     size: int
     file: str
+
+    @property
+    def feature(self) -> str | None:
+        """The feature that holds the image; None where it is no Example."""
+        if not self.reader.startswith(_EXAMPLE):
+            return None
+        return unquote(self.reader.removeprefix(_EXAMPLE))
 
     @classmethod
     def parse(cls, location: str) -> Place:
@@ -45,11 +60,11 @@ class Place:
 class ImagePlaces:
     """The places of the images of all rows, which are in `files`, one after the other.
 
-    The rows of each file begin at its number in `starts`; `offsets` and `sizes` are those of each
-    file's rows.
+    Each file has its reader. Its rows begin at its number in `starts`; `offsets` and `sizes` are
+    those of each file's rows.
     """
 
-    reader: str
+    readers: tuple[str, ...]
     files: tuple[str, ...]
     starts: NDArray[np.int64]
     offsets: Sequence[NDArray[np.int64]]
@@ -62,5 +77,5 @@ class ImagePlaces:
         for number, row in zip(numbers.tolist(), rows.tolist(), strict=True):
             own = row - int(self.starts[number])
             offset, size = int(self.offsets[number][own]), int(self.sizes[number][own])
-            found.append(str(Place(self.reader, offset, size, self.files[number])))
+            found.append(str(Place(self.readers[number], offset, size, self.files[number])))
         return found

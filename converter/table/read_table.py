@@ -16,16 +16,15 @@ from converter.table.crop_boxes import CropColumns
 from converter.table.files import BLOCK, open_file
 from converter.table.heads import choose_heads
 from converter.table.hugging_face import ClassNames, with_texts
-from converter.table.image_column import ImageColumn
+from converter.table.image_column import ImageColumn, ImageSource
 from converter.table.inputs import (
-    SAMPLES,
-    Kind,
     all_names,
     digest_of_all,
     find_inputs,
     name_of_all,
 )
 from converter.table.joined import JoinedTable
+from converter.table.kinds import SAMPLES, Kind
 from converter.table.label_cells import LabelCells
 from converter.table.name_pattern import NamePattern
 from converter.table.numbering import Numbering
@@ -99,7 +98,7 @@ def read_table(
             now = name
             digest = digest_of_all(inputs, files)
             table = JoinedTable(files)
-            images = None
+            images: ImageSource | None = table.copied_images
             table.check_path(reading.path, image_column)
             if image_column is None and reading.path_column is None:
                 image_column = table.image_column
@@ -212,7 +211,7 @@ def read_table(
         images,
         folder,
         reading.extension,
-        table.found() + ("" if images is None else f", images in {images.column}"),
+        table.found() + (f", images in {images.column}" if isinstance(images, ImageColumn) else ""),
         notes,
         examples,
         table.places_of_images,

@@ -6,12 +6,19 @@ from collections.abc import Sequence
 from functools import partial
 
 from converter.table.reading import PATH
+from converter.table.record_images import RecordImages
 from converter.table.samples import Samples
 from converter.table.table_file import TableFile
 
 
 def table_of(
-    samples: Samples, kind: str, root: str, *, notes: Sequence[str] = (), label_hint: str
+    samples: Samples,
+    kind: str,
+    root: str,
+    *,
+    label_hint: str,
+    notes: Sequence[str] = (),
+    copied: RecordImages | None = None,
 ) -> TableFile:
     """Return the samples as rows whose paths are relative to `root`, where they are below it.
 
@@ -27,4 +34,5 @@ def table_of(
         lambda: list(notes),
         label_hint=label_hint,
         samples=samples,
+        copied=copied,
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from converter.table.folder_listing import IMAGE_ENDINGS, ending_of
 from converter.table.hugging_face import ClassNames
-from converter.table.image_column import ImageColumn
+from converter.table.image_column import ImageSource
 from converter.table.locations import SEPARATOR, chained, leaves
 from converter.table.other_heads import length_of
 from converter.table.places import ImagePlaces
@@ -42,7 +42,7 @@ class Table:
     split: NDArray[np.int32]
     _paths: Texts | None
     vocabulary: tuple[str, ...] | None = None
-    images: ImageColumn | None = None
+    images: ImageSource | None = None
     # The folder of the table, where that is below the root and another one.
     folder: str | None = None
     # What paths without an ending of images get.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from converter.table.hugging_face import ClassNames
+from converter.table.record_images import RecordImages
 from converter.table.samples import Samples
 
 
@@ -38,3 +39,5 @@ class TableFile:
     class_names: ClassNames = field(default_factory=dict)
     # Where the images are, if the file has them in it.
     samples: Samples | None = None
+    # Images that are copied before they are used, since no place in the file can be read.
+    copied: RecordImages | None = None

@@ -6,7 +6,8 @@ import os
 import re
 from collections.abc import Sequence
 
-from converter.table.inputs import SAMPLES, STANDARD_INPUT, TableInput, is_folder, is_there
+from converter.table.inputs import STANDARD_INPUT, TableInput, is_folder, is_there
+from converter.table.kinds import SAMPLES
 from converter.table.locations import leaves
 from shardio.errors import TableError
 from shardio.storage.paths import is_local

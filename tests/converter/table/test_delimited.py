@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from converter.command.cli import main
 from converter.table.delimited import DelimitedTable
 from converter.table.dialect import Dialect
-from converter.table.inputs import Kind, TableInput
+from converter.table.inputs import TableInput
+from converter.table.kinds import Kind
 from converter.table.quoted_cells import QuotedCells
 from converter.table.text_encoding import Utf8Stream
 from reader import open_shards

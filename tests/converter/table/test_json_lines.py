@@ -11,8 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from converter.table import json_nesting
-from converter.table.inputs import Kind, TableInput
+from converter.table.inputs import TableInput
 from converter.table.json_lines import JsonTable
+from converter.table.kinds import Kind
 from converter.table.read_table import read_table
 from converter.table.text_encoding import Utf8Stream
 from shardio.errors import TableError
