@@ -111,7 +111,7 @@ class ShardSet(Dataset):
                 f"class_weights needs the number of classes of {label}, and there is no "
                 "dataset.json beside the shards; give classes= to open_shards"
             )
-        return balanced(self._labels_of(label), head.classes).astype(np.float32)
+        return balanced(self.labels_of(label), head.classes).astype(np.float32)
 
     def _draws(self, weights: RecordWeights) -> KeptArray:
         if self.mix is not None:
@@ -122,16 +122,17 @@ class ShardSet(Dataset):
             weights,
             records=len(self),
             labels=self.labels,
-            labels_of=self._labels_of,
+            labels_of=self.labels_of,
             fingerprint=self.fingerprint,
             version=self._version,
             place=self.place,
         )
 
-    def _labels_of(self, head: str) -> NDArray[Any]:
-        """Return the labels of a head of one integer, of all records.
+    def labels_of(self, head: str) -> NDArray[Any]:
+        """Return the labels of a head of one integer, of all records: int32 (records,), read-only.
 
-        They come from records.parquet or, without it, of one pass over the shards.
+        They come from records.parquet or, without it, of one pass over the shards, and are kept in
+        the cache folder.
         """
         place = [label.name for label in self.labels].index(head)
         column = columns_of([label.kind for label in self.labels])[place].start

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from shardio.plain_text import plain_text
+
 _CHOICE = re.compile(r"^argument (.*?): invalid choice: '(.*?)' \(choose from (.*)\)$", re.DOTALL)
 
 
@@ -46,7 +48,7 @@ class Parser(argparse.ArgumentParser):
             names = re.findall(r"[^\s,']+", choices)
             near = did_you_mean(value, names) or f"; choose from {', '.join(names)}"
             message = f"there is no {where} {value!r}{near}"
-        said = f"{' '.join(message.split())}; see {self.prog} --help"
+        said = f"{plain_text(' '.join(message.split()))}; see {self.prog} --help"
         self.exit(2, f"{self.prog}: error: {said}{self.hint(message)}\n")
 
 

@@ -23,19 +23,20 @@ PACKAGES = ("shardio", "converter", "reader")
 ROOMS: dict[str, tuple[str, ...]] = {
     # What a dataset is, and how to reach it.
     "shardio": ("shardio.version",),
-    "shardio.arguments": (),
+    "shardio.arguments": ("shardio.plain_text",),
     "shardio.cached_property": (),
     "shardio.command_line": (),
     "shardio.errors": (),
     "shardio.grammar": (),
     "shardio.heap": (),
     "shardio.permutation": (),
+    "shardio.plain_text": (),
     "shardio.progress": (),
     "shardio.version": (),
     "shardio.sizes": ("shardio.errors",),
     "shardio.format": ("shardio.errors", "shardio.cached_property", "shardio.grammar"),
     "shardio.storage": ("shardio.errors",),
-    "shardio.pictures": ("shardio.format", "shardio.errors"),
+    "shardio.pictures": ("shardio.format", "shardio.errors", "shardio.plain_text"),
     # Shards in, batches out.
     "reader.core": (),
     "reader.mount": (),
@@ -63,7 +64,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "reader.dataset",
         "reader.sets",
     ),
-    "reader.look": ("reader.shardset", "reader.batching", "reader.fetch"),
+    "reader.look": ("reader.shardset", "reader.batching", "reader.fetch", "reader.sets"),
     "reader.opening": (
         "reader.shardset",
         "reader.sets",

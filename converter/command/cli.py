@@ -20,6 +20,7 @@ from converter.run import convert
 from shardio.arguments import complete, is_completed_after
 from shardio.errors import OptionError, ShardioError, SizesError, StorageError
 from shardio.heap import use_one_heap
+from shardio.plain_text import plain_lines
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OptionError as error:
         parser.error(str(error))
     except StorageError as error:
-        print(f"{parser.prog}: {error}{call.hint(str(error))}", file=sys.stderr)
+        print(f"{parser.prog}: {plain_lines(str(error))}{call.hint(str(error))}", file=sys.stderr)
         return 1
     use_one_heap()
     try:
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OptionError as error:
         parser.error(str(error))
     except ShardioError as error:
-        print(f"{parser.prog}: {error}{call.hint(str(error))}", file=sys.stderr)
+        print(f"{parser.prog}: {plain_lines(str(error))}{call.hint(str(error))}", file=sys.stderr)
         if isinstance(error, SizesError):
             for way, what in error.ways:
                 print(f"  {call.with_options(way)}  # {what}", file=sys.stderr)

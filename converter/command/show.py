@@ -18,7 +18,7 @@ from shardio.errors import OptionError, ShardioError, SizesError
 from shardio.pictures.contact_sheet import contact_sheet
 from shardio.pictures.half_blocks import terminal_rows
 from shardio.pictures.picture import png_bytes
-from shardio.pictures.plain_text import plain_text
+from shardio.plain_text import plain_lines, plain_text
 from shardio.storage import storage_for
 
 SHOW = "show"
@@ -58,7 +58,7 @@ def show(argv: Sequence[str]) -> int:
     except OptionError as error:
         parser.error(str(error))
     except ShardioError as error:
-        print(f"{parser.prog}: {plain_text(str(error))}", file=sys.stderr)
+        print(f"{parser.prog}: {plain_lines(str(error))}", file=sys.stderr)
         if isinstance(error, SizesError):
             for way, what in error.ways:
                 print(f"  {parser.prog} {shlex.join(argv)} {way}  # {what}", file=sys.stderr)

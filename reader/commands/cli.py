@@ -11,6 +11,7 @@ from types import ModuleType
 from reader.commands import cache, index, info, mount, report, show, stage, unmount, verify
 from shardio.arguments import Parser, add_quiet, complete
 from shardio.errors import OptionError, ShardioError
+from shardio.plain_text import plain_lines
 from shardio.version import __version__
 
 _COMMANDS: dict[str, ModuleType] = {
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OptionError as error:
         parser.error(str(error))
     except ShardioError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        print(f"{parser.prog}: {plain_lines(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

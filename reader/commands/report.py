@@ -13,7 +13,7 @@ from reader.look.written import write_file
 from shardio.errors import DatasetError
 from shardio.grammar import counted
 from shardio.pictures.picture import check_pillow
-from shardio.pictures.plain_text import plain_text
+from shardio.plain_text import plain_text
 from shardio.progress import progress
 from shardio.sizes import in_words
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-from shardio.pictures.plain_text import plain_text
+from shardio.plain_text import plain_text
 
 
 def text(value: object) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from shardio.pictures.contact_sheet import Tile
 from shardio.pictures.picture import Picture
-from shardio.pictures.plain_text import plain_text
+from shardio.plain_text import plain_text
 
 _UPPER = "▀"
 _RESET = "\x1b[0m"

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shardio.pictures.glyphs import NARROW, SIDE, glyph
-from shardio.pictures.plain_text import plain_text
+from shardio.plain_text import plain_text
 
 _CUT = "…"
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shardio.pictures.glyphs import COUNT, FIRST_CODE_POINT, NARROW, SIDE, glyph, load_glyphs
 from shardio.pictures.half_blocks import cells
 from shardio.pictures.lettering import lettering, text_width, wrapped
-from shardio.pictures.plain_text import plain_text
+from shardio.plain_text import plain_text
 
 
 def test_letters_are_half_as_wide_as_ideographs() -> None:

@@ -265,10 +265,10 @@ def test_labels_come_from_the_table_of_the_records(
     shards = open_shards(f"{scheme}{source}")
     wanted = made.labels if wrong else others
     for head, name in enumerate(("y0", "path")):
-        assert shards._labels_of(name).tolist() == wanted[:, head].tolist()
+        assert shards.labels_of(name).tolist() == wanted[:, head].tolist()
     # Of some shards, those between others.
     part = open_shards([f"{scheme}{source.replace('*', '00002*')}"])
-    assert part._labels_of("y0").tolist() == wanted[5:13, 0].tolist()
+    assert part.labels_of("y0").tolist() == wanted[5:13, 0].tolist()
 
 
 def test_a_table_of_another_set_is_refused(made: Made, tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_labels_of_shards_that_were_written_anew_are_read_anew(
         made = write_dataset(folder, (40,), seed=seed)
         (folder / "dataset.json").unlink()
         shards = open_shards(made.glob, shape=(2, 3, 3), classes=(7, 30))
-        assert shards._labels_of("y1").tolist() == made.labels[:, 1].tolist()
+        assert shards.labels_of("y1").tolist() == made.labels[:, 1].tolist()
         weighted = shards.batches(40, weights={"y1": {3: 9.0}}, rows=True)
         assert rows(weighted) == drawn(by_class(made, 1, {3: 9.0}), made, 1, 0)
 

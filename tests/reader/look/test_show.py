@@ -19,6 +19,7 @@ from reader.commands.cli import main
 from reader.look.origins import Origins
 from reader.look.records import Records, find_rows, spread
 from reader.look.sheet import record_tiles
+from reader.look.where import chosen_by
 from shardio.errors import CorruptRecordError, DatasetError
 from shardio.format.label import Label
 from shardio.format.naming import MANIFEST
@@ -144,6 +145,55 @@ def fails(capsys: pytest.CaptureFixture[str], *words: object) -> str:
     return err
 
 
+def test_records_are_chosen_by_their_labels(tmp_path: Path) -> None:
+    made = write_dataset(tmp_path, (300, 77), names=("digit", "y1"))
+    manifest = made.manifest
+    words = (*"abcdef", "3")
+    labels = (replace(manifest.labels[0], vocabulary=words), manifest.labels[1])
+    (tmp_path / MANIFEST).write_bytes(replace(manifest, labels=labels).to_json())
+    shards = open_shards(tmp_path)
+    assert chosen_by(shards, []) == (None, "")
+    for conditions, wanted, said in (
+        (["y1=17"], made.labels[:, 1] == 17, "y1=17"),
+        (["digit=c"], made.labels[:, 0] == 2, "digit=2 (c)"),
+        (["digit=2"], made.labels[:, 0] == 2, "digit=2 (c)"),
+        # A text comes before a number.
+        (["digit=3"], made.labels[:, 0] == 6, "digit=6 (3)"),
+        (
+            ["digit=c", "y1=4"],
+            (made.labels[:, :2] == (2, 4)).all(axis=1),
+            "digit=2 (c) and y1=4",
+        ),
+    ):
+        found, words_of = chosen_by(shards, conditions)
+        assert found is not None
+        assert found.tolist() == np.flatnonzero(wanted).tolist()
+        assert words_of == said
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("y0", "LABEL=CLASS"),
+        ("y9=1", "no label 'y9'"),
+        ("y0=7", "7 classes, from 0, and no 7"),
+        ("y0=-1", "no class '-1'"),
+        ("y0=" + "9" * 5000, "no class"),
+        ("y0=\x1b[2J", r"\x1b[2J"),
+        ("score=1", "labels of one integer"),
+        ("y1=29", "no record has y1=29"),
+    ],
+)
+def test_conditions_that_choose_nothing_are_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], condition: str, said: str
+) -> None:
+    made = write_dataset(tmp_path / "set", (3,), more=OTHER_KINDS)
+    assert 29 not in made.labels[:, 1]
+    err = fails(capsys, made.folder, "--where", condition, "-o", tmp_path / "a.png")
+    assert said in err
+    assert "\x1b" not in err
+
+
 def test_without_a_terminal_a_file_is_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -199,3 +249,13 @@ def test_shards_of_others_are_shown(tmp_path: Path) -> None:
     (tile,) = record_tiles(shards, np.array([1]), 30)
     assert (tile.image == image).all()
     assert tile.texts[0] == "1"
+
+
+def test_info_tells_hostile_names_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = write_dataset(tmp_path, names=("\x1b[2Jred", "y1"))
+    assert main(["info", str(made.folder)]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert r"\x1b[2Jred" in out

@@ -12,6 +12,11 @@ def plain_text(text: str) -> str:
     return "".join(_shown(character) for character in text)
 
 
+def plain_lines(text: str) -> str:
+    """Return a text in several lines, each of them plain."""
+    return "\n".join(map(plain_text, text.split("\n")))
+
+
 def _shown(character: str) -> str:
     if character.isprintable():
         return character
