@@ -11,7 +11,7 @@ from reader.cache.cached_set import CachedSet
 from reader.cache.folder import ShardCache
 from shardio.errors import OptionError
 from shardio.grammar import counted
-from shardio.pictures.plain_text import plain_text
+from shardio.plain_text import plain_text
 from shardio.sizes import in_words
 
 _SHORT = 8

@@ -15,7 +15,7 @@ from reader.shardset import ShardSet
 from shardio.format.label import Label
 from shardio.format.transform import COLOURS
 from shardio.grammar import counted
-from shardio.pictures.plain_text import plain_text
+from shardio.plain_text import plain_text
 from shardio.sizes import in_words
 
 _NAMED = 5

@@ -7,7 +7,6 @@ import json
 
 from reader.commands.describe import facts, info
 from reader.commands.shard_arguments import add_shard_arguments, open_named
-from shardio.plain_text import plain_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,5 +26,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(facts(shards, arguments.memory), ensure_ascii=False, indent=1))
     else:
-        print("\n".join(map(plain_text, info(shards, arguments.memory))))
+        print("\n".join(info(shards, arguments.memory)))
     return 0
