@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from typing import Any
 
 import keras
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from reader import open_shards
+from tests.converter.sample_sets import IMAGES, values_of, write_lmdb, write_tars
 from tests.reader.foreign_files import encode, example, tf
 
 ROOT = Path(__file__).parent.parent
@@ -35,19 +39,35 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("labels.csv", "images"):
         (folder / name).symlink_to(folder / "demo" / name)
     (folder / "ssd").mkdir()
+    write_sets(folder)
     for line in "".join(blocks("sh")).splitlines():
         if line.startswith("python -m converter"):
-            words = line.split("#")[0].replace("/ssd/", "ssd/").split()
+            words = shlex.split(line.replace("/ssd/", "ssd/"), comments=True)
             subprocess.run([sys.executable, *words[1:]], cwd=folder, check=True, timeout=300)
-    (folder / "data" / "captcha").mkdir(parents=True)
+    (folder / "data" / "captcha").mkdir()
     shutil.copytree(folder / "ssd" / "shards", folder / "data" / "captcha" / "shards")
     return folder
+
+
+def write_sets(folder: Path) -> None:
+    """Write sets of other tools, each of 12 images."""
+    write_tars(folder, range(12), 3)
+    write_foreign(folder / "train.tfrecord-00000-of-00001", 12)
+    (folder / "data").mkdir()
+    faces = [{"bytes": image, "path": None} for image in IMAGES]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table({"image": pa.array(faces, kind), "label": range(12)})
+    parquet.write_table(table, folder / "data" / "train-00000-of-00001.parquet")
+    (folder / "lmdb").mkdir()
+    write_lmdb(folder / "lmdb" / "train", values_of(range(12)))
 
 
 def test_the_commands_make_what_they_say(place: Path) -> None:
     assert open_shards(place / "ssd" / "shards", split="train").classes == (21000,) * 4
     assert open_shards(place / "ssd" / "small").shape == (64, 64, 3)
     assert not (place / "ssd" / "other").exists()
+    for name in ("tars", "faces", "dogs", "words"):
+        assert len(open_shards(place / "ssd" / name)) == 12
 
 
 # Keras tells everyone who gives it a tf.data.Dataset that its own shuffle is not used.
@@ -71,11 +91,11 @@ def test_the_code_runs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert names["x"].shape[1:] == (32, 128, 3)
 
 
-def write_foreign(path: Path) -> None:
+def write_foreign(path: Path, count: int = 3) -> None:
     pixels = np.zeros((32, 128, 3), dtype=np.uint8)
     image = encode(pixels, "PNG")
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for label in range(3):
+        for label in range(count):
             writer.write(example(image__encoded=image, image__class__label=label))
 
 
