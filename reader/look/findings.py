@@ -15,7 +15,7 @@ def findings(found: Survey, rejects: Rejects) -> list[str]:
     """Return what is odd about the images, the labels, the splits and the rejects."""
     lines = []
     total = len(found.shards)
-    if found.blank:
+    if len(found.blank):
         share = len(found.blank) / total
         box = ": the box that was cut out may lie beside what you mean"
         lines.append(
@@ -32,7 +32,7 @@ def findings(found: Survey, rejects: Rejects) -> list[str]:
         lines.append(f"{_groups(found.differing, 'has')} different labels.")
     if found.crossing:
         lines.append(f"{_groups(found.crossing, 'is')} in more than one split.")
-    for name, counts in found.classes.items():
+    for name, counts in found.shown_classes.items():
         lines += [f"Label {name}: {line}" for line in _of_label(counts, found.splits)]
     if rejects.rows:
         count = len(rejects.rows)

@@ -53,7 +53,7 @@ class Images:
         light = found.sampled[by_brightness[::-1][:_EXTREMES]].tolist()
         by_contrast = np.argsort(found.contrast, kind="stable")
         flat = found.sampled[by_contrast[:_EXTREMES]].tolist()
-        wanted = [*samples, *dark, *light, *flat, *found.blank[:_BLANKS]]
+        wanted = [*samples, *dark, *light, *flat, *found.blank[:_BLANKS].tolist()]
         for group in found.identical.largest(_GROUPS):
             wanted += group[:_IN_GROUP].tolist()
         if found.near is not None:
@@ -68,14 +68,10 @@ class Images:
     def image(self, number: int, words: str) -> str:
         """Return the image of a record; `words` are for those who cannot see it."""
         small = self.thumbnails[number]
-        return element(
-            "img",
-            src=small.url,
-            width=small.width,
-            height=small.height,
-            alt=words,
-            decoding="async",
-        ).removesuffix("</img>")
+        return (
+            f'<img src="{small.url}" width="{small.width}" height="{small.height}" '
+            f'alt="{text(words)}" decoding="async">'
+        )
 
     def item(self, number: int) -> str:
         """Return a record: its image, its labels, its place and its path."""
@@ -164,12 +160,12 @@ def alike_section(found: Survey, images: Images) -> str:
 
 
 def _blank(found: Survey, images: Images) -> str:
-    if not found.blank:
+    if not len(found.blank):
         return paragraph("No image has one colour in all pixels.")
     count = len(found.blank)
     share = count / len(found.shards)
     said = f"{counted(count, 'record', 'has')} one colour in all pixels ({share:.1%})."
-    return paragraph(said) + images.items(found.blank[:_BLANKS])
+    return paragraph(said) + images.items(found.blank[:_BLANKS].tolist())
 
 
 def _identical(found: Survey, images: Images) -> str:

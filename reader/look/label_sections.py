@@ -11,12 +11,15 @@ from reader.look.charts import MOST_LINES, rank_chart
 from reader.look.image_sections import Images
 from reader.look.label_counts import FloatRange, LabelCounts
 from reader.look.markup import details, element, facts, paragraph, table, text
-from reader.look.survey import Survey
+from reader.look.survey import MOST_HEADS, Survey
 from shardio.grammar import agreeing, counted
 
 # Classes of all heads that are shown with an image.
 _SHOWN = 600
 _NEVER = 2000
+_WORD = 40
+# Characters that stand for one that cannot be seen.
+_ESCAPED = 10
 _COMPONENTS = 16
 
 
@@ -30,8 +33,8 @@ class ShownClasses:
 
 def classes_shown(found: Survey) -> dict[str, ShownClasses]:
     """Choose the classes to show of each head: all, or the rarest and some of the commonest."""
-    heads = {name: counts for name, counts in found.classes.items() if counts.are_classes}
-    return {name: _shown(counts, max(3, _SHOWN // len(heads))) for name, counts in heads.items()}
+    heads = {name: head for name, head in found.shown_classes.items() if head.are_classes}
+    return {name: _shown(counts, _SHOWN // len(heads)) for name, counts in heads.items()}
 
 
 def _shown(counts: LabelCounts, most: int) -> ShownClasses:
@@ -47,7 +50,10 @@ def labels_section(found: Survey, images: Images, shown: dict[str, ShownClasses]
     if not found.shards.labels:
         return paragraph("The records have no labels.")
     parts = []
-    for number, label in enumerate(found.shards.labels):
+    left = len(found.shards.labels) - MOST_HEADS
+    if left > 0:
+        parts.append(paragraph(f"The first {MOST_HEADS} labels; {left:,} more are not shown."))
+    for number, label in enumerate(found.shards.labels[:MOST_HEADS]):
         parts.append(element("h3", text(label.name)))
         if label.name in found.floats:
             parts.append(_of_floats(found.floats[label.name]))
@@ -141,11 +147,16 @@ def _never(counts: LabelCounts) -> str:
     never = counts.never
     if not len(never):
         return ""
-    words = ", ".join(counts.word(int(number)) for number in never[:_NEVER])
+    words = ", ".join(counts.word(int(number))[:_WORD] for number in never[:_NEVER])
     more = f" and {len(never) - _NEVER:,} more" if len(never) > _NEVER else ""
     title = f"{counted(len(never), 'class')} {agreeing(len(never), 'is')} never seen"
     listed = element(
-        "p", text(words + more), class_="never", tabindex=0, role="region", aria_label=title
+        "p",
+        text(words + more, len(words + more) * _ESCAPED),
+        class_="never",
+        tabindex=0,
+        role="region",
+        aria_label=title,
     )
     return details(title, listed)
 
@@ -171,7 +182,7 @@ def splits_section(found: Survey) -> str:
     shares = [(split, splits[split], f"{splits[split] / total:.1%}") for split in found.splits]
     parts = [table("Records of each split", ["split", "records", "share"], shares)]
     has_train = "train" in found.splits
-    for name, counts in found.classes.items():
+    for name, counts in found.shown_classes.items():
         if not counts.are_classes:
             continue
         train = counts.counts[found.splits.index("train")] if has_train else None

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from shardio.plain_text import plain_text
 
 
-def text(value: object) -> str:
-    """Return a text for a page: nothing in it is markup, and nothing is hidden."""
-    return html.escape(plain_text(str(value)))
+def text(value: object, most: int = 500) -> str:
+    """Return a text for a page, of `most` characters: nothing is markup, and nothing hidden."""
+    plain = plain_text(str(value)[: most + 1])
+    return html.escape(plain if len(plain) <= most else f"{plain[: most - 1]}…")
 
 
 def element(name: str, inner: str = "", **attributes: object) -> str:

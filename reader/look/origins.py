@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from reader.shardset import ShardSet
 from shardio.format.naming import RECORDS
 from shardio.storage.chooser import local_path
+from shardio.storage.digest import digest_of
 from shardio.storage.paths import folder_of, join, name_of
 
 
@@ -108,13 +109,13 @@ def _open(shards: ShardSet) -> Any:
     if file is None or not os.path.isfile(file):
         return None
     try:
-        from pyarrow import ArrowException, parquet
+        from pyarrow import parquet
     except ImportError:
         return None
-    try:
-        opened = parquet.ParquetFile(file)
-    except (ArrowException, OSError):
+    # That of another conversion would name other images.
+    if digest_of(file) != shards.manifest.records:
         return None
+    opened = parquet.ParquetFile(file)
     fits = opened.metadata.num_rows == shards.manifest.rows_written
     names = opened.schema_arrow.names
     return opened if fits and "path" in names and "row" in names else None

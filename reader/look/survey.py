@@ -28,6 +28,8 @@ from shardio.storage.paths import name_of
 SAMPLED = 20_000
 # Of larger sets only identical images are looked for.
 MOST_COMPARED = 100_000
+# Heads of a set with more that a page shows.
+MOST_HEADS = 64
 # The one split of shards that are not named as shards are.
 ALL = "all"
 
@@ -48,7 +50,7 @@ class Survey:
     split_of: NDArray[np.int64]
     classes: dict[str, LabelCounts] = field(default_factory=dict)
     floats: dict[str, FloatRange] = field(default_factory=dict)
-    blank: list[int] = field(default_factory=list)
+    blank: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     sampled: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     brightness: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, dtype=np.float32))
     contrast: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, dtype=np.float32))
@@ -56,6 +58,11 @@ class Survey:
     differing: int = 0
     crossing: int = 0
     near: NearPairs | None = None
+
+    @property
+    def shown_classes(self) -> dict[str, LabelCounts]:
+        """The heads of integers that a page shows, by name."""
+        return dict(list(self.classes.items())[:MOST_HEADS])
 
     @property
     def is_sampled(self) -> bool:
@@ -117,10 +124,9 @@ def survey(
             contrast.append(deviations)
             progress(len(ids))
         found.brightness, found.contrast = np.concatenate(bright), np.concatenate(contrast)
-        blanks = np.concatenate(blank)
-        found.blank = blanks.tolist()
+        found.blank = np.concatenate(blank)
         others = np.ones(total, dtype=np.bool_)
-        others[blanks] = False
+        others[found.blank] = False
         kept = np.flatnonzero(others)
         # Images that may be identical are read again: what decides is SHA-256.
         maybe = np.sort(identical_groups(hashes, kept).records)

@@ -17,6 +17,7 @@ from reader.look.page import page
 from reader.look.rejects import Rejects, read_rejects
 from reader.look.survey import survey
 from reader.look.thumbnails import thumbnails
+from shardio.format.label import Label
 from shardio.format.naming import MANIFEST, REJECTS
 from tests.reader.datasets import OTHER_KINDS, write_dataset
 from tests.reader.sets_of_images import write_images_set
@@ -152,6 +153,24 @@ def test_a_thumbnail_of_anything_is_small(tmp_path: Path) -> None:
     found = thumbnails(open_shards(tmp_path), np.arange(6))
     assert all(len(small.url) < 4000 * 4 / 3 + 40 for small in found.values())
     assert {(small.width, small.height) for small in found.values()} == {(85, 128)}
+
+
+def test_long_texts_and_many_labels_are_cut(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (300, 16, 16, 3), dtype=np.uint8)
+    long = tuple(f"{number}\x07" + "\u202e<" * 20_000 for number in range(320))
+    metadata = {"name": long[0], "source": long[1]}
+    write_images_set(
+        tmp_path / "a", {"train": 300}, pixels, np.arange(300), vocabulary=long, metadata=metadata
+    )
+    text = page_of(tmp_path / "a")
+    assert len(text.encode()) < 5_000_000
+    Elements(text)
+    more = tuple(Label(f"more{number}", 3) for number in range(300))
+    made = write_dataset(tmp_path / "b", (9,), more=more)
+    text = page_of(made.folder)
+    assert len(text.encode()) < 5_000_000
+    assert "The first 64 labels; 238 more are not shown" in text
 
 
 def test_labels_of_every_kind_have_a_part(tmp_path: Path) -> None:

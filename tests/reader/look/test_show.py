@@ -22,7 +22,7 @@ from reader.look.sheet import record_tiles
 from reader.look.where import chosen_by
 from shardio.errors import CorruptRecordError, DatasetError
 from shardio.format.label import Label
-from shardio.format.naming import MANIFEST
+from shardio.format.naming import MANIFEST, RECORDS
 from tests.converter.inputs import BOXED_OPTIONS, write_csv, write_images
 from tests.reader.datasets import OTHER_KINDS, write_dataset
 from tests.reader.foreign_files import encode, example, tf
@@ -99,6 +99,9 @@ def test_rows_and_paths_are_those_of_records_parquet(tmp_path: Path) -> None:
         assert origins.records_of(found) == ids.tolist()
         assert origins.records_of([5]) == [None]
         assert [origins.paths(ids)[i] for i in ids.tolist()] == [rows[row][0] for row in found]
+    parquet = tmp_path / "out" / RECORDS
+    parquet.write_bytes(parquet.read_bytes()[:-9] + b"\0PAR1PAR1")
+    assert not Origins(open_shards(tmp_path / "out", "*")).are_known
     assert main(["show", str(tmp_path / "out"), "--row", "3", "-o", str(tmp_path / "a.png")]) == 0
 
 

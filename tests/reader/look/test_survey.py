@@ -95,7 +95,7 @@ def test_blank_and_identical_images_are_found(tmp_path: Path) -> None:
     labels[22] = labels[5]
     write_images_set(tmp_path, {"train": 20, "val": 10}, pixels, labels)
     found = survey(open_shards(tmp_path, "*"), lambda count: None)
-    assert found.blank == [3, 17]
+    assert found.blank.tolist() == [3, 17]
     assert [group.tolist() for group in found.identical.largest(9)] == [[2, 11, 28], [5, 22]]
     assert found.identical.too_many == 3
     assert (found.differing, found.crossing) == (1, 2)
