@@ -109,18 +109,18 @@ $(DEMO)/labels.csv: | $(VENV)/.convert
 	$(BIN)/python examples/captcha/make_captchas.py $(DEMO)
 
 # Stamps, one for each set of extras: what a target does not need is not installed for it.
-$(VENV)/.convert: pyproject.toml setup.py $(C_SOURCES) .ci/install .ci/headers | $(if $(IS_DEMO),,table)
+$(VENV)/.convert: pyproject.toml setup.py $(C_SOURCES) .ci/install .ci/headers .ci/pillow_stand_in.py | $(if $(IS_DEMO),,table)
 	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,hdfs
 	@touch $@
 
-$(VENV)/.train: pyproject.toml setup.py $(C_SOURCES) .ci/install .ci/headers
-	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow,hdfs
+$(VENV)/.train: pyproject.toml setup.py $(C_SOURCES) .ci/install .ci/headers .ci/pillow_stand_in.py
+	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow,tensorboard,hdfs
 	@touch $@
 
-$(VENV)/.mount: pyproject.toml setup.py $(C_SOURCES) .ci/install .ci/headers
+$(VENV)/.mount: pyproject.toml setup.py $(C_SOURCES) .ci/install .ci/headers .ci/pillow_stand_in.py
 	PYTHON=$(PYTHON) bash .ci/install $(VENV) hdfs,mount
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml setup.py $(C_SOURCES) .ci/install .ci/headers
-	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow,hdfs,mount,dev
+$(VENV)/.dev: pyproject.toml setup.py $(C_SOURCES) .ci/install .ci/headers .ci/pillow_stand_in.py
+	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow,tensorboard,hdfs,mount,dev
 	@touch $@

@@ -18,8 +18,10 @@ def begun_otherwise(folder: str, plan: ConversionPlan, text: bytes) -> OutputErr
     if _only_versions(differences):
         other = str(parse(text, "plan.json")["versions"]["pillow"])
         return OutputError(
-            f"{said}\nOther versions may decode other pixels. Go on with those that began it"
-            f"{_install(other, plan)}; {_OVERWRITE} with these"
+            f"{folder} holds an unfinished conversion of this table with these options; only what "
+            f"decodes the images is another version:{_lines(differences)}\nOther versions may "
+            f"decode other pixels. Go on with those that began it{_install(other, plan)}; "
+            f"{_OVERWRITE} with these"
         )
     return OutputError(
         f"{said}\nGive the same table and options to go on, choose another folder, or "
@@ -32,10 +34,10 @@ def finished_otherwise(folder: str, plan: ConversionPlan, manifest: Manifest) ->
     differences = plan.differences_from(manifest)
     if _only_versions(differences):
         return OutputError(
-            f"{folder} holds a complete dataset of this table and these options, made with other "
-            f"versions:{_lines(differences)}\nIt can be read as it is. To repair it, use the "
-            f"versions that made it{_install(manifest.versions.pillow, plan)}; {_OVERWRITE} with "
-            "these"
+            f"{folder} holds a complete dataset of this table and these options; only what decodes "
+            f"the images is another version:{_lines(differences)}\nIt can be read as it is. To "
+            f"check or repair it, use the versions that made it"
+            f"{_install(manifest.versions.pillow, plan)}; {_OVERWRITE} with these"
         )
     return OutputError(
         f"{folder} holds a complete dataset of another table or other options:"
@@ -63,7 +65,10 @@ def _install(pillow: str, plan: ConversionPlan) -> str:
     """Return the command that installs a Pillow, if this is another one."""
     if pillow == plan.versions.pillow:
         return ""
-    return f" (pip install {'pillow-simd' if '.post' in pillow else 'pillow'}=={pillow})"
+    # The two packages own the same files. Without --force-reinstall pip would find a pillow-simd
+    # installed whose files another package's Pillow has replaced.
+    package = "pillow-simd" if ".post" in pillow else "pillow"
+    return f" (pip install --force-reinstall --no-deps {package}=={pillow})"
 
 
 def _lines(differences: list[str]) -> str:

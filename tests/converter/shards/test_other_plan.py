@@ -108,6 +108,7 @@ def test_another_pillow_is_named_with_the_way_to_go_on(
     said = refused(table, theirs)
     assert "other options" not in said
     assert f"versions.pillow was {json.dumps(version)}, now it is {json.dumps(now.pillow)}" in said
-    assert f"(pip install {package}=={version})" in said
+    assert f"(pip install --force-reinstall --no-deps {package}=={version})" in said
+    assert "only what decodes the images is another version" in said
     assert "--overwrite makes all of it again" in said
     assert ("It can be read as it is" in said) == (out / "dataset.json").exists()
