@@ -3,7 +3,7 @@
     python .ci/pillow_stand_in.py
 
 Packages such as tensorboard require `pillow`. Without a distribution of that name pip would put
-Pillow's files over those of pillow-simd. This one has the version of pillow-simd, which it requires.
+Pillow's files over those of pillow-simd. This one has the version of pillow-simd, and requires it.
 """
 
 import base64

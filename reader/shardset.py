@@ -182,19 +182,20 @@ class ShardSet(Dataset):
 
     @shows_options
     def to_tf_dataset(
-        self, batch_size: int = 128, **options: Unpack[BatchKeywords]
+        self, batch_size: int = 128, *, start_step: int = 0, **options: Unpack[BatchKeywords]
     ) -> tf.data.Dataset:
         """Make a `tf.data.Dataset` of batches; each pass over it is the next epoch.
 
         Its elements are `(x, (y0, y1, ...))`, with one head `(x, y)` and without any `x`; with
         `as_dict` they are `(x, {"y0": y0, ...})`, which models with named outputs want. With
         `rows` they have four elements, (x, labels, weights, rows): Keras would train with a third
-        one as sample weights, and refuses a fourth. With `epochs` a pass is as many epochs. The
-        keyword arguments are those of `BatchOptions`.
+        one as sample weights, and refuses a fourth. With `epochs` a pass is as many epochs. With
+        `epochs=None` and `start_step` a pass begins after so many steps, counted from
+        `start_epoch`. The keyword arguments are those of `BatchOptions`.
         """
         from reader.frameworks.tf_data import to_tf_dataset
 
-        return to_tf_dataset(self, self.options(batch_size, **options))
+        return to_tf_dataset(self, self.options(batch_size, **options), start_step)
 
     @shows_options
     def to_torch(
@@ -218,13 +219,14 @@ class ShardSet(Dataset):
 
     @shows_options
     def to_keras(
-        self, batch_size: int = 128, **options: Unpack[BatchKeywords]
+        self, batch_size: int = 128, *, start_step: int = 0, **options: Unpack[BatchKeywords]
     ) -> keras.utils.PyDataset:
         """Make a `keras.utils.PyDataset` of batches; each epoch of `fit` is the next one.
 
         Its items are the elements of `to_tf_dataset`. Give `fit` `shuffle=False`, or it puts the
-        batches into an order of its own. The keyword arguments are those of `BatchOptions`.
+        batches into an order of its own. `start_step` is that of `to_tf_dataset`. The keyword
+        arguments are those of `BatchOptions`.
         """
         from reader.frameworks.keras_dataset import KerasBatches
 
-        return KerasBatches(self, self.options(batch_size, **options))
+        return KerasBatches(self, self.options(batch_size, **options), start_step)

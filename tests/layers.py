@@ -65,6 +65,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "reader.sets",
     ),
     "reader.look": ("reader.shardset", "reader.batching", "reader.fetch", "reader.sets"),
+    "reader.resume": ("reader.batching",),
     "reader.opening": (
         "reader.shardset",
         "reader.sets",
@@ -132,8 +133,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
 # Importing the packages, or the command lines, loads none of them: test_layering.py tries it.
 HEAVY: dict[str, tuple[str, ...]] = {
     "tensorflow": ("reader/frameworks/", "reader/shardset.py"),
-    "keras": ("reader/frameworks/", "reader/shardset.py"),
-    "torch": ("reader/frameworks/",),
+    "keras": ("reader/frameworks/", "reader/shardset.py", "reader/resume/"),
+    "torch": ("reader/frameworks/", "reader/resume/keras_state.py"),
     "jax": (),
     "pyspark": (),
     "PIL": ("converter/imaging/", "reader/foreign/decode.py", "shardio/pictures/picture.py"),

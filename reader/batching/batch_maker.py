@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class BatchMaker:
     The memory for the batches that `pipeline` keeps alive at once is taken at the first batch and
     used again, so that what the reader owns does not depend on how long it reads, nor on luck.
     With `parts` it makes only each so many-th batch of an epoch. `skipped` counts on. `start` is
-    where a mix began.
+    where a mix began. `start_step` steps of the first epochs are left out of a pass without an end.
     """
 
     def __init__(
@@ -65,9 +66,11 @@ class BatchMaker:
         parts: int = 1,
         skipped: Skipped | None = None,
         start: MixStart | None = None,
+        start_step: int = 0,
     ) -> None:
         self.shards = shards
         self.options = options = options.located()
+        self.start_step = _start_step(start_step, options)
         positions = options.positions(shards)
         if options.steps(positions) == 0:
             raise OptionError(
@@ -132,7 +135,7 @@ class BatchMaker:
 
         Without an end there is one pass, and the index tells the epoch.
         """
-        epoch, step = divmod(index, self.steps)
+        epoch, step = divmod(self.start_step + index, self.steps)
         first = self.options.start_epoch + number * (self.options.epochs or 0)
         return self.make(first + epoch, step * self.options.step_size)
 
@@ -249,3 +252,15 @@ class BatchMaker:
 
     def _reading_from(self, source: RecordSource) -> Reading:
         return reading(source, self._steps, self.memory, self.shards, self.options.shuffle)
+
+
+def _start_step(start_step: Any, options: BatchOptions) -> int:
+    """Return the step that an endless pass begins with, from 0; raises OptionError for no step."""
+    if isinstance(start_step, bool) or not isinstance(start_step, Integral) or start_step < 0:
+        raise OptionError(f"start_step must be a whole number, at least 0, not {start_step!r}")
+    if start_step and options.epochs is not None:
+        raise OptionError(
+            "start_step needs epochs=None: Keras takes the length of a shorter first epoch for "
+            "that of all. reader.resume.fit does the rest"
+        )
+    return int(start_step)

@@ -40,7 +40,7 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
     the count of passes, but not processes.
     """
 
-    def __init__(self, shards: Dataset, options: BatchOptions) -> None:
+    def __init__(self, shards: Dataset, options: BatchOptions, start_step: int = 0) -> None:
         threads = options.transform_threads if options.transform is not None else 1
         pipeline = _PIPELINE
         if threads > 1:
@@ -51,7 +51,8 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
         if options.rows:
             raise OptionError("rows=True is not for Keras, which takes a third element for weights")
         self._then = WorkerOfThen(options.worker)
-        self._maker = BatchMaker(shards, options, pipeline)
+        self._maker = BatchMaker(shards, options, pipeline, start_step=start_step)
+        self._shardio_maker = self._maker
         self._maker.fix()
         self._form = BatchForm.of(self._maker.spec.heads, as_dict=options.as_dict)
         self._passes = 0

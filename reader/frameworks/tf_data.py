@@ -80,7 +80,7 @@ _CALLS = _Calls()
 atexit.register(_CALLS.wait)
 
 
-def to_tf_dataset(shards: Dataset, options: BatchOptions) -> tf.data.Dataset:
+def to_tf_dataset(shards: Dataset, options: BatchOptions, start_step: int = 0) -> tf.data.Dataset:
     """Make the dataset.
 
     A range over the steps is mapped to batches by several calls into Python; this is three times
@@ -89,7 +89,7 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions) -> tf.data.Dataset:
     """
     then = WorkerOfThen(options.worker)
     pipeline = _PIPELINE.with_threads(options)
-    maker = BatchMaker(shards, options, pipeline)
+    maker = BatchMaker(shards, options, pipeline, start_step=start_step)
     first = maker.fix()
     heads = len(first.labels)
     options, steps, specs = maker.options, maker.steps, _specs(maker)
@@ -114,7 +114,7 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions) -> tf.data.Dataset:
             return np.int64(number)
 
     def made(shards: Dataset) -> BatchMaker:
-        maker = BatchMaker(shards, options, pipeline)
+        maker = BatchMaker(shards, options, pipeline, start_step=start_step)
         maker.fix(first)
         return maker
 

@@ -40,6 +40,8 @@ def test_the_signature_has_every_field_with_its_type_and_default(face: Callable[
     assert parameters.pop("self").kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
     if face is ShardSet.to_torch:
         assert parameters.pop("channels_first").default is False
+    if face in (ShardSet.to_tf_dataset, ShardSet.to_keras):
+        assert parameters.pop("start_step").default == 0
     assert list(parameters) == list(TYPES)
     assert {name: each.default for name, each in parameters.items()} == DEFAULTS
     assert parameters.pop("batch_size").kind is inspect.Parameter.POSITIONAL_OR_KEYWORD

@@ -1,0 +1,157 @@
+"""A training with Keras that is killed at random moments, and one that is not.
+
+Each attempt is a fork of this process, which has imported Keras and not used it. A layer computes a
+number from the pixels of each batch, so that the log says which records a step was trained on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+EPOCHS = 12
+BATCH = 5
+EVERY = 3
+
+
+def factors(shape: tuple[int, ...]) -> Any:
+    """Return what pixels are multiplied with; sums of a batch are exact in float32."""
+    return (np.arange(np.prod(shape)) * 37 % 101).reshape(shape).astype(np.float32)
+
+
+def train(glob: str, face: str, folder: Path, log: Path, epochs: int = EPOCHS) -> dict[str, Any]:
+    """Train, and write a line for every step: epoch, step, the number of its batch."""
+    import keras
+
+    from reader import open_shards, resume
+
+    class Mark(keras.layers.Layer):  # type: ignore[misc]
+        def build(self, shape: Any) -> None:
+            self.factors = keras.ops.convert_to_tensor(factors(tuple(shape[1:])))
+            self.mark = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+        def call(self, x: Any, training: bool = False) -> Any:
+            pixels = keras.ops.cast(x, "float32")
+            if training:
+                self.mark.assign(keras.ops.sum(pixels * self.factors))
+            return pixels / 255
+
+    class Log(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.epoch = epoch
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if keras.backend.backend() == "jax":
+                self.model.jax_state_sync()
+            line = f"{self.epoch} {batch} {int(self.model.get_layer('mark').mark)}\n"
+            os.write(descriptor, line.encode())
+
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    shards = open_shards(glob)
+    keras.utils.set_random_seed(1)
+    image = keras.Input(shards.shape)
+    x = keras.layers.Flatten()(Mark(name="mark")(image))
+    x = keras.layers.Dropout(0.5)(keras.layers.BatchNormalization()(x))
+    heads = [keras.layers.Dense(n, activation="softmax")(x) for n in shards.classes]
+    model = keras.Model(image, heads)
+    kinds = ["sparse_categorical_crossentropy"] * 2
+    model.compile(keras.optimizers.Adam(0.01), loss=kinds, metrics=["accuracy", "accuracy"])
+    callbacks = [
+        Log(),
+        keras.callbacks.EarlyStopping(monitor="val_loss", patience=500, restore_best_weights=True),
+        keras.callbacks.ModelCheckpoint(str(folder / "best.keras"), save_best_only=True),
+        keras.callbacks.ReduceLROnPlateau(monitor="loss", patience=2, factor=0.7),
+    ]
+    held_out = shards.to_tf_dataset if face == "to_tf_dataset" else shards.to_keras
+    history = resume.fit(
+        model,
+        partial(getattr(shards, face), BATCH, dtype="uint8"),
+        folder / "saves",
+        epochs=epochs,
+        every=EVERY,
+        minutes=None,
+        callbacks=callbacks,
+        verbose=0,
+        validation_data=held_out(BATCH, dtype="uint8", shuffle="none", drop_remainder=False),
+    )
+    return {
+        "history": history.history,
+        "epochs": history.epoch,
+        "weights": [np.asarray(weights).tobytes().hex() for weights in model.get_weights()],
+        "best": float(callbacks[1].best),
+        "rate": float(model.optimizer.learning_rate),
+    }
+
+
+def attempt(work: Callable[[], dict[str, Any]], out: Path) -> int:
+    """Fork a process that works and writes its result; returns its number."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        result = json.dumps(work())
+        out.with_suffix(".part").write_text(result)
+        out.with_suffix(".part").replace(out)
+        os._exit(0)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        os._exit(1)
+
+
+def kill_sometimes(work: Callable[[], dict[str, Any]], out: Path, log: Path, kills: int) -> int:
+    """Let attempts be killed while they train, then let one end; returns how many were killed."""
+    killed, draw = 0, random.Random(kills)
+    while not out.exists():
+        child = attempt(work, out)
+        if killed == kills:
+            assert os.waitpid(child, 0)[1] == 0
+            continue
+        # After some steps, and up to some milliseconds: within a save, a step, an evaluation.
+        steps, seconds = draw.randrange(1, 10), draw.uniform(0, 0.1)
+        before = lines_of(log)
+        ended = 0
+        while not ended and lines_of(log) < before + steps:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            time.sleep(0.002)
+        if ended:
+            assert status == 0
+            continue
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        killed += 1
+    return killed
+
+
+def lines_of(log: Path) -> int:
+    """Return how many lines a file has, 0 where it is missing."""
+    return log.read_bytes().count(b"\n") if log.exists() else 0
+
+
+def main() -> None:
+    """Train undisturbed and killed; print what both have logged and ended with."""
+    glob, face, folder, kills, epochs = sys.argv[1:]
+    import keras
+
+    said: dict[str, Any] = {"backend": keras.backend.backend()}
+    for name, count in (("whole", 0), ("killed", int(kills))):
+        home = Path(folder) / name
+        home.mkdir()
+        log, out = home / "log", home / "result.json"
+        work = partial(train, glob, face, home, log, int(epochs))
+        said[f"{name}_kills"] = kill_sometimes(work, out, log, count)
+        said[name] = json.loads(out.read_text())
+        said[f"{name}_log"] = [[int(n) for n in line.split()] for line in log.open()]
+    print(json.dumps(said))

@@ -1,0 +1,95 @@
+"""A folder of saves holds the last one whole, wherever the process was killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from reader.resume import Saves
+from shardio.errors import DatasetError
+
+
+def write(saves: Saves, number: int) -> None:
+    with saves.new() as folder:
+        for name in ("weights", "place"):
+            (folder / name).write_text(str(number) * 50)
+
+
+def read(saves: Saves) -> int:
+    folder = saves.latest
+    if folder is None:
+        return -1
+    first, second = ((folder / name).read_text() for name in ("weights", "place"))
+    assert first == second
+    number = int(first[: len(first) // 50])
+    assert first == str(number) * 50
+    return number
+
+
+def test_the_last_save_is_the_latest_and_the_only_one(tmp_path: Path) -> None:
+    saves = Saves(tmp_path / "new" / "saves")
+    assert saves.latest is None
+    for number in range(3):
+        write(saves, number)
+        assert read(Saves(saves.folder)) == number
+    assert sorted(path.name[:5] for path in saves.folder.iterdir()) == ["lates", "save-"]
+
+
+def test_a_save_that_raises_leaves_the_one_before(tmp_path: Path) -> None:
+    saves = Saves(tmp_path)
+    write(saves, 1)
+
+    def fail() -> None:
+        with saves.new() as folder:
+            (folder / "weights").write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert read(saves) == 1
+    assert len(list(tmp_path.glob("save-*"))) == 1
+
+
+def test_a_save_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    saves = Saves(tmp_path)
+    write(saves, 1)
+    assert saves.latest is not None
+    shutil.rmtree(saves.latest)
+    with pytest.raises(DatasetError, match="is not there; remove"):
+        _ = saves.latest
+
+
+@pytest.mark.parametrize("text", ["../elsewhere", "", "notes"])
+def test_only_a_save_is_followed(tmp_path: Path, text: str) -> None:
+    (tmp_path / "latest").write_text(text)
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(DatasetError):
+        _ = Saves(tmp_path).latest
+
+
+def test_a_process_that_is_killed_at_any_moment_leaves_a_whole_save(tmp_path: Path) -> None:
+    draw = random.Random(1)
+    last = -1
+    for _ in range(8):
+        reads, writes = os.pipe()
+        child = os.fork()
+        if not child:
+            saves = Saves(tmp_path)
+            for number in range(last + 1, last + 1000):
+                write(saves, number)
+                os.write(writes, b"x")
+        os.close(writes)
+        told = sum(len(os.read(reads, 1)) for _ in range(draw.randrange(1, 4)))
+        for _ in range(draw.randrange(2000)):
+            pass
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reads)
+        now = read(Saves(tmp_path))
+        assert now >= last + told
+        last = now
