@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from reader.batching.batch_maker import BatchMaker
 from reader.resume.keras_callbacks import CallbackStates, OneTraining
@@ -235,8 +236,9 @@ def _check(
 
 
 def _first(stream: Any) -> Any:
-    """Return the first batch of a stream."""
-    return stream[0] if isinstance(stream, keras.utils.PyDataset) else next(iter(stream))
+    """Return the first batch of a stream, in NumPy: JAX takes no tensors of TensorFlow."""
+    batch = stream[0] if isinstance(stream, keras.utils.PyDataset) else next(iter(stream))
+    return keras.tree.map_structure(np.asarray, batch)
 
 
 def _plain(history: Mapping[str, Any]) -> dict[str, list[float]]:
