@@ -70,8 +70,9 @@ class KerasTraining:
         while self._done < last and not self._stopped:
             epoch, step = divmod(self._done, self._steps)
             stream = data(epochs=None, start_step=self._done)
-            if getattr(stream, "workers", 1) != 1:
-                raise OptionError("resume.fit needs to_keras with workers=1, as it is made")
+            if isinstance(stream, keras.utils.PyDataset):
+                # Threads of Keras would begin again with the first index in each epoch.
+                stream.workers = 1
             self._list.offset = step
             self._model.fit(
                 stream,
