@@ -2,7 +2,8 @@
 
     python benchmarks/weights_memory.py [--records 1000000 100000000] [--folder data/bench-weights]
 
-Labels of 21,000 classes and weights of single records lie in files, as a set keeps them. Each case
+Labels of 21,000 classes and weights of single records lie in files, as a set keeps them; in the
+case "from Parquet" the labels are in a records.parquet, and are copied from there first. Each case
 is a process of its own: it makes the table in the cache folder, then draws a million records, in
 batches of 128 from all parts of an epoch. RssAnon is the memory that the process owns at most,
 sampled each few milliseconds.
@@ -21,13 +22,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
+from pyarrow import parquet
 
 from reader.order.draw import DrawnOrder
 from reader.sets.draws import RecordWeights, draws_of
+from reader.sets.kept_array import keep_array
+from reader.sets.record_labels import RecordLabels
 from shardio.format.label import Label
+from shardio.storage.digest import digest_of
 
-CASES = ("balanced", "one class", "two heads", "array")
+CASES = ("balanced", "from Parquet", "one class", "two heads", "array")
+_GROUP = 65_536  # rows of a row group, as the converter writes them
 _CLASSES = 21_000
 _PIECE = 1_000_000
 
@@ -47,6 +54,21 @@ def made(folder: Path, records: int) -> None:
             part[:] = random if name == "weights" else (random**4 * _CLASSES).astype(np.int32)
 
 
+def write_parquet(folder: Path, records: int) -> None:
+    """Write the labels as records.parquet has them, without the other columns but the row."""
+    path = folder / f"{records}.parquet"
+    if path.exists():
+        return
+    columns = ("row", pa.int64()), ("y0", pa.int32()), ("y1", pa.int32())
+    heads = [np.load(folder / f"{records}.{head}.npy", mmap_mode="r") for head in ("y0", "y1")]
+    with parquet.ParquetWriter(str(path), pa.schema(columns), compression="zstd") as writer:
+        for start in range(0, records, _GROUP):
+            stop = min(start + _GROUP, records)
+            values = [np.arange(start, stop), *(head[start:stop] for head in heads)]
+            names = [name for name, _ in columns]
+            writer.write_table(pa.table(dict(zip(names, values, strict=True))), _GROUP)
+
+
 def case(name: str, folder: Path, records: int) -> None:
     """Make the table of a case, draw from it, and print memory and times."""
     peak = 0
@@ -59,12 +81,22 @@ def case(name: str, folder: Path, records: int) -> None:
                 if line.startswith("RssAnon"):
                     peak = max(peak, int(line.split()[1]))
 
+    def copied(head: str) -> NDArray[Any]:
+        path = str(folder / f"{records}.parquet")
+        table = RecordLabels(path, digest_of(path))
+
+        def fill(labels: NDArray[np.int32]) -> None:
+            assert table.read(head, [(0, records)], labels)
+
+        return keep_array(f"{path} {head}", (records,), np.int32, fill).array
+
     def mapped(head: str) -> NDArray[Any]:
         array: NDArray[Any] = np.load(folder / f"{records}.{head}.npy", mmap_mode="r")
         return array
 
     weights: dict[str, RecordWeights] = {
         "balanced": {"y0": "balanced"},
+        "from Parquet": {"y0": "balanced"},
         "one class": {"y0": {17: 5.0}},
         "two heads": {"y0": "balanced", "y1": "balanced"},
         "array": mapped("weights"),
@@ -76,7 +108,7 @@ def case(name: str, folder: Path, records: int) -> None:
         weights[name],
         records=records,
         labels=[Label("y0", _CLASSES), Label("y1", _CLASSES)],
-        labels_of=mapped,
+        labels_of=copied if name == "from Parquet" else mapped,
         fingerprint="made",
         version="",
         place=str,
@@ -115,6 +147,7 @@ def main() -> None:
     )
     for records in arguments.records:
         made(arguments.folder, records)
+        write_parquet(arguments.folder, records)
         for name in CASES:
             cache = arguments.folder / "cache"
             environment = {**os.environ, "XDG_CACHE_HOME": str(cache.resolve())}
