@@ -1,4 +1,4 @@
-"""Batches as a `tf.data.Dataset`. With keras_io, the only file that imports tensorflow."""
+"""Batches as a `tf.data.Dataset`. With tensor_batch, the only file that imports tensorflow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from reader.batching.batch_form import Batch, BatchForm, BatchParts
+from reader.batching.batch_form import Batch
 from reader.batching.batch_maker import BatchMaker
 from reader.batching.memory import Pipeline
 from reader.batching.options import BatchOptions
@@ -24,6 +24,8 @@ from shardio.errors import MissingExtraError, ShardioError
 
 try:
     import tensorflow as tf
+
+    from reader.frameworks.tensor_batch import TensorBatch
 except ImportError as error:
     raise MissingExtraError(
         "to_tf_dataset needs TensorFlow: it comes with shardio's extra [tensorflow]"
@@ -32,6 +34,8 @@ except ImportError as error:
 # Two threads, so that one batch is read while another is checked. Alive are those being made, those
 # in TensorFlow's own queue, and those of this step and the one before.
 _PIPELINE = Pipeline(threads=2, held=4, prefetch=(1, 2, 8))
+# Of a pass: the number of a batch is pass * _MOST_BATCHES + its number in the pass.
+_MOST_BATCHES = 2**40
 
 
 class _Calls:
@@ -91,9 +95,8 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions, start_step: int = 0) -
     pipeline = _PIPELINE.with_threads(options)
     maker = BatchMaker(shards, options, pipeline, start_step=start_step)
     first = maker.fix()
-    heads = len(first.labels)
-    options, steps, specs = maker.options, maker.steps, _specs(maker)
-    form = BatchForm.of(maker.spec.heads, as_dict=options.as_dict)
+    options, steps = maker.options, maker.steps
+    tensor_batch = TensorBatch(maker)
     # TensorFlow never forgets a Python function, so it must not hold the memory, the files and the
     # maps: a copy of the set has not opened any.
     known, shards = weakref.ref(maker), replace(shards)
@@ -131,24 +134,25 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions, start_step: int = 0) -
                 again.append(made(shards))
             return again[0]
 
-    def make(number: np.int64, index: np.int64) -> list[Any]:
+    def make(at: np.int64) -> list[Any]:
+        number, index = divmod(int(at), _MOST_BATCHES)
         with _in_tensorflow(), _CALLS:
-            parts = alive(int(number)).make_item(int(number), int(index))
-        return _flat(parts, options)
+            parts = alive(number).make_item(number, index)
+        return tensor_batch.arrays(parts)
 
-    def batch(number: tf.Tensor, index: tf.Tensor) -> Batch:
-        tensors = tf.numpy_function(make, [number, index], [spec.dtype for spec in specs])
-        for tensor, spec in zip(tensors, specs, strict=True):
-            tensor.set_shape(spec.shape)
-        return form.for_keras(BatchParts(tensors[0], tensors[1 : 1 + heads], *tensors[1 + heads :]))
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+    def batch(at: tf.Tensor) -> Batch:
+        return tensor_batch.batch(tf.numpy_function(make, [at], tensor_batch.dtypes))
 
     total = tf.data.INFINITE_CARDINALITY if options.epochs is None else steps * options.epochs
-    indices = 2**62 if options.epochs is None else total
+    batches = _MOST_BATCHES if options.epochs is None else total
 
     def one_pass(_: tf.Tensor) -> tf.data.Dataset:
         number = tf.numpy_function(next_pass, [], tf.int64)
         number.set_shape(())
-        return tf.data.Dataset.range(indices).map(lambda index: (number, index))
+        # One number says which batch: each further stage and argument would cost time.
+        start = number * _MOST_BATCHES
+        return tf.data.Dataset.range(start, start + batches)
 
     dataset = tf.data.Dataset.range(1).flat_map(one_pass)
     dataset = dataset.map(batch, num_parallel_calls=pipeline.threads, deterministic=True)
@@ -163,29 +167,3 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions, start_step: int = 0) -
     dataset = dataset.with_options(settings)
     dataset._shardio_maker = maker
     return dataset
-
-
-def _flat(parts: BatchParts, options: BatchOptions) -> list[Any]:
-    """Return the arrays of a batch, as `_specs` describes them.
-
-    Rows bring weights, so that they are a fourth element, which Keras refuses: it would train with
-    a third one as the weights.
-    """
-    images, labels, weights, rows, _ = parts
-    if weights is None and options.rows:
-        weights = np.ones(len(images), dtype=np.float32)
-    return [images, *labels, *(part for part in (weights, rows) if part is not None)]
-
-
-def _specs(maker: BatchMaker) -> list[tf.TensorSpec]:
-    """Return dtype and shape of everything in a batch."""
-    options, spec = maker.options, maker.spec
-    size = options.batch_size if options.full else None
-    return [
-        *(
-            tf.TensorSpec((size, *array.shape), tf.as_dtype(array.dtype))
-            for array in (spec.images, *spec.labels)
-        ),
-        *([tf.TensorSpec((size,), tf.float32)] if options.pad or options.rows else []),
-        *([tf.TensorSpec((size, 2) if maker.shards.members else (size,), tf.int64)] * options.rows),
-    ]
