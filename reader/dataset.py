@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
+
+import numpy as np
 
 from reader.cache.copies import ShardCopies
 from reader.cache.copy_files import CachedShardFiles
@@ -18,6 +20,7 @@ from reader.fetch.sources import Sources
 from reader.files.mapped_files import Maps
 from reader.files.shard import ShardFile
 from reader.files.shard_files import ShardFiles
+from reader.sets.choice import PIECE, Choice
 from reader.sets.mix import Mix
 from shardio.cached_property import cached_property
 from shardio.format.label import Label
@@ -34,7 +37,8 @@ class Dataset:
     their number of classes is 0, which stands for not known. `left_out` are the shards of the same
     splits that the glob did not take. With a `cache` shards are read from there once they are
     copied. Records of several sets, the `members`, come one after the other; a `mix` says how
-    often each of them comes.
+    often each of them comes. With a `choice` the set holds some of the records of its shards,
+    numbered from 0.
     """
 
     shards: tuple[ShardFile, ...]
@@ -46,6 +50,7 @@ class Dataset:
     cache: ShardCache | None = None
     members: tuple[Dataset, ...] = ()
     mix: Mix | None = None
+    choice: Choice | None = None
 
     @property
     def layout(self) -> Layout:
@@ -53,26 +58,40 @@ class Dataset:
         return self.kind.layout
 
     def __len__(self) -> int:
-        return self._records
+        return self.stored_records if self.choice is None else len(self.choice)
 
     @cached_property
     def begins(self) -> tuple[int, ...]:
-        """The number of the first record of each member."""
-        sizes = [len(member) for member in self.members]
+        """The number of the first stored record of each member."""
+        sizes = [member.stored_records for member in self.members]
         return tuple(sum(sizes[:member]) for member in range(len(sizes)))
 
     @cached_property
     def splits(self) -> dict[str, int]:
         """The number of records of each split; empty where files are not named as shards are."""
         found: dict[str, int] = {}
-        for shard in self.shards:
+        for shard, records in zip(self.shards, self._records_of_shards, strict=True):
             name = ShardName.parse(shard.path.rpartition("/")[2])
-            if name is not None:
-                found[name.split] = found.get(name.split, 0) + shard.records
+            if name is not None and records:
+                found[name.split] = found.get(name.split, 0) + records
         return found
 
     @cached_property
-    def _records(self) -> int:
+    def _records_of_shards(self) -> list[int]:
+        """How many records of each shard the set holds."""
+        if self.choice is None:
+            return [shard.records for shard in self.shards]
+        ends = np.cumsum([shard.records for shard in self.shards], dtype=np.int64)
+        counts = np.zeros(len(ends), dtype=np.int64)
+        for at in range(0, len(self), PIECE):
+            ids = self.choice.ids(np.arange(at, min(at + PIECE, len(self))))
+            shards = np.searchsorted(ends, ids, side="right")
+            counts += np.bincount(shards, minlength=len(ends))
+        return [int(count) for count in counts]
+
+    @cached_property
+    def stored_records(self) -> int:
+        """How many records the shards hold, chosen or not."""
         return sum(shard.records for shard in self.shards)
 
     @cached_property
@@ -89,11 +108,14 @@ class Dataset:
     def fingerprint(self) -> str:
         """Which records these are, and in which numbering: a SHA-256."""
         if self.members:
-            members = [member.fingerprint for member in self.members]
-            return hashlib.sha256(repr(("members", members)).encode()).hexdigest()
+            of_members = [member.fingerprint for member in self.members]
+            part = () if self.choice is None else (self.choice.digest,)
+            return hashlib.sha256(repr(("members", of_members, *part)).encode()).hexdigest()
         manifest = None if self.manifest is None else self.manifest.fingerprint
         names = [(shard.path.rpartition("/")[2], shard.records) for shard in self.shards]
         choice = (self.kind.choice,) if self.kind.choice else ()
+        if self.choice is not None:
+            choice = *choice, self.choice.digest
         return hashlib.sha256(repr((manifest, names, *choice)).encode()).hexdigest()
 
     def files(self, *, skips: bool = False) -> ShardFiles[Any]:
@@ -124,7 +146,7 @@ class Dataset:
         return self._maps if copies is None else copies.maps()
 
     def place(self, number: int) -> str:
-        """Name the shard of a record, and its number there."""
+        """Name the shard of a stored record, and its number there."""
         for shard in self.shards:
             if number < shard.records:
                 return f"{shard.path}: record {number}"
@@ -149,7 +171,12 @@ class Dataset:
             version = "" if self.manifest is None else self.manifest.fingerprint
             if self.members:
                 version = self.fingerprint
-            known = self.__dict__["_copies_here"] = ShardCopies(self.cache, self.shards, version)
+            # Of a part of a set only the shards are copied that hold some of it.
+            wanted = [
+                shard if records else replace(shard, size=0)
+                for shard, records in zip(self.shards, self._records_of_shards, strict=True)
+            ]
+            known = self.__dict__["_copies_here"] = ShardCopies(self.cache, wanted, version)
         return known
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -15,23 +15,21 @@ from reader.batching.keywords import BatchKeywords, refuse_unknown, shows_option
 from reader.batching.label_arrays import label_arrays, wrong_label
 from reader.batching.options import BatchOptions
 from reader.dataset import Dataset
+from reader.sets.choice import Choice, Ids, chosen, number_of, whole
+from reader.sets.conditions import Condition
 from reader.sets.draws import RecordWeights, balanced, class_label, draws_of
-from reader.sets.kept_array import KeptArray, keep_array
-from reader.sets.record_labels import RecordLabels
+from reader.sets.kept_array import KeptArray
+from reader.sets.record_columns import Records
+from reader.sets.selection import Selection
 from shardio.errors import DatasetError, OptionError
-from shardio.format.label_kind import columns_of
-from shardio.format.naming import RECORDS
+from shardio.format.layout import ROW
 from shardio.grammar import counted
-from shardio.storage.paths import folder_of, join, name_of
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
     from reader.frameworks.torch_dataset import TorchBatches
-
-# Records that a pass over all labels reads at once.
-_PASS = 1024
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,6 +41,7 @@ class ShardSet(Dataset):
 
     def __repr__(self) -> str:
         height, width, channels = self.shape
+        of = "" if self.choice is None else f" of {self.stored_records:,}"
         heads = ", ".join(
             f"{label.name}: {label.classes if label.kind.is_class else label}"
             for label in self.labels
@@ -57,29 +56,50 @@ class ShardSet(Dataset):
                 f"classes {heads or 'none'}>"
             )
         return (
-            f"<ShardSet of {counted(len(self), 'record')} in {counted(len(self.shards), 'shard')}, "
-            f"{height}x{width}x{channels}, classes {heads or 'none'}>"
+            f"<ShardSet of {counted(len(self), 'record')}{of} in "
+            f"{counted(len(self.shards), 'shard')}, {height}x{width}x{channels}, "
+            f"classes {heads or 'none'}>"
         )
 
-    def __getitem__(self, index: int) -> Any:
-        """Return one record: the image, uint8 (height, width, channels), and its label.
+    def __getitem__(self, index: Any) -> Any:
+        """Return one record, or the set of some of them.
 
-        As of `batches`: several labels are a list, and without one there is the image alone, as a
-        tuple of one. A label is a number, or an array of them.
+        One record is the image, uint8 (height, width, channels), and its label, as of `batches`:
+        several labels are a list, and without one there is the image alone, as a tuple of one. A
+        label is a number, or an array of them.
+
+        A slice, a list of numbers or a mask, as in NumPy, gives a smaller set that does all that
+        this one does. A set of a range takes no memory, one of a list 8 bytes for each record,
+        which above 1 MB lie in a file in the cache folder. Raises IndexError for numbers that there
+        are not, and OptionError for what is no index or names a record twice.
         """
-        number = operator.index(index)
+        number = number_of(index)
+        if number is None:
+            return self._part(chosen(self._choice, index))
         if not -len(self) <= number < len(self):
             raise IndexError(f"record {number} of {len(self)}")
+        stored = int(self._choice.ids(np.array([number % len(self)]))[0])
         pixels = np.empty((1, self.layout.image_bytes), dtype=np.uint8)
-        integers = self._records_source.fetch(np.array([number % len(self)]), pixels)
+        integers = self._records_source.fetch(np.array([stored]), pixels)
         wrong = wrong_label(integers, self.labels)
         if wrong is not None:
-            raise DatasetError(f"{self.place(number % len(self))}: {wrong[1]}")
+            raise DatasetError(f"{self.place(stored)}: {wrong[1]}")
         image = pixels[0].reshape(self.shape)
         form = BatchForm.of([label.name for label in self.labels], as_dict=False)
         found = [of_all[0] for of_all in label_arrays(integers, self.labels)]
         labels = [value if value.ndim else value.item() for value in found]
         return form.for_arrays(BatchParts(image, labels))
+
+    @property
+    def _choice(self) -> Choice:
+        return whole(self.stored_records) if self.choice is None else self.choice
+
+    def _part(self, choice: Choice) -> ShardSet:
+        """Return the set of the records of a choice."""
+        if self.mix is not None:
+            raise OptionError("a mix has no parts: take those of its members, and mix them")
+        everything = choice == whole(self.stored_records)
+        return replace(self, choice=None if everything else choice)
 
     @shows_options
     def options(self, batch_size: int = 128, **options: Unpack[BatchKeywords]) -> BatchOptions:
@@ -125,46 +145,78 @@ class ShardSet(Dataset):
             labels_of=self.labels_of,
             fingerprint=self.fingerprint,
             version=self._version,
-            place=self.place,
+            place=lambda number: self.place(int(self._choice.ids(np.array([number]))[0])),
         )
 
-    def labels_of(self, head: str) -> NDArray[Any]:
-        """Return the labels of a head of one integer, of all records: int32 (records,), read-only.
+    def where(self, condition: Condition | None = None, /, **heads: Any) -> ShardSet:
+        """Return the set of the records that have some labels, in constant memory.
 
-        They come from records.parquet or, without it, of one pass over the shards, and are kept in
-        the cache folder.
+        `where(y0=17)`, `where(y0=[1, 2], split="val")`: a label is one of those named, by number or
+        text, and a split too. `where(lambda labels: labels["score"] > 0.5)`: the function is called
+        with the labels of some records at a time, arrays by head as `labels_array` has them, and
+        `row`; it returns a bool for each. With several conditions all of them hold.
+
+        The labels come from records.parquet (extra [table]) or one pass over the shards, and are
+        kept in the cache folder. Raises OptionError for what no record can have.
         """
-        place = [label.name for label in self.labels].index(head)
-        column = columns_of([label.kind for label in self.labels])[place].start
+        return self._part(self._selection.where(condition, heads))
 
-        def fill(labels: NDArray[np.int32]) -> None:
-            if self._labels_from_table(head, labels):
-                return
-            pixels = np.empty((_PASS, self.layout.image_bytes), dtype=np.uint8)
-            for start in range(0, len(self), _PASS):
-                ids = np.arange(start, min(start + _PASS, len(self)))
-                labels[ids] = self._records_source.fetch(ids, pixels)[:, column]
+    def drop(self, *, rows: Sequence[Any]) -> ShardSet:
+        """Return the set without the records of some rows of the input table.
 
-        made_of = f"labels {self.fingerprint} {head}"
-        kept = keep_array(made_of, (len(self),), np.int32, fill, version=self._version)
-        return kept.array
+        Of a join and a mix a row is a pair: the number of the member, and the row in its table.
+        Raises OptionError for rows that the set does not have.
+        """
+        return self._part(self._selection.drop(rows))
+
+    def labels_array(self) -> dict[str, NDArray[Any]]:
+        """Return the labels of all records by head, and `row`, read-only.
+
+        A label of one integer is int32 (records,), a float float32, a vector (records, length), and
+        the rows int64. Arrays above 1 MB are files in the cache folder that are mapped.
+        """
+        names = [*(label.name for label in self.labels), ROW]
+        return {name: self.labels_of(name) for name in names}
+
+    def table(self) -> Any:
+        """Return a pyarrow.Table with a row for each record: where it is, and its labels.
+
+        Its columns are those of records.parquet: split, shard, number, row, path and each label; of
+        a set without that file paths are null. Raises MissingExtraError without pyarrow.
+        """
+        return self._selection.table()
+
+    def labels_of(self, label: str) -> NDArray[Any]:
+        """Return the values of one head, or the rows (`row`), as `labels_array` does."""
+        return self._selection.values(label)
 
     @property
     def _version(self) -> str:
         """What storage says of shards that no manifest describes: they may be written anew."""
-        shards = self.shards
-        return repr([(x.path, x.identity, x.size) for x in shards if x.entry is None])
+        found = [(x.path, x.identity, x.size) for x in self.shards if x.entry is None]
+        return repr(found) if found else ""
 
-    def _labels_from_table(self, head: str, labels: NDArray[np.int32]) -> bool:
-        """Fill `labels` from records.parquet; returns False where it cannot be used."""
-        manifest = self.manifest
-        if manifest is None or manifest.records is None or not self.shards:
-            return False
-        starts = np.cumsum([0, *(entry.records for entry in manifest.shards)]).tolist()
-        begins = dict(zip((entry.file for entry in manifest.shards), starts, strict=False))
-        places = [(begins[name_of(shard.path)], shard.records) for shard in self.shards]
-        path = join(folder_of(self.shards[0].path), RECORDS)
-        return RecordLabels(path, manifest.records).read(head, places, labels)
+    @property
+    def _selection(self) -> Selection:
+        return Selection(self._all_records, self._choice)
+
+    @property
+    def _all_records(self) -> Records:
+        """The records of the shards, chosen or not."""
+
+        def read(ids: Ids) -> Ids:
+            pixels = np.empty((len(ids), self.layout.image_bytes), dtype=np.uint8)
+            numbers = self._records_source.fetch(ids, pixels)
+            wrong = wrong_label(numbers, self.labels)
+            if wrong is not None:
+                raise DatasetError(f"{self.place(int(ids[wrong[0]]))}: {wrong[1]}")
+            return numbers
+
+        everything = [replace(member, choice=None) for member in self.members]
+        name = replace(self, choice=None, mix=None, members=tuple(everything)).fingerprint
+        name += self._version
+        members = [m._all_records for m in self.members if isinstance(m, ShardSet)]
+        return Records(name, self.shards, self.labels, self.manifest, members, read)
 
     @shows_options
     def batches(self, batch_size: int = 128, **options: Unpack[BatchKeywords]) -> Batches:

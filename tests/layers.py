@@ -141,8 +141,8 @@ HEAVY: dict[str, tuple[str, ...]] = {
     "pyarrow": (
         "converter/table/",
         "converter/shards/records_table.py",
+        "reader/sets/records_table.py",
         "reader/look/origins.py",
-        "reader/sets/record_labels.py",
     ),
     "lmdb": ("converter/table/lmdb_set.py", "converter/sources/lmdb_images.py"),
     "hdfs_native": ("shardio/storage/hdfs_client.py",),

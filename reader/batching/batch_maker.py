@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
@@ -243,8 +244,17 @@ class BatchMaker:
         if not skipped:
             return integers, begun.ids
         self.skipped.replace(begun.epoch, begun.start, skipped)
-        reader, records = begun.reading.reader, len(self.shards)
-        return replace_skipped(reader, begun.ids, begun.images, integers, records)
+        reader, records, others = begun.reading.reader, len(self.shards), self._others(begun)
+        return replace_skipped(reader, begun.ids, begun.images, integers, records, others)
+
+    def _others(self, begun: BegunBatch) -> Callable[[int], NDArray[np.int64]]:
+        """Return what tells the records that are tried in place of those of a batch."""
+        shards, places = self.shards, np.arange(len(begun.ids))
+        if shards.choice is None:
+            first = int(begun.ids[0])
+            return lambda ahead: (first + ahead + places) % len(shards)
+        choice, start = shards.choice, begun.start
+        return lambda ahead: choice.ids((start + ahead + places) % len(choice))
 
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""

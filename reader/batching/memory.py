@@ -112,8 +112,8 @@ class Sizes:
         """Return those of a set that `source` reads."""
         cache = 0 if shards.cache is None else FILLER_BYTES
         return cls(
-            len(shards), shards.layout, shards.labels, pipeline, source.in_blocks, source.owned,
-            cache, 1 if shards.mix is None else len(shards.mix.sizes),
+            shards.stored_records, shards.layout, shards.labels, pipeline, source.in_blocks,
+            source.owned, cache, 1 if shards.mix is None else len(shards.mix.sizes),
         )  # fmt: skip
 
     def plan(self, options: BatchOptions) -> MemoryPlan:

@@ -86,8 +86,8 @@ class AdvisedBlocks:
         self.reader: Reader = source
         self._steps = steps
         self._block = plan.block
-        begins = _begins(shards)
-        self._advice = BlockAdvice(source, len(shards), plan.block, plan.blocks_held, begins)
+        records, held = shards.stored_records, plan.blocks_held
+        self._advice = BlockAdvice(source, records, plan.block, held, _begins(shards))
 
     def before(self, epoch: int, start: int, ids: Ids) -> None:
         """Do nothing."""
@@ -111,8 +111,8 @@ class HeldBlocks:
         self, source: RecordSource, steps: Steps, plan: MemoryPlan, shards: Dataset
     ) -> None:
         self.source = source
-        held, begins = plan.blocks_held, _begins(shards)
-        self._blocks = BlockFetcher(source, len(shards), plan.block, held, begins=begins)
+        records, held = shards.stored_records, plan.blocks_held
+        self._blocks = BlockFetcher(source, records, plan.block, held, begins=_begins(shards))
         self.reader: Reader = self._blocks
         self._steps = steps
         self._distances = [steps.window]
@@ -144,4 +144,4 @@ def reading(
 
 def _begins(shards: Dataset) -> tuple[int, ...]:
     """Return the first records of the members of a mix: the blocks of each begin there."""
-    return (0,) if shards.mix is None else shards.mix.begins
+    return (0,) if shards.mix is None or shards.choice is not None else shards.mix.begins

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,25 +22,25 @@ def replace_skipped(
     images: NDArray[Any],
     integers: NDArray[np.int64],
     records: int,
+    others: Callable[[int], NDArray[np.int64]],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Fill the rows of a batch that were skipped with whole records, each as often as the others.
 
-    They are those of the same batch; where it has none, the next ones behind its first record.
-    `records` is the size of the set. Returns the integers and the numbers of the records
-    of all rows. Raises CorruptRecordError where no record can be used.
+    They are those of the same batch; where it has none, of the `records` of the set, which `others`
+    names so many ahead. Returns the integers and the numbers of the records of all rows. Raises
+    CorruptRecordError where no record can be used.
     """
-    first, size = int(ids[0]), len(ids)
     good = integers[:, -1] != SKIPPED
-    for ahead in range(1, min(_TRIES, records), size):
+    for ahead in range(1, min(_TRIES, records), len(ids)):
         if good.any():
             break
-        ids = (first + ahead + np.arange(size)) % records
+        ids = others(ahead)
         integers = source.fetch(ids, images)
         good = integers[:, -1] != SKIPPED
     if not good.any():
         raise CorruptRecordError(
-            f"of {min(_TRIES, records)} records, from record {first} of the set on, none can be "
-            "used: all are damaged"
+            f"of {min(_TRIES, records)} records, from record {int(ids[0])} of the set on, none can "
+            "be used: all are damaged"
         )
     bad = np.flatnonzero(~good)
     from_ = np.resize(np.flatnonzero(good), len(bad))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from reader.batching.options import BatchOptions
 from reader.dataset import Dataset
+from reader.order.chosen_window import ChosenWindowOrder
 from reader.order.draw import DrawnOrder
 from reader.order.exact import Order
 from reader.order.mixed import MixedOrder, MixStart
@@ -35,11 +37,17 @@ class Steps:
         self.size = options.step_size
         self._options = options
         self._order: StepOrder = _order_of(options, shards, start)
+        # Which records of the set that was opened those of the order are.
+        self._stored: Callable[[NDArray[np.int64]], NDArray[np.int64]] | None = None
+        if shards.choice is not None and not isinstance(self._order, ChosenWindowOrder):
+            self._stored = shards.choice.ids
         # Distance of the same place in the next window, of all members of a mix.
         self.window = 0
         if options.shuffle == "window":
             block, window, lanes = options.block or 1, options.window or 1, options.lanes or 1
-            self.window = window * block * lanes
+            # Of a part of a set a block has fewer records, on average.
+            share = len(shards) / max(1, shards.stored_records)
+            self.window = max(lanes, round(window * block * lanes * share))
         # What was computed to look ahead, and how many steps that may be: a window.
         self._known: OrderedDict[tuple[int, int], NDArray[np.int64]] = OrderedDict()
         steps = self.window // options.step_size + 8
@@ -53,7 +61,8 @@ class Steps:
         stop = start + self._options.step_size
         if not self._options.pad:
             stop = min(stop, self.positions)
-        return self._order.share(epoch, start, stop, *self._options.share)
+        ids = self._order.share(epoch, start, stop, *self._options.share)
+        return ids if self._stored is None else self._stored(ids)
 
     def later(self, epoch: int, start: int, distance: int) -> NDArray[np.int64]:
         """Return the records of the step that is about `distance` ahead, maybe in the next epoch.
@@ -85,6 +94,11 @@ def _order_of(options: BatchOptions, shards: Dataset, start: MixStart | None) ->
     if options.draws is not None:
         return DrawnOrder(options.draws.array, options.seed)
     if shards.mix is None:
+        if options.shuffle == "window" and shards.choice is not None:
+            chosen = shards.choice.blocks(options.block or 1)
+            turns = options.lanes or 1
+            owned = turns // options.share[1]
+            return ChosenWindowOrder(chosen, options.seed, options.window or 1, turns, owned)
         return _own_order(options, len(shards))
     mix = shards.mix
     members = [

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from reader.fetch.record_kind import RecordKind
 from reader.foreign.indexed_records import IndexedRecords
+from reader.sets.choice import PIECE, Choice, Ids, listed, whole
 from reader.shardset import ShardSet
 from shardio.errors import DatasetError, OptionError
 from shardio.format.label import Label
@@ -30,13 +33,33 @@ def join(sets: Sequence[ShardSet], names: Sequence[str]) -> ShardSet:
         raise OptionError("open all sets with the same cache= and cache_limit=, or none of them")
     return replace(
         first,
+        choice=_choice_of(sets),
+        mix=None,
         shards=tuple(shard for member in sets for shard in member.shards),
         kind=_kind_of([member.kind for member in sets]),
         labels=tuple(_label_of(heads) for heads in zip(*(x.labels for x in sets), strict=True)),
         manifest=None,
         left_out=tuple(file for member in sets for file in member.left_out),
-        members=tuple(sets),
+        members=tuple(part for member in sets for part in member.members or (member,)),
     )
+
+
+def _choice_of(sets: Sequence[ShardSet]) -> Choice | None:
+    """Return which records of all shards those of the sets are; None where they are all."""
+    if all(member.choice is None for member in sets):
+        return None
+
+    def pieces() -> Iterator[Ids]:
+        begin = 0
+        for member in sets:
+            choice = member.choice
+            if choice is None:
+                choice = whole(member.stored_records)
+            for at in range(0, len(member), PIECE):
+                yield begin + choice.ids(np.arange(at, min(at + PIECE, len(member))))
+            begin += member.stored_records
+
+    return listed(pieces)
 
 
 def _differences(first: ShardSet, other: ShardSet) -> _Found:

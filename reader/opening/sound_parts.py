@@ -9,13 +9,13 @@ from typing import Any
 from reader.files.shard import ShardFile
 from reader.opening.described import SetOptions
 from reader.opening.find import Source, absent_by_name, find_shards
-from reader.opening.open_shards import (
+from reader.opening.manifests import read_manifest
+from reader.opening.open_dataset import (
     match,
     missing_shards,
+    open_dataset,
     open_matched,
-    open_shards,
     open_without_manifest,
-    read_manifest,
 )
 from reader.shardset import ShardSet
 from shardio.errors import OptionError, ShardioError
@@ -62,14 +62,7 @@ def open_sound_parts(
     Raises what `open_shards` raises where nothing is found, or what was asked for cannot be right.
     """
     try:
-        shards = open_shards(
-            source,
-            split,
-            shape=options.shape,
-            classes=options.classes,
-            image=options.image,
-            labels=options.labels,
-        )
+        shards = open_dataset(source, split, options)
     except OptionError:
         raise
     except ShardioError as error:

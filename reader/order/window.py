@@ -28,7 +28,7 @@ Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class _Lane:
+class Lane:
     """The blocks of a lane in an epoch: how many, how many records, and where the short one is."""
 
     blocks: int
@@ -56,7 +56,7 @@ class WindowOrder:
         # Each lane works in one window, and the next one is looked at ahead. In the tail, which all
         # share, those of others come and go.
         self._windows: Recent[Ids] = Recent(2 * (owned or lanes) + 2)
-        self._known: tuple[int, list[_Lane]] = -1, []
+        self._known: tuple[int, list[Lane]] = -1, []
 
     def share(self, epoch: int, start: int, stop: int, rank: int, world: int) -> Ids:
         """Return what `rank` of `world` gets of the positions `start` to `stop` of an epoch.
@@ -95,7 +95,7 @@ class WindowOrder:
             found[split:] = self._tail(epoch, lanes, first, int(left[-1]) + 1 - first)[left - first]
         return found
 
-    def _lanes_of(self, epoch: int) -> list[_Lane]:
+    def _lanes_of(self, epoch: int) -> list[Lane]:
         # Finding the short block takes as long as a batch, and an epoch has but one.
         known, lanes = self._known
         if known != epoch:
@@ -103,19 +103,19 @@ class WindowOrder:
             self._known = epoch, lanes
         return lanes
 
-    def _lane(self, epoch: int, lane: int) -> _Lane:
+    def _lane(self, epoch: int, lane: int) -> Lane:
         blocks = max(0, -(-(self._blocks - lane) // self._lanes))
         if not self._missing:
-            return _Lane(blocks, blocks * self._block, None)
+            return Lane(blocks, blocks * self._block, None)
         place = int(self._shuffle(epoch).inverse(np.array([self._blocks - 1]))[0])
         if place % self._lanes != lane:
-            return _Lane(blocks, blocks * self._block, None)
-        return _Lane(blocks, blocks * self._block - self._missing, place // self._lanes)
+            return Lane(blocks, blocks * self._block, None)
+        return Lane(blocks, blocks * self._block - self._missing, place // self._lanes)
 
     def _shuffle(self, epoch: int) -> Permutation:
         return Permutation(self._blocks, self._seed, f"{epoch} blocks")
 
-    def _tail(self, epoch: int, lanes: list[_Lane], start: int, count: int) -> Ids:
+    def _tail(self, epoch: int, lanes: list[Lane], start: int, count: int) -> Ids:
         """Return `count` of the records that are left when the shortest lane is at its end."""
         even = min(lane.records for lane in lanes)
         pieces = []
@@ -127,7 +127,7 @@ class WindowOrder:
             start -= left
         return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
 
-    def _records_of(self, epoch: int, number: int, lane: _Lane, start: int, stop: int) -> Ids:
+    def _records_of(self, epoch: int, number: int, lane: Lane, start: int, stop: int) -> Ids:
         """Return the records at positions `start` to `stop` of a lane."""
         pieces = []
         while start < stop:
@@ -141,7 +141,7 @@ class WindowOrder:
             return pieces[0]
         return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
 
-    def _group_at(self, lane: _Lane, position: int) -> tuple[int, int]:
+    def _group_at(self, lane: Lane, position: int) -> tuple[int, int]:
         """Return the window of a lane in which a position is, and the window's first position."""
         size = self._window * self._block
         group = position // size
@@ -153,19 +153,27 @@ class WindowOrder:
             return after, after * size - self._missing
         return group, group * size
 
-    def _group(self, epoch: int, number: int, lane: _Lane, group: int) -> Ids:
+    def _group(self, epoch: int, number: int, lane: Lane, group: int) -> Ids:
         """Return all records of a window in their order."""
         compute = partial(self._compute, epoch, number, lane, group)
         return self._windows.get((epoch, number, group), compute)
 
-    def _compute(self, epoch: int, number: int, lane: _Lane, group: int) -> Ids:
+    def _compute(self, epoch: int, number: int, lane: Lane, group: int) -> Ids:
         first = group * self._window
         turns = np.arange(first, min(first + self._window, lane.blocks))
         blocks = self._shuffle(epoch)(turns * self._lanes + number)
-        starts = blocks * self._block
-        sizes = np.minimum(self._block, self.records - starts)
+        starts, sizes = self._extent(blocks)
         ends = np.cumsum(sizes)
         shuffle = Permutation(int(ends[-1]), self._seed, f"{epoch} window {number} {group}")
         places = permuted(shuffle, 0, int(ends[-1]))
         which = np.searchsorted(ends, places, side="right")
-        return np.asarray(starts[which] + places - (ends - sizes)[which], dtype=np.int64)
+        return self._stored(starts[which] + places - (ends - sizes)[which])
+
+    def _extent(self, blocks: Ids) -> tuple[Ids, Ids]:
+        """Return where blocks begin, and how many records each has."""
+        starts = blocks * self._block
+        return starts, np.minimum(self._block, self.records - starts)
+
+    def _stored(self, places: Ids) -> Ids:
+        """Return the records at places, which blocks count."""
+        return np.asarray(places, dtype=np.int64)

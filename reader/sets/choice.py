@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reader.order.chosen_window import ChosenBlocks
 from reader.sets.kept_array import KeptArray, keep_array
 from shardio.errors import OptionError
 from shardio.grammar import counted
@@ -44,9 +45,11 @@ class RangeChoice:
         """Return a part of it."""
         return RangeChoice(self.start + self.step * part.start, len(part), self.step * part.step)
 
-    def is_sorted(self) -> bool:
-        """Whether records come in the order in which they are stored."""
-        return self.step > 0 or self.count < 2
+    def blocks(self, block: int) -> ChosenBlocks:
+        """Return the stored blocks of `block` records that hold some of its records."""
+        if self.step < 0:
+            return self.sliced(range(self.count - 1, -1, -1)).blocks(block)
+        return ChosenBlocks.of_range(self.start, self.count, self.step, block, self.ids)
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,17 @@ class ListChoice:
         where = slice(part.start, part.stop if part.stop >= 0 else None, part.step)
         return listed(lambda: _pieces_of(self.kept.array[where]))
 
-    def is_sorted(self) -> bool:
-        """Whether records come in the order in which they are stored."""
-        array = self.kept.array
-        return all(
-            bool((np.diff(array[at : at + PIECE + 1]) > 0).all())
-            for at in range(0, len(array), PIECE)
+    def blocks(self, block: int) -> ChosenBlocks:
+        """Return the stored blocks of `block` records that hold some of its records."""
+
+        def fill(array: Ids) -> None:
+            array[:] = self.kept.array
+            array.sort()
+
+        name = f"in order {self.digest}"
+        in_order = keep_array(name, self.kept.array.shape, np.int64, fill).array
+        return ChosenBlocks.of_list(
+            _pieces_of(in_order), block, lambda places: np.asarray(in_order[places])
         )
 
 
@@ -107,8 +115,8 @@ def listed(pieces: Callable[[], Iterable[Ids]]) -> Choice:
         elif step is None:
             step = int(piece[0]) - first
         if is_range and step is not None:
-            before = [] if last is None else [last]
-            is_range = step != 0 and bool((np.diff(piece, prepend=before) == step).all())
+            before = piece[:0] if last is None else np.array([last])
+            is_range = bool((np.diff(np.concatenate([before, piece])) == step).all())
         count, last = count + len(piece), int(piece[-1])
     if first is None:
         return RangeChoice(0, 0, 1)
@@ -131,7 +139,8 @@ def chosen(choice: Choice, index: Any) -> Choice:
     of another length, and a number that comes twice: weights= lets records come more often.
     """
     if isinstance(index, slice):
-        return choice.sliced(range(len(choice))[index])
+        part = range(len(choice))[index]
+        return choice.sliced(part) if part else RangeChoice(0, 0, 1)
     if isinstance(index, range):
         index = np.arange(index.start, index.stop, index.step)
     try:

@@ -1,0 +1,175 @@
+"""The records of a set by what is known of them: their labels, splits and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reader.files.shard import ShardFile
+from reader.sets.choice import PIECE, Choice, Ids, listed, number_of, whole
+from reader.sets.conditions import (
+    Condition,
+    LabelsByHead,
+    Mask,
+    checked_mask,
+    no_label,
+    wanted_classes,
+)
+from reader.sets.kept_array import keep_array
+from reader.sets.record_columns import Records, column
+from reader.sets.records_table import table_of, table_of_columns
+from shardio.errors import OptionError
+from shardio.format.layout import ROW
+from shardio.format.naming import ShardName
+from shardio.storage.paths import name_of
+
+SPLIT = "split"
+_NAMED = 5
+# Rows are below 2^35 in our format, and numbers of records in others'.
+_ROW_BITS = 40
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The records that `choice` takes of `records`, which are all of some shards."""
+
+    records: Records
+    choice: Choice
+
+    def where(self, condition: Condition | None, heads: Mapping[str, Any]) -> Choice:
+        """Choose those for which all conditions hold; `heads` may have the split, too.
+
+        Raises OptionError for what no record can have.
+        """
+        labels = {label.name: label for label in self.records.labels}
+        for name in heads:
+            if name not in (*labels, SPLIT):
+                raise no_label(name, [*labels, SPLIT])
+        classes = {
+            name: wanted_classes(labels[name], value)
+            for name, value in heads.items()
+            if name in labels
+        }
+        in_splits = None
+        if SPLIT in heads and SPLIT not in labels:
+            in_splits = _of_splits(self.records.shards, heads[SPLIT])
+        ends = np.cumsum([shard.records for shard in self.records.shards], dtype=np.int64)
+
+        def keep(ids: Ids) -> Mask:
+            mask = np.ones(len(ids), dtype=np.bool_)
+            if in_splits is not None:
+                mask &= in_splits[np.searchsorted(ends, ids, side="right")]
+            for name, wanted in classes.items():
+                mask &= np.isin(self._values(name, ids), wanted)
+            if condition is not None:
+                by_head = LabelsByHead([*labels], lambda name: self._values(name, ids))
+                mask &= checked_mask(condition(by_head), len(ids))
+            return mask
+
+        return listed(lambda: self._kept(keep))
+
+    def drop(self, rows: Sequence[Any]) -> Choice:
+        """Choose all but those of some rows of the input table.
+
+        Raises OptionError for rows of which there is no record.
+        """
+        numbers = np.array([self._row(row) for row in rows], dtype=np.int64)
+        missing = {*numbers.tolist()}
+
+        def keep(ids: Ids) -> Mask:
+            found = self._values(ROW, ids) | self._members_of(ids) << _ROW_BITS
+            dropped = np.isin(found, numbers)
+            missing.difference_update(found[dropped].tolist())
+            return ~dropped
+
+        choice = listed(lambda: self._kept(keep))
+        if missing:
+            named = ", ".join(map(self._named, sorted(missing)[:_NAMED]))
+            more = ", ..." if len(missing) > _NAMED else ""
+            raise OptionError(f"the set has no record of row {named}{more}")
+        return choice
+
+    def _row(self, row: Any) -> int:
+        """Return a row as a number, with that of its member in the higher bits."""
+        pair = (0, row)
+        if self.records.members:
+            try:
+                member, inner = row
+            except (TypeError, ValueError):
+                raise OptionError(
+                    f"a row of several sets is a pair, (member, row), not {row!r}"
+                ) from None
+            pair = member, inner
+        found = [number_of(number) for number in pair]
+        if None in found:
+            raise OptionError(f"a row is a whole number, not {pair[found.index(None)]!r}")
+        first, second = (number or 0 for number in found)
+        if first < 0 or not 0 <= second < 1 << _ROW_BITS:
+            raise OptionError(f"the set has no record of row {row}")
+        return first << _ROW_BITS | second
+
+    def _named(self, number: int) -> str:
+        member, row = divmod(number, 1 << _ROW_BITS)
+        return f"({member}, {row})" if self.records.members else str(row)
+
+    def _members_of(self, ids: Ids) -> Ids:
+        """Return to which member each record belongs."""
+        ends = np.cumsum([member.count for member in self.records.members], dtype=np.int64)
+        return np.searchsorted(ends, ids, side="right") if len(ends) else np.zeros_like(ids)
+
+    def values(self, name: str) -> NDArray[Any]:
+        """Return the values of a head, or the rows, of its records."""
+        labels = [label.name for label in self.records.labels]
+        if name not in (*labels, ROW):
+            raise no_label(name, [*labels, ROW])
+        of_all = column(self.records, name)
+        choice = self.choice
+        if choice == whole(len(of_all)):
+            return of_all
+
+        def fill(array: NDArray[Any]) -> None:
+            for at in range(0, len(choice), PIECE):
+                numbers = np.arange(at, min(at + PIECE, len(choice)))
+                array[numbers] = of_all[choice.ids(numbers)]
+
+        shape = len(choice), *of_all.shape[1:]
+        made_of = f"part {self.records.fingerprint} {choice.digest} {name}"
+        return keep_array(made_of, shape, of_all.dtype, fill).array
+
+    def table(self) -> Any:
+        """Return a pyarrow.Table with a row for each record.
+
+        Raises MissingExtraError without pyarrow.
+        """
+        records = self.records
+        table = table_of(records.manifest, records.shards)
+        if table is None:
+            columns = {label.name: column(records, label.name) for label in records.labels}
+            table = table_of_columns(records.shards, column(records, ROW), columns)
+        if self.choice == whole(records.count):
+            return table
+        return table.take(self.choice.ids(np.arange(len(self.choice))))
+
+    def _values(self, name: str, ids: Ids) -> NDArray[Any]:
+        return np.asarray(column(self.records, name)[ids])
+
+    def _kept(self, keep: Callable[[Ids], Mask]) -> Iterator[Ids]:
+        """Yield the records that `keep` keeps, in pieces."""
+        for at in range(0, len(self.choice), PIECE):
+            ids = self.choice.ids(np.arange(at, min(at + PIECE, len(self.choice))))
+            yield ids[keep(ids)]
+
+
+def _of_splits(shards: Sequence[ShardFile], splits: Any) -> Mask:
+    """Return which shards belong to some splits."""
+    wanted = [splits] if isinstance(splits, str) else list(splits)
+    names = [ShardName.parse(name_of(shard.path)) for shard in shards]
+    known = sorted({name.split for name in names if name})
+    for split in wanted:
+        if split not in known:
+            raise OptionError(f"the set has no split {split!r}; it has {', '.join(known)}")
+    return np.array([name is not None and name.split in wanted for name in names], dtype=np.bool_)
