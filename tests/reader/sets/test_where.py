@@ -103,11 +103,12 @@ def test_where_by_texts_and_splits(source: Path) -> None:
     (label,) = shards.labels
     assert label.vocabulary is not None
     arrays = shards.labels_array()
+    wanted: Any
     for wanted in ("猫", ["cat", "dog"], ["cat", 1], 2, np.array([0, 2]), range(2)):
         single = isinstance(wanted, str | int)
         classes = [
             label.vocabulary.index(one) if isinstance(one, str) else int(one)
-            for one in ([wanted] if single else wanted)  # type: ignore[union-attr]
+            for one in ([wanted] if single else wanted)
         ]
         found = shards.where(y0=wanted).labels_array()["row"]
         assert found.tolist() == arrays["row"][np.isin(arrays["y0"], classes)].tolist()
