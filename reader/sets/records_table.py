@@ -204,7 +204,7 @@ class _Ranges(io.RawIOBase):
         """Read as much as there is into a buffer."""
         memory = memoryview(buffer).cast("B")
         size = max(0, min(len(memory), self._size - self._at))
-        got = self._reader.read_into(self._at, [memory[:size]], size) if size else 0
+        got = self._reader.read_into(self._at, memory[:size]) if size else 0
         self._at += got
         return got
 

@@ -103,8 +103,8 @@ def test_where_by_texts_and_splits(source: Path) -> None:
     (label,) = shards.labels
     assert label.vocabulary is not None
     arrays = shards.labels_array()
-    wanted: Any
-    for wanted in ("猫", ["cat", "dog"], ["cat", 1], 2, np.array([0, 2]), range(2)):
+    choices: list[Any] = ["猫", ["cat", "dog"], ["cat", 1], 2, np.array([0, 2]), range(2)]
+    for wanted in choices:
         single = isinstance(wanted, str | int)
         classes = [
             label.vocabulary.index(one) if isinstance(one, str) else int(one)
