@@ -20,7 +20,7 @@ from reader.fetch.sources import Sources
 from reader.files.mapped_files import Maps
 from reader.files.shard import ShardFile
 from reader.files.shard_files import ShardFiles
-from reader.sets.choice import PIECE, Choice
+from reader.sets.choice import PIECE, Choice, whole
 from reader.sets.mix import Mix
 from shardio.cached_property import cached_property
 from shardio.format.label import Label
@@ -88,6 +88,17 @@ class Dataset:
             shards = np.searchsorted(ends, ids, side="right")
             counts += np.bincount(shards, minlength=len(ends))
         return [int(count) for count in counts]
+
+    @property
+    def chosen(self) -> Choice:
+        """Which of the stored records the set holds."""
+        return whole(self.stored_records) if self.choice is None else self.choice
+
+    @property
+    def version(self) -> str:
+        """What storage says of shards that no manifest describes: they may be written anew."""
+        found = [(x.path, x.identity, x.size) for x in self.shards if x.entry is None]
+        return repr(found) if found else ""
 
     @cached_property
     def stored_records(self) -> int:

@@ -75,10 +75,10 @@ class ShardSet(Dataset):
         """
         number = number_of(index)
         if number is None:
-            return self._part(chosen(self._choice, index))
+            return self._part(chosen(self.chosen, index))
         if not -len(self) <= number < len(self):
             raise IndexError(f"record {number} of {len(self)}")
-        stored = int(self._choice.ids(np.array([number % len(self)]))[0])
+        stored = int(self.chosen.ids(np.array([number % len(self)]))[0])
         pixels = np.empty((1, self.layout.image_bytes), dtype=np.uint8)
         integers = self._records_source.fetch(np.array([stored]), pixels)
         wrong = wrong_label(integers, self.labels)
@@ -89,10 +89,6 @@ class ShardSet(Dataset):
         found = [of_all[0] for of_all in label_arrays(integers, self.labels)]
         labels = [value if value.ndim else value.item() for value in found]
         return form.for_arrays(BatchParts(image, labels))
-
-    @property
-    def _choice(self) -> Choice:
-        return whole(self.stored_records) if self.choice is None else self.choice
 
     def _part(self, choice: Choice) -> ShardSet:
         """Return the set of the records of a choice."""
@@ -144,8 +140,8 @@ class ShardSet(Dataset):
             labels=self.labels,
             labels_of=self.labels_of,
             fingerprint=self.fingerprint,
-            version=self._version,
-            place=lambda number: self.place(int(self._choice.ids(np.array([number]))[0])),
+            version=self.version,
+            place=lambda number: self.place(int(self.chosen.ids(np.array([number]))[0])),
         )
 
     def where(self, condition: Condition | None = None, /, **heads: Any) -> ShardSet:
@@ -191,14 +187,8 @@ class ShardSet(Dataset):
         return self._selection.values(label)
 
     @property
-    def _version(self) -> str:
-        """What storage says of shards that no manifest describes: they may be written anew."""
-        found = [(x.path, x.identity, x.size) for x in self.shards if x.entry is None]
-        return repr(found) if found else ""
-
-    @property
     def _selection(self) -> Selection:
-        return Selection(self._all_records, self._choice)
+        return Selection(self._all_records, self.chosen)
 
     @property
     def _all_records(self) -> Records:
@@ -214,7 +204,7 @@ class ShardSet(Dataset):
 
         everything = [replace(member, choice=None) for member in self.members]
         name = replace(self, choice=None, mix=None, members=tuple(everything)).fingerprint
-        name += self._version
+        name += self.version
         members = [m._all_records for m in self.members if isinstance(m, ShardSet)]
         return Records(name, self.shards, self.labels, self.manifest, members, read)
 

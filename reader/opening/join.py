@@ -9,7 +9,7 @@ import numpy as np
 
 from reader.fetch.record_kind import RecordKind
 from reader.foreign.indexed_records import IndexedRecords
-from reader.sets.choice import PIECE, Choice, Ids, listed, whole
+from reader.sets.choice import PIECE, Choice, Ids, listed
 from reader.shardset import ShardSet
 from shardio.errors import DatasetError, OptionError
 from shardio.format.label import Label
@@ -52,11 +52,8 @@ def _choice_of(sets: Sequence[ShardSet]) -> Choice | None:
     def pieces() -> Iterator[Ids]:
         begin = 0
         for member in sets:
-            choice = member.choice
-            if choice is None:
-                choice = whole(member.stored_records)
             for at in range(0, len(member), PIECE):
-                yield begin + choice.ids(np.arange(at, min(at + PIECE, len(member))))
+                yield begin + member.chosen.ids(np.arange(at, min(at + PIECE, len(member))))
             begin += member.stored_records
 
     return listed(pieces)
