@@ -25,11 +25,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import parquet
+from reader.sets.record_labels import RecordLabels
 
 from reader.order.draw import DrawnOrder
 from reader.sets.draws import RecordWeights, draws_of
 from reader.sets.kept_array import keep_array
-from reader.sets.record_labels import RecordLabels
 from shardio.format.label import Label
 from shardio.storage.digest import digest_of
 
