@@ -93,7 +93,7 @@ class NearPairs:
 def near_pairs(hashes: NDArray[np.uint64], numbers: Numbers) -> NearPairs:
     """Find pairs among records `numbers` with difference hashes `hashes`, each pair once."""
     found: list[NDArray[np.int64]] = []
-    budget, are_all = _MOST_COMPARED, True
+    budget, count, are_all = _MOST_COMPARED, 0, True
     for part in _PARTS:
         mask = np.bitwise_or.reduce(np.uint64(1) << part)
         keys = hashes & mask
@@ -107,16 +107,18 @@ def near_pairs(hashes: NDArray[np.uint64], numbers: Numbers) -> NearPairs:
             size = int(sizes[at])
             if size < 2:
                 continue
-            budget -= size * size
-            if budget < 0 or sum(map(len, found)) > _MOST_PAIRS:
+            if size * size > budget or count > _MOST_PAIRS:
                 are_all = False
                 break
-            found += _near_in(hashes, order[bounds[at] : bounds[at + 1]])
+            budget -= size * size
+            pairs = _near_in(hashes, order[bounds[at] : bounds[at + 1]])
+            count += sum(map(len, pairs))
+            found += pairs
     if not found:
         return NearPairs(are_all=are_all)
-    pairs = np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
-    distance = bit_counts(hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]])
-    return NearPairs(numbers[pairs[np.argsort(distance, kind="stable")]], are_all)
+    distinct = np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
+    distance = bit_counts(hashes[distinct[:, 0]] ^ hashes[distinct[:, 1]])
+    return NearPairs(numbers[distinct[np.argsort(distance, kind="stable")]], are_all)
 
 
 def confirmed(near: NearPairs, records: Records) -> NearPairs:

@@ -194,7 +194,10 @@ def _near(found: Survey, images: Images) -> str:
         f"whose luminance correlates by {LEAST_CORRELATION} or more."
     )
     if not len(pairs):
-        return paragraph(f"No two other images are alike. {rule}")
+        none = "No two other images are alike."
+        if not found.near.are_all:
+            none = "None was found, but too many hashes are similar to compare them all."
+        return paragraph(f"{none} {rule}")
     least = "" if found.near.are_all else "At least "
     parts = [_group(images, pair, None) for pair in pairs[:_PAIRS].tolist()]
     return paragraph(

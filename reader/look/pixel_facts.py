@@ -81,6 +81,8 @@ def difference_hashes(images: Images) -> NDArray[np.uint64]:
 
 def bit_counts(values: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Return how many bits of each value are set."""
+    if hasattr(np, "bitwise_count"):  # from NumPy 2 on
+        return np.bitwise_count(values).astype(np.int64)
     octets = np.ascontiguousarray(values).view(np.uint8).reshape(*values.shape, 8)
     return np.asarray(_BITS[octets].sum(axis=-1, dtype=np.int64))
 

@@ -172,6 +172,17 @@ def test_near_pairs_are_those_that_a_comparison_of_all_finds(
     assert len(found.pairs) == len(expected)
 
 
+def test_a_comparison_that_would_take_too_long_is_said_to_be_a_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("reader.look.alike._MOST_COMPARED", 100)
+    same = 5 << 30
+    hashes = np.array([same + 3, same + 1, *(n << 44 for n in range(1, 40))], dtype=np.uint64)
+    found = near_pairs(hashes, np.arange(41))
+    assert not found.are_all
+    assert [0, 1] in found.pairs.tolist()
+
+
 @given(st.lists(st.integers(0, 6), max_size=50), st.integers(0, 2**32))
 def test_groups_are_those_of_a_dictionary(values: list[int], seed: int) -> None:
     hashes = np.array(values, dtype=np.uint64)
