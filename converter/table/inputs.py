@@ -32,7 +32,9 @@ _SHOWN = 3
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 # Files of one of these names beside those of another one are not of one table.
-_SPLIT_OF_NAME = re.compile(r"(train|val|valid|validation|dev|test)(?=[-_.\d])", re.IGNORECASE)
+_SPLIT_OF_NAME = re.compile(
+    r"(?:^|[-_.])(train|val|valid|validation|dev|test)(?=[-_.\d])", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -185,11 +187,12 @@ def _files_in(folder: str, scratch: Scratch) -> Iterator[TableInput]:
             f"{join(folder, parts[0])}: values in the names of folders are not read as a column; "
             "write the table without partitions"
         )
-    splits = {match[0].lower() for path in tables if (match := _SPLIT_OF_NAME.match(name_of(path)))}
+    found = (_SPLIT_OF_NAME.search(name_of(path)) for path in tables)
+    splits = {match[1].lower() for match in found if match}
     if len(splits) > 1:
         raise TableError(
             f"{folder} has tables of several splits ({', '.join(sorted(splits))}), which would "
-            f"become one; take one of them, such as '{join(folder, sorted(splits)[0])}*'"
+            f"become one; take one of them, such as '{join(folder, f'*{min(splits)}*')}'"
         )
     yield from (_file(join(folder, path)) for path in tables)
 

@@ -31,7 +31,7 @@ _KINDS = {
     **dict.fromkeys(("json", "jsonl", "ndjson"), Kind.JSON),
     **dict.fromkeys(("parquet", "pq"), Kind.PARQUET),
     "arrow": Kind.ARROW,
-    "tar": Kind.TAR,
+    **dict.fromkeys(("tar", "tgz"), Kind.TAR),
     **dict.fromkeys(("tfrecord", "tfrecords", "tfrec"), Kind.TFRECORD),
     **dict.fromkeys(("lmdb", "mdb"), Kind.LMDB),
 }

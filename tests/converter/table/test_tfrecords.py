@@ -94,6 +94,13 @@ def test_a_folder_of_them_is_a_table(tmp_path: Path) -> None:
     assert shards(tmp_path / "a") == shards(tmp_path / "b")
 
 
+def test_a_folder_of_several_splits_is_none(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        write(tmp_path / f"mnist-{split}.tfrecord-00000-of-00001", records_of([0]))
+    with pytest.raises(TableError, match=r"several splits \(test, train\).*/\*test\*'"):
+        inline(tmp_path, tmp_path / "out", OPTIONS)
+
+
 def test_numbers_lists_and_texts_are_columns(tmp_path: Path) -> None:
     records = [
         example(image=IMAGES[1], ids=[n, 2], score=[0.5, n / 2], path=b"p", raw=b"\xff\x00")

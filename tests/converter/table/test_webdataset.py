@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -88,6 +90,26 @@ def test_engines_and_workers_make_the_same_bytes(tmp_path: Path) -> None:
     inline(tars, tmp_path / "a")
     convert([str(tar) for tar in tars], str(tmp_path / "b"), OPTIONS, workers=2)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_a_url_gives_the_same(tmp_path: Path) -> None:
+    tars = write_tars(tmp_path / "tars", range(12), 5)
+    memory = fsspec.filesystem("memory")
+    for tar in tars:
+        memory.pipe(f"/sets/{tar.name}", tar.read_bytes())
+    inline(tars, tmp_path / "a")
+    inline("memory://sets/train-{000..002}.tar", tmp_path / "b")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    inline("memory://sets/train-*.tar", tmp_path / "c")
+    assert contents(tmp_path / "a") == contents(tmp_path / "c")
+
+
+def test_compressed_tars_are_refused(tmp_path: Path) -> None:
+    (tar,) = write_tars(tmp_path, range(3), 12)
+    for name, message in (("t.tgz", "compressed with gzip"), ("t.tar.gz", "decompress this one")):
+        (tmp_path / name).write_bytes(gzip.compress(tar.read_bytes()))
+        with pytest.raises(TableError, match=message):
+            inline(tmp_path / name, tmp_path / "out")
 
 
 def test_a_path_of_the_records_is_one_of_a_table(tmp_path: Path) -> None:
