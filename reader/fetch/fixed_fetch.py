@@ -14,7 +14,7 @@ from reader.fetch.pool import aligned
 from reader.fetch.skipped import SKIPPED, Skipped
 from reader.fetch.source import Fetch, LaterFetch, RecordSource
 from reader.files.mapped_files import Maps
-from reader.files.record_check import RecordCheck
+from reader.files.record_check import damage
 from reader.files.shard import ShardFile
 from reader.files.shard_files import ShardFiles
 from reader.files.stored import REQUESTS, StoredRecords
@@ -55,10 +55,6 @@ class FixedFetcher:
     @cached_property
     def _stored(self) -> StoredRecords:
         return StoredRecords(self._files, self._layout.stride)
-
-    @cached_property
-    def _check(self) -> RecordCheck:
-        return RecordCheck(self._layout)
 
     def mapped(self, maps: Maps) -> RecordSource:
         """Return the source for files of this machine: it needs the compiled code."""
@@ -116,7 +112,7 @@ class FixedFetcher:
         """Give up the copies that hold wrong records; returns whether to read these again."""
         again = False
         for number, record, data in zip(*self._files.locate(ids), records, strict=True):
-            describe = partial(self._check.damage, record=int(record), data=data.tobytes())
+            describe = partial(damage, self._layout, record=int(record), data=data.tobytes())
             again |= self._files.distrust(int(number), describe)
         return again
 
@@ -124,10 +120,10 @@ class FixedFetcher:
         """Raise the error for the first wrong record, or count each."""
         for number, record, data in zip(*self._files.locate(ids), records, strict=True):
             path = self._files.shards[int(number)].path
-            damage = self._check.damage(path, int(record), data.tobytes())
-            if self._skipped is None or isinstance(damage, UnsupportedRecordError):
-                raise damage
-            self._skipped.add(str(damage))
+            fault = damage(self._layout, path, int(record), data.tobytes())
+            if self._skipped is None or isinstance(fault, UnsupportedRecordError):
+                raise fault
+            self._skipped.add(str(fault))
 
 
 class FixedMemory:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from reader.core.compiled import has_core
 from reader.fetch.fixed_fetch import FixedFetcher
 from reader.fetch.skipped import Skipped
-from reader.files.record_check import RecordCheck
+from reader.files.record_check import touch
 from reader.files.shard import ShardFile
 from reader.files.shard_files import ShardFiles
 from shardio.format.layout import RecordLayout
@@ -29,7 +29,7 @@ class FixedRecords:
 
     def touch(self, shard: ShardFile, reader: RangeReader, *, skips: bool) -> None:
         """Hold the first and the last record of a shard against the manifest."""
-        RecordCheck(self.layout).touch(shard, reader, skips=skips)
+        touch(self.layout, shard, reader, skips=skips)
 
     def source(
         self, files: ShardFiles[ShardFile], *, verify: bool, skipped: Skipped | None

@@ -25,24 +25,20 @@ def lost_shards(
     split: str | None,
     manifest: Manifest,
     folders: Sequence[str],
-    seen: set[str],
+    unseen: Sequence[ShardEntry],
 ) -> list[str]:
     """Return the paths of shards that `source` would name if they were there.
 
-    Only those of splits of which no shard is `seen`, but for those that were never staged there.
+    Those of splits of which no shard was found are `unseen`; some were never staged there.
     """
-    splits = {entry.split for entry in manifest.shards if entry.file in seen}
-    others = [entry for entry in manifest.shards if entry.split not in splits]
-    if not others:
-        return []
     texts = texts_of(source)
     if len(texts) == 1 and as_folder(texts[0]) is not None:
-        named = {entry.file for entry in others if split in (None, ALL_SPLITS, entry.split)}
+        named = {entry.file for entry in unseen if split in (None, ALL_SPLITS, entry.split)}
     else:
         places = [folder.rstrip("/") for folder in folders]
         named = {
             entry.file
-            for entry in others
+            for entry in unseen
             if any(_matches(text, f"{place}/{entry.file}") for text in texts for place in places)
         }
     if not named:

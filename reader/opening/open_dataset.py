@@ -104,7 +104,8 @@ def missing_shards(
         entry.file for entry in manifest.shards if entry.split in splits and entry.file not in seen
     )
     folders = sorted({folder_of(info.path) for info in files})
-    lost = lost_shards(source, split, manifest, folders, seen)
+    unseen = [entry for entry in manifest.shards if entry.split not in splits]
+    lost = lost_shards(source, split, manifest, folders, unseen) if unseen else []
     others = "; to open what is there, name its split"
     return left_out, absent(folders, left_out) + [f"{path} is missing{others}" for path in lost]
 

@@ -26,7 +26,7 @@ from reader.fetch.fixed_fetch import FixedFetcher
 from reader.fetch.pool import Pool
 from reader.fetch.skipped import Skipped, SkippedRecordWarning
 from reader.files.mapped_files import Maps
-from reader.files.record_check import RecordCheck
+from reader.files.record_check import fault
 from shardio.errors import CorruptRecordError, DatasetError
 from shardio.format.framing import frame_footer
 from shardio.format.layout import MAX_LABEL, MAX_ROW, RecordLayout
@@ -138,7 +138,6 @@ def test_it_reads_what_was_written_and_finds_any_damage(
     numbers = st.integers(0, count - 1)
     ids = data.draw(st.lists(numbers, max_size=30)) + list(range(data.draw(numbers), count))
     table = np.frombuffer(bytes(whole), dtype=np.uint8).reshape(count, layout.stride)[ids]
-    check = RecordCheck(layout)
     with tempfile.NamedTemporaryFile() as file:
         file.write(whole)
         file.flush()
@@ -160,7 +159,7 @@ def test_it_reads_what_was_written_and_finds_any_damage(
     assert (read.integers == layout.integers(tails)).all()
     assert (scaled.integers == read.integers).all()
     bad = [
-        check.fault(record.tobytes()) is not None
+        fault(layout, record.tobytes()) is not None
         if verify
         else not record.tobytes().startswith(layout.head)
         for record in table
@@ -201,16 +200,16 @@ def test_a_file_that_was_cut_gives_what_is_left_and_says_where_it_ends(
         file.flush()
         ids = list(range(count))[:: data.draw(st.sampled_from([1, -1]))]
         read = Read(layout, file.name, ids, mapped=mapped, verify=verify, size=len(whole))
-    for number, fault in zip(ids, read.faults.tolist(), strict=True):
+    for number, found in zip(ids, read.faults.tolist(), strict=True):
         rest = end - number * layout.stride
         if rest >= layout.stride:
-            assert fault == 0
+            assert found == 0
         elif mapped and verify:
             # Zeros up to the end of the page: they are damage, or the file is read, and is short.
             missing = whole[max(end, number * layout.stride) : (number + 1) * layout.stride]
-            assert fault in (1, 2 + max(0, rest)) or (fault == 0 and not any(missing))
+            assert found in (1, 2 + max(0, rest)) or (found == 0 and not any(missing))
         else:
-            assert fault == 2 + max(0, rest)
+            assert found == 2 + max(0, rest)
 
 
 @pytest.mark.parametrize("verify", [True, False])

@@ -17,7 +17,7 @@ from reader.batching.options import Shuffle
 from reader.fetch.fixed_fetch import FixedFetcher
 from reader.fetch.skipped import Skipped
 from reader.files.open_files import OpenFiles
-from reader.files.record_check import RecordCheck
+from reader.files.record_check import touch
 from reader.files.shard import ShardFile
 from reader.files.shard_files import ShardFiles
 from shardio.errors import CorruptRecordError, DatasetError, StorageError
@@ -197,7 +197,7 @@ def test_an_io_error_is_named_with_shard_and_byte_and_never_skipped(
 ) -> None:
     # Byte 0 of a process is never mapped: reading it is a true EIO.
     shard = ShardFile("/proc/self/mem", 3, None)
-    files = ShardFiles([shard], partial(RecordCheck(made.layout).touch, skips=True))
+    files = ShardFiles([shard], partial(touch, made.layout, skips=True))
     fetcher = FixedFetcher(files, made.layout, verify=True, skipped=skipped, compiled=False)
     with pytest.raises(StorageError, match="/proc/self/mem, byte 0: Input/output error"):
         fetcher.fetch(np.array([1]), np.zeros((1, 18), dtype=np.uint8))
