@@ -34,7 +34,7 @@ class Dataset:
     """Shards that were found and checked, and the sources that read them.
 
     `shape` is (height, width, channels) of every image. `labels` are the heads; without a manifest
-    their number of classes is 0, which stands for not known. `left_out` are the shards of the same
+    their number of classes is 0, meaning not known. `left_out` are the shards of the same
     splits that the glob did not take. With a `cache` shards are read from there once they are
     copied. Records of several sets, the `members`, come one after the other; a `mix` says how
     often each of them comes. With a `choice` the set holds some of the records of its shards,

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from reader.batching.batch_form import BatchForm, BatchParts
 from reader.batching.batch_spec import BatchSpec
-from reader.batching.chosen_labels import chosen_labels, number_columns
-from reader.batching.label_arrays import LabelArrays
+from reader.batching.label_arrays import LabelArrays, chosen_labels, number_columns
 from reader.batching.memory import Pipeline, Sizes
 from reader.batching.one_hot import OneHot
 from reader.batching.options import BatchOptions

@@ -7,7 +7,7 @@
     records     a batch as it is stored, where it is read before it is decoded
     order       positions that were computed at once
     files       memory for runs of records, open files, what allocators keep
-    index       shards of others only: where each record begins, for the whole set
+    index       indexed shards only: where each record begins, for the whole set
     decoders    records of any size: what each thread reads and decodes
     cache       with a cache only: what the thread that fills it copies at once
 
@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from reader.batching.chosen_labels import chosen_labels
+from reader.batching.label_arrays import chosen_labels
 from reader.batching.options import BatchOptions
 from reader.cache.filler import FILLER_BYTES
 from reader.dataset import Dataset

@@ -96,7 +96,9 @@ def check_state(
     epoch, samples, start = state["epoch"], state["samples"], options.start_epoch
     # The epochs of a mix may have been longer.
     if samples < 0 or epoch < 0 or (samples > positions and "places" not in known):
-        raise OptionError(f"sample {samples} of epoch {epoch} is none of ours")
+        raise OptionError(
+            f"the state is at sample {samples} of epoch {epoch}, and epochs here have {positions}"
+        )
     if epoch < start:
         raise OptionError(
             f"the state is in epoch {epoch}, and this stream starts with epoch {start}: give it "

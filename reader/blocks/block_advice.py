@@ -1,4 +1,4 @@
-"""Orders in blocks from a disk: the kernel is told of each block some time ahead."""
+"""Read-ahead for orders in blocks from a disk: the kernel is advised of each block in time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SELDOM = 8
 
 
 class BlockAdvice:
-    """Lets storage begin to read whole blocks of `block` records, each once.
+    """Advises storage of whole blocks of `block` records, each once.
 
     The last `remembered` blocks are known as advised.
     """
@@ -42,19 +42,19 @@ class BlockAdvice:
         self._steps = 0
 
     def is_due(self) -> bool:
-        """Be told of a step; returns whether `later` wants to hear of it."""
+        """Count a step; returns whether `later` is to be called for it."""
         self._steps += 1
         return self._known < self._remembered or self._steps >= _SELDOM
 
     def now(self, ids: NDArray[np.int64]) -> None:
-        """Be told of records that are wanted at once."""
+        """Advise the blocks of records that are wanted at once."""
         if self._left <= 0:
             return
         for block in self._fresh(ids):
             self._advise(block)
 
     def later(self, ids: NDArray[np.int64]) -> None:
-        """Be told of a step's records that are wanted later: as many blocks as they fill, and one.
+        """Advise blocks of a later step, at most one more than the step itself fills.
 
         All blocks of a window are wanted by its first step; so they come one by one.
         """

@@ -57,7 +57,7 @@ class BlockFetcher:
 
     def close(self) -> None:
         """Begin to read nothing more, and close the files."""
-        # What was begun is ended: who waits for a block that is cancelled would wait for ever.
+        # Reads under way end: a thread that waits for a cancelled block would wait for ever.
         self._threads.shutdown(wait=False)
         self._source.close()
 
@@ -158,7 +158,7 @@ class BlockFetcher:
         return {block: place for block, place, _ in loading}
 
     def _begin(self, block: int) -> tuple[int, Future[None]]:
-        """Let a block be read if it is not there; the lock is held."""
+        """Begin to read a block unless it is there; the lock is held."""
         if block in self._blocks:
             self._blocks.move_to_end(block)
             return self._blocks[block]

@@ -1,4 +1,4 @@
-"""What a folder of a cache holds of one set, for people and for those who fill it."""
+"""What a folder of a cache holds of one set, for people and for the process that fills it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from shardio.storage.folder_lock import try_lock, unlock
 
 COPY = re.compile(r"[0-9a-f]{24}-.+", re.DOTALL)
-# A lock that those share who have the set open; it says what the set is.
+# A lock shared by all that have the set open; it says what the set is.
 OPEN = ".open"
 _ORIGIN_BYTES = 1 << 16
 

@@ -77,9 +77,9 @@ class ShardCopies:
         return len(self.here) == len(self._copies)
 
     def look(self) -> None:
-        """Find out anew which copies are there, and make those that are missing when one is used.
+        """Look which copies are there; missing ones are made from the next use on.
 
-        Those that are missing may not have fitted in.
+        There may have been no room for them before.
         """
         self._listed = {}
         if self._lock >= 0:
@@ -89,7 +89,7 @@ class ShardCopies:
     def listed(self, path: str) -> str | None:
         """Return the identity of a shard as the list of its folder says, asked for once an epoch.
 
-        None stands for not known.
+        None means not known.
         """
         folder = folder_of(path)
         if folder not in self._listed:
@@ -98,7 +98,7 @@ class ShardCopies:
         return self._listed[folder].get(path)
 
     def use(self, number: int) -> None:
-        """Be told that a shard is read."""
+        """Record that a shard is read."""
         if self._begins and self._lock >= 0:
             self._begins = False
             self._filler.begin()

@@ -1,4 +1,4 @@
-"""The thread that copies the shards of a set into a cache, one after the other."""
+"""The thread that copies the shards of a set into a cache, one by one."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _LOG = logging.getLogger("shardio")
 _PIECE = 2 << 20
 # The piece as it is read, and as it came.
 FILLER_BYTES = 2 * _PIECE
-# How often a process that waits for the one that fills looks what has arrived.
+# How often a process that waits for the filling one looks for new copies.
 _LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Copy:
-    """What a copy is of, where it lies, and what it must be: `sha256` is empty where not known."""
+    """A copy: its source, its path and what it must hold; `sha256` is empty where not known."""
 
     source: str
     identity: str
@@ -43,11 +43,11 @@ class _EndedError(Exception):
 
 
 class _ReplacedError(Exception):
-    """The source is not what it was; the reader will say so."""
+    """The source was replaced; the reader will say so."""
 
 
 class _DamagedError(Exception):
-    """What was read is not what dataset.json says."""
+    """The bytes read do not have the SHA-256 in dataset.json."""
 
 
 class CacheFiller:
@@ -71,7 +71,7 @@ class CacheFiller:
         self._thread: threading.Thread | None = None
 
     def look(self) -> None:
-        """Find out which copies are there."""
+        """Look which copies are there."""
         sizes = copies_in(self._folder)
         self.here = {
             number
@@ -80,7 +80,7 @@ class CacheFiller:
         }
 
     def begin(self) -> None:
-        """Copy what is missing, if that is not under way."""
+        """Start to copy what is missing, unless that is under way."""
         if self._thread is not None and self._thread.is_alive():
             return
         if self._missing():
@@ -113,7 +113,7 @@ class CacheFiller:
     def _fill(self) -> None:
         least = None
         tried: set[int] = set()
-        # Asked anew each time: meanwhile a copy may have turned out to be damaged, and be gone.
+        # Computed each time: a copy may turn out to be damaged, and be removed, meanwhile.
         while missing := [number for number in self._missing() if number not in tried]:
             number = missing[0]
             tried.add(number)
@@ -146,7 +146,7 @@ class CacheFiller:
         )
 
     def _copy(self, number: int, copy: Copy) -> None:
-        """Copy a shard; once more if it is damaged, which may have happened on the way."""
+        """Copy a shard; a damaged copy is tried once more, since it may be damaged in transit."""
         for last in (False, True):
             try:
                 self._copy_once(copy)
@@ -196,6 +196,6 @@ class CacheFiller:
             time.sleep(0.02)
 
     def _check_end(self) -> None:
-        # Python waits at its end for this thread, and does not tell it.
+        # At its end Python waits for this thread without telling it.
         if self.ended or not threading.main_thread().is_alive():
             raise _EndedError

@@ -1,9 +1,9 @@
 """A folder of a local disk with copies of shards, shared by all processes that name it.
 
-    .shardio.lock            held for a moment by who makes room
-    SET/.open                a lock that those share who have the set open: its copies stay; what it
+    .shardio.lock            held for a moment by the process that makes room
+    SET/.open                a lock shared by all that have the set open: its copies stay; what it
                              holds says which set that is, to people
-    SET/.filling             held by the one who copies shards of the set
+    SET/.filling             held by the process that copies shards of the set
     SET/KEY-SHARD            a whole copy; its time of modification is that of its last use
     SET/.KEY-SHARD.*.tmp     one that is being written, of its full size from the start
 
@@ -37,7 +37,7 @@ from shardio.storage.temporary import final_name
 _DIGEST = re.compile(r"[0-9a-f]{24}")
 _LOCK = ".shardio.lock"
 _FILLING = ".filling"
-# Making room takes milliseconds; who waits longer waits for a process that hangs.
+# Making room takes milliseconds; a longer wait is one for a process that hangs.
 _LOCK_SECONDS = 30.0
 # Others need the disk too, for checkpoints above all: a twentieth of it stays free, or this.
 _RESERVE = 10 * 10**9
@@ -92,7 +92,7 @@ class ShardCache:
         return os.path.join(self.folder, digest)
 
     def open_set(self, folder: str, origin: Origin) -> int:
-        """Say that the set of a folder is in use, until the descriptor that is returned is closed.
+        """Mark the set of a folder as in use until the returned descriptor is closed.
 
         What is there is held against the limit before, which may have been another one. `origin`
         is for people who look at the cache.
@@ -134,7 +134,7 @@ class ShardCache:
 
     @contextmanager
     def filling(self, folder: str) -> Iterator[bool]:
-        """Be the one who fills a set, if the value is true; else another one is."""
+        """Try to become the process that fills a set; yields False if another one is filling it."""
         lock = try_lock(os.path.join(folder, _FILLING))
         try:
             if lock is not None:
@@ -173,7 +173,10 @@ class ShardCache:
             unlock(lock)
 
     def _make_room(self, size: int, *, at_any_rate: bool = False) -> None:
-        """Let copies go until `size` more bytes fit in; none goes in vain, unless `at_any_rate`."""
+        """Evict idle copies, least recently used first, until `size` more bytes fit.
+
+        Where they cannot fit, evict nothing and raise NoRoomError, unless `at_any_rate`.
+        """
         with ExitStack() as held:
             idle: list[_Idle] = []
             taken = sum(_look(folder, idle, held) for folder in self._sets())
@@ -183,7 +186,8 @@ class ShardCache:
             over = max(within, on_disk)
             if over > sum(copy.size for copy in idle) and not at_any_rate:
                 raise NoRoomError(
-                    f"{self.folder} has {disk.free:,} bytes free, of which some are kept"
+                    f"{self.folder} has too little space: {disk.free:,} bytes are free, and some of them are "
+                    "kept for other programs"
                     if on_disk > within
                     else f"{self.folder} is full",
                     disk_is_full=on_disk > within,
@@ -241,5 +245,5 @@ def _remove_if_empty(folder: str) -> None:
         for name in (_FILLING, OPEN):
             with suppress(FileNotFoundError):
                 os.unlink(os.path.join(folder, name))
-        with suppress(OSError):  # something of others is in it
+        with suppress(OSError):  # another program has put something in it
             os.rmdir(folder)

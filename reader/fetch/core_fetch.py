@@ -39,7 +39,7 @@ class CoreDecoder:
             layout.number_bytes,
             2,
         )
-        # What compiled code wants to know of files, where there are none.
+        # Descriptors and offsets for records in memory, which have no file.
         self._no_files = np.empty(0, dtype=np.int32)
         self._no_offsets = np.empty(0, dtype=np.int64)
 
@@ -193,7 +193,7 @@ class CoreFetcher:
         self._files.forget()
 
     def advise(self, ids: NDArray[np.int64]) -> bool:
-        """Let the kernel begin to read the records `ids`, which are neighbours mostly.
+        """Advise the kernel to read the records `ids`, which are neighbours mostly.
 
         They may be of more shards than are open at once. Whoever reads them is told what is wrong
         with a shard.

@@ -73,7 +73,7 @@ class FixedFetcher:
         self._files.close()
 
     def advise(self, ids: NDArray[np.int64]) -> bool:
-        """Let storage begin to read the records `ids`: a call for each run of neighbours."""
+        """Advise storage to read the records `ids`: a call for each run of neighbours."""
         if not self._files.are_local:
             return False
         stride = self._layout.stride

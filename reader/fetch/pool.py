@@ -1,4 +1,4 @@
-"""Memory for batches, used again when nobody looks at it any more.
+"""Memory for batches, used again when nothing refers to it any more.
 
 A fresh array a batch costs more than filling it: the kernel has to clear its pages first. So a
 batch is built in pooled memory, and goes to the user as an array whose base is a lease. A view of
@@ -71,7 +71,7 @@ class Pool:
 class _Lease:
     """The owner of a leased array, as NumPy sees it.
 
-    It does not keep the pool: who keeps a batch would keep all that the batch's stream owned.
+    It does not keep the pool: a kept batch would keep all the memory of its stream.
     """
 
     def __init__(self, pool: Pool, array: NDArray[Any]) -> None:

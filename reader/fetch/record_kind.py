@@ -1,4 +1,4 @@
-"""What the records of a set are, as those see it who open sets and read them."""
+"""The protocol of record kinds: how shards of a kind are checked and read."""
 
 from __future__ import annotations
 
@@ -63,4 +63,4 @@ class RecordKind(Protocol):
         """Raise ShardioError where a shard of ours has no index beside it, and needs one."""
 
     def wrong_index(self, shard: Any) -> str:
-        """Say so if a shard of ours is whole, and its index is that of another one."""
+        """Say so if a shard of ours is whole but its index belongs to another one."""

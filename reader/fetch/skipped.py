@@ -8,7 +8,7 @@ from threading import Lock
 
 from shardio.errors import CorruptRecordError
 
-# Stands for the row of a record that was skipped, until another one takes its place.
+# The row of a skipped record, until another one takes its place.
 SKIPPED = -1
 # Each of the first few is named, and then every tenth, hundredth, ... of them.
 _NAMED = 20

@@ -1,4 +1,4 @@
-"""Where records come from, as the makers of batches see it."""
+"""The protocol of record sources, which batches are read from."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Fetch(Protocol):
 
 
 class BlockMemory(Protocol):
-    """Memory for rows of records; what a row holds is known to those who fill and gather them."""
+    """Memory for rows of records; the form of a row is known to its methods only."""
 
     def fill(self, row: int, first: int, count: int) -> None:
         """Read `count` neighbours, from record `first` on, into the rows from `row` on."""
@@ -74,13 +74,13 @@ class RecordSource(Protocol):
         """
 
     def advise(self, ids: NDArray[np.int64]) -> bool:
-        """Say that the records `ids` will be read soon; storage may begin to read them.
+        """Advise storage that the records `ids` will be read soon.
 
         Returns whether it may have something to read: they may be in memory already.
         """
 
     def close(self) -> None:
-        """Close the files; who still reads is not disturbed, and later reads open them again."""
+        """Close the files; reads under way are not disturbed, and later ones open them again."""
 
 
 class LaterFetch:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 # A record from the page cache takes some 3 microseconds, one from a fast disk some 100.
 _SLOW = 20e-6
-# A thread that waits for a disk gives up its processor, each time anew. One that has to share its
+# A thread that waits for a disk gives up its processor each time. One that has to share its
 # processor takes long as well, but does not give it up: more than so many records for each time.
 _RECORDS_A_WAIT = 16
 # After so many steps it is measured again: few at first, and twice as many each time.

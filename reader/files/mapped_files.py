@@ -14,7 +14,7 @@ from reader.files.open_files import OpenFile, is_crowded
 from reader.files.shard import ShardFile
 from reader.files.shard_files import ShardFiles
 
-# What compiled code answers that has found all records in maps.
+# The answer of compiled code that has found all records in maps.
 _MAPPED = 2
 
 
@@ -66,7 +66,7 @@ class Files:
 
 
 class MappedFiles:
-    """Opens the files of `shards` as they are asked for, at most `most` at once.
+    """Opens the files of `shards` when they are needed, at most `most` at once.
 
     `all_at_once` tells whether no more shards are there than may be open. Otherwise none is mapped:
     a map per read would cost more than it saves.
@@ -85,7 +85,7 @@ class MappedFiles:
 
     def forget(self) -> None:
         """Hold no file any longer, but for those that are read from or opened just now."""
-        # Without the lock: who opens files, and has it, may be the one who asks all to forget.
+        # Without the lock: a thread that holds it to open files may be the one that calls this.
         self._files = self._none()
 
     def locate(self, ids: NDArray[np.int64]) -> Places:

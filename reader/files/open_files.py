@@ -29,7 +29,7 @@ class Holder(Protocol):
     """Holds open files that it can open again."""
 
     def forget(self) -> None:
-        """Hold them no longer."""
+        """Close all files that are not in use."""
 
 
 _holders: WeakSet[Holder] = WeakSet()
@@ -46,7 +46,7 @@ os.register_at_fork(after_in_child=_renew_lock)
 
 
 def register(holder: Holder) -> None:
-    """Let a holder be asked to forget its files when the process can open no more."""
+    """Register a holder, which has to forget its files when the process can open no more."""
     with _holders_lock:
         _holders.add(holder)
 

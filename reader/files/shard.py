@@ -27,7 +27,7 @@ class ShardFile:
 class IndexedShard(ShardFile):
     """A shard whose records are found by an index.
 
-    It `lacked` one when none was beside it that could be its own, and another was found or made.
+    `lacked` is True if no valid index lay beside the shard, so a cached or new one is used.
     """
 
     index: ShardIndex = field(compare=False, repr=False)

@@ -23,8 +23,8 @@ class ShardFiles(Generic[Shard]):
     """The open files of a list of shards, and which record is in which of them.
 
     `touch` is called with a shard and its open file when it is opened for the first time, and
-    raises if it is not what it should be. It must not refer to who holds this object: files that
-    wait for the garbage collector stay open.
+    raises if it is not what it should be. It must not refer to the owner of this object: in a
+    circle files stay open until the garbage collector comes.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class ShardFiles(Generic[Shard]):
         self._files = OpenFiles()
         self._touched: set[int] = set()
         self._same: set[int] = set()
-        # How many epochs have begun: who remembers that a shard was compared looks at it.
+        # How many epochs have begun: callers that cache comparisons look at it.
         self.epochs = 0
 
     def get(self, number: int) -> OpenFile:

@@ -92,7 +92,7 @@ class IndexedFetcher:
         self._files.close()
 
     def advise(self, ids: NDArray[np.int64]) -> bool:
-        """Let storage begin to read the records `ids`: a call for each run of neighbours."""
+        """Advise storage to read the records `ids`: a call for each run of neighbours."""
         if not self._files.are_local:
             return False
         for number, place, rows in self._runs(ids, slice(0, len(ids))):

@@ -1,4 +1,4 @@
-"""Records as others write them: which feature is the image, which ones are labels."""
+"""Foreign records: which feature is the image, and which ones are labels."""
 
 from __future__ import annotations
 

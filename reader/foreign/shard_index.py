@@ -45,7 +45,7 @@ _T = TypeVar("_T")
 
 
 class IndexNotKeptWarning(UserWarning):
-    """An index could be written nowhere; it is made anew each time the shards are opened."""
+    """An index could be written nowhere; it is made again whenever the shards are opened."""
 
 
 def index_shards(files: Sequence[FileInfo], *, ours: bool = False) -> tuple[IndexedShard, ...]:
@@ -81,7 +81,7 @@ def beside(path: str) -> str:
 def read_index(info: FileInfo, path: str, *, trusted: bool = False) -> ShardIndex | None:
     """Read the index at `path`; None where it is not there, or not that of the shard.
 
-    One that is older than its shard is made anew, unless it is `trusted`.
+    One that is older than its shard is ignored, unless it is `trusted`.
     """
     try:
         if not trusted and _is_newer(info.path, path):

@@ -96,7 +96,7 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
         return self._form.for_keras(self._maker.make_item(number, index))
 
     def on_epoch_begin(self) -> None:
-        """Be told that `fit` starts an epoch."""
+        """Note that `fit` starts an epoch."""
         with self._lock:
             self._begun = True
             self._unsure = 0

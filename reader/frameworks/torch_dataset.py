@@ -64,7 +64,7 @@ class _Passes:
         return int(self._count[0]) == number + 1
 
     def expect(self, number: int) -> None:
-        """Let the next pass be pass `number`."""
+        """Make pass `number` the next one."""
         self._count[0] = number
 
     def begin(self) -> int:
@@ -81,7 +81,7 @@ class _Passes:
         """
         count = int(self._count[0])
         same = (self._known == torch.tensor([seed, turn, 0]))[:, :2].all(dim=1)
-        # Whoever is seeded anew before each pass has the same seed for all.
+        # A caller that seeds before each pass has the same seed for all.
         open_ones = same & (self._known[:, 2] > 0) & (self._begun[:, worker] == 0)
         if bool(open_ones.any()):
             row = int((self._known[:, 2] * open_ones).argmax())
@@ -137,7 +137,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         _SETS.add(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a process that is started anew needs: also which worker this one is."""
+        """Return what a spawned process needs: also which worker this one is."""
         refuse_local_function(self._options.transform)
         return {**vars(self), "_told": self._worker(), "_stream": None}
 
@@ -225,7 +225,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         return dict(self._stream.state_dict())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Let the next pass go on where the stream of `state` was, and later ones in its order.
+        """Continue the next pass where the stream of `state` was, and later ones in its order.
 
         Raises DatasetError for a state of another set of shards, OptionError for what is no state.
         """

@@ -24,7 +24,7 @@ CHUNK_BYTES = 1 << 20
 _MAX_CHUNKS = 32
 _DEPTH = 5
 _THREADS = 4
-# After so many bytes in sequence more will follow. Until then nothing is read in vain.
+# After so many bytes in sequence more will follow; reading ahead sooner would often be wasted.
 _SEQUENCE_BYTES = 512 << 10
 # The kernel's own read-ahead asks out of order by as much.
 _DISORDER = 2 << 20

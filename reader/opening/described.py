@@ -48,11 +48,11 @@ class SetOptions:
 
     @property
     def of_features(self) -> bool:
-        """Whether features were named, as those of a set of others have to be."""
+        """Whether features were named, as those of a foreign set have to be."""
         return self.image is not None or self.labels is not None
 
     def class_counts(self, kinds: Sequence[LabelKind]) -> list[int]:
-        """Return the number of classes of every head; 0 stands for not known, and for floats."""
+        """Return the number of classes of every head; 0 means not known, or floats."""
         classes = self.classes or 0
         heads = sum(not kind.is_float for kind in kinds)
         counts = list(classes) if isinstance(classes, Sequence) else [classes] * heads

@@ -58,7 +58,7 @@ def texts_of(source: Source | Sequence[Source]) -> list[str]:
     patterns = [source] if isinstance(source, str | os.PathLike) else list(source)
     texts = [os.fspath(pattern) for pattern in patterns]
     if not texts or "" in texts:
-        raise OptionError("no shards are named")
+        raise OptionError("no shards are named: give a glob, a list of files or a folder")
     # So that the set is still found when the process goes to another folder.
     return [text if scheme_of(text) else os.path.abspath(text) for text in texts]
 

@@ -174,7 +174,7 @@ def open_without_manifest(
 
 
 def _own_layout(first: bytes) -> RecordLayout | None:
-    """Return the layout of a record that shardio wrote, None for one of others."""
+    """Return the layout of a record that shardio wrote, None for a foreign one."""
     try:
         return RecordLayout.discover(first)
     except FormatError:

@@ -142,7 +142,7 @@ class Manifest:
             if image.sound:
                 Encoding(encoding)
         except OptionError:
-            problems.append(f"image.encoding must be an encoding that there is, not {encoding!r}")
+            problems.append(f"image.encoding: unknown encoding {encoding!r}")
         shape = image.integers("shape", 3)
         image.text("dtype", ("uint8",))
         image.close()

@@ -550,7 +550,7 @@ def test_a_full_disk_is_told_once_and_what_fits_in_is_cached(
         until_idle(small_disk)
         return stream(shards, epochs=2)
 
-    with pytest.warns(CacheWarning, match="bytes free, of which some are kept") as told:
+    with pytest.warns(CacheWarning, match="bytes are free, and some of them are kept") as told:
         assert [found(shards) for _ in range(3)] == [wanted] * 3
     assert len(told) == 1
     assert 0 < shards.cached < 5
