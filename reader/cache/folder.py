@@ -186,8 +186,8 @@ class ShardCache:
             over = max(within, on_disk)
             if over > sum(copy.size for copy in idle) and not at_any_rate:
                 raise NoRoomError(
-                    f"{self.folder} has too little space: {disk.free:,} bytes are free, and some of them are "
-                    "kept for other programs"
+                    f"{self.folder} has too little space: {disk.free:,} bytes are free, and some "
+                    "of them are kept for other programs"
                     if on_disk > within
                     else f"{self.folder} is full",
                     disk_is_full=on_disk > within,
