@@ -142,7 +142,10 @@ class Manifest:
             if image.sound:
                 Encoding(encoding)
         except OptionError:
-            problems.append(f"image.encoding: unknown encoding {encoding!r}")
+            problems.append(
+                "image.encoding must be raw, png, jpeg:1-100, webp:1-100 or webp:lossless, not "
+                f"{encoding!r}"
+            )
         shape = image.integers("shape", 3)
         image.text("dtype", ("uint8",))
         image.close()
