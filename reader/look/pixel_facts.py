@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from crc32c import crc32c
@@ -17,11 +18,18 @@ _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _ROWS, _COLUMNS = 8, 9
 
 
-def luminance(images: Images) -> NDArray[np.float32]:
-    """Return the luminance of images (n, height, width, channels), 0 to 255; alpha is left out."""
+def luminance(images: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the luminance of images (n, height, width, channels); alpha is left out.
+
+    It is 0 to 255 where the values are. One colour after the other: the products of BLAS are so
+    small here that its threads would wait for each other most of the time.
+    """
     if images.shape[-1] == 1:
         return images[..., 0].astype(np.float32)
-    return np.asarray(images[..., :3] @ _LUMA, dtype=np.float32)
+    grey = images[..., 0] * _LUMA[0]
+    grey += images[..., 1] * _LUMA[1]
+    grey += images[..., 2] * _LUMA[2]
+    return np.asarray(grey, dtype=np.float32)
 
 
 def brightness_and_contrast(
@@ -66,14 +74,14 @@ def difference_hashes(images: Images) -> NDArray[np.uint64]:
 
     Its luminance is reduced to 9x8 means; images that look alike differ in few bits.
     """
-    count, height, width, channels = images.shape
-    weights = _LUMA if channels > 1 else np.ones(1, dtype=np.float32)
-    coloured = np.zeros((channels, 1), dtype=np.float32)
-    coloured[: len(weights), 0] = weights
-    # One product for the colours and the columns, one for the rows.
-    across = np.kron(_averages(width, _COLUMNS), coloured)
-    lines = images.reshape(count * height, width * channels).astype(np.float32) @ across
-    small = _averages(height, _ROWS).T @ lines.reshape(count, height, _COLUMNS)
+    count, height, width, _ = images.shape
+    lines = [
+        images[:, start:stop].sum(axis=1, dtype=np.uint32).astype(np.float32) / (stop - start)
+        for start, stop in _parts(height, _ROWS)
+    ]
+    grey = luminance(np.stack(lines, axis=1))
+    columns = [grey[:, :, start:stop].mean(axis=2) for start, stop in _parts(width, _COLUMNS)]
+    small = np.stack(columns, axis=2)
     bits = small[:, :, 1:] > small[:, :, :-1]
     packed = np.packbits(bits.reshape(count, 64), axis=1)
     return packed.view(">u8").reshape(-1).astype(np.uint64)
@@ -90,14 +98,7 @@ def bit_counts(values: NDArray[np.uint64]) -> NDArray[np.int64]:
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
 
 
-def _averages(size: int, parts: int) -> NDArray[np.float32]:
-    """Return what makes means of `parts` parts of `size` values: (size, parts).
-
-    A part of less than a value has that one.
-    """
-    edges = np.arange(parts + 1) * size // parts
-    matrix = np.zeros((size, parts), dtype=np.float32)
-    for part, (start, stop) in enumerate(pairwise(edges.tolist())):
-        stop = max(stop, start + 1)
-        matrix[start:stop, part] = 1 / (stop - start)
-    return matrix
+def _parts(size: int, count: int) -> list[tuple[int, int]]:
+    """Cut `size` values into parts; a part of less than a value has that one."""
+    edges = [size * part // count for part in range(count + 1)]
+    return [(start, max(stop, start + 1)) for start, stop in pairwise(edges)]
