@@ -28,8 +28,9 @@ examples:
 
 TABLE is a .csv, .tsv, .txt, .lst, .json, .jsonl, .parquet or .arrow file (text also as .gz or .zst)
 with a column `path`, one column for each label (y0, y1, ... unless --labels says otherwise) and, if
-wanted, a column `split` (train, val, ...). Paths are relative to the table's folder. An interrupted
-run goes on when the same command is given again.
+wanted, a column `split` (train, val, ...). Paths are relative to the table's folder. Files that
+hold the images, too, are tables as they are: .tar (WebDataset), .tfrecord, LMDB and .parquet. An
+interrupted run goes on when the same command is given again.
 
 `shardio-convert show TABLE` shows images before and after, and converts nothing.
 """
@@ -47,8 +48,8 @@ def build_parser() -> Parser:
         "table",
         metavar="TABLE",
         nargs="+",
-        help="the input table: files, globs or URLs, which are one table, a folder of images or "
-        "of Parquet files, or - for standard input",
+        help="the input table: files, globs or URLs, which are one table, a folder of images, "
+        "Parquet files, tars or TFRecords, or - for standard input",
     )
     parser.add_argument("out", metavar="OUT", help="the folder or URL that gets the shards")
     parser.add_argument("--version", action=_ShowVersions, nargs=0, help="show versions and exit")

@@ -91,9 +91,9 @@ def add_table_arguments(parser: argparse.ArgumentParser) -> None:
     table.add_argument(
         "--image-column",
         metavar="NAME",
-        help="the column of a Parquet table that holds the image files themselves (binary, or as "
-        "Hugging Face datasets write it); a column `path` is not needed then; they are copied to "
-        "OUT's disk for the time of the run",
+        help="the column of a Parquet table that holds the image files themselves, the ending of a "
+        "WebDataset's images or the feature of a TFRecord's (default: found, where there is one "
+        "that looks so); images of Parquet are copied to OUT's disk for the time of the run",
     )
     table.add_argument(
         "--root", metavar="FOLDER", help="what paths are relative to (default: TABLE's folder)"

@@ -21,6 +21,7 @@ from converter.table.table_file import TableFile
 from converter.table.text_encoding import NAMES, Utf8Stream, find_encoding
 from converter.table.tfrecords import open_tfrecords
 from converter.table.webdataset import open_webdataset
+from shardio.errors import TableError
 from shardio.storage import storage_for
 
 # Bytes of a CSV or JSON file that are parsed at a time.
@@ -56,6 +57,8 @@ def open_file(
     if table.kind is Kind.TFRECORD:
         return open_tfrecords(table.location, scratch, root=root, image=image_column)
     if table.kind is Kind.LMDB:
+        if image_column is not None:
+            raise TableError(f"{table.name}: an LMDB has one image a sample; no --image-column")
         return open_lmdb(table.location, scratch, root=root)
     packed = "" if table.compression is None else f", {table.compression}"
     if table.listing is not None:

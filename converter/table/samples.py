@@ -94,6 +94,13 @@ class SampleList:
                     f"more than {_MOST_COLUMNS:,} names"
                 )
         text = json.dumps(labels, ensure_ascii=False)
+        for what, words in (("name", name), ("text of a label", text)):
+            try:
+                words.encode()
+            except UnicodeEncodeError:
+                raise TableError(
+                    f"{self._location}: the {what} of the sample {name!r} is not UTF-8"
+                ) from None
         self._digest.update(_framed(name, size))
         self._digest.update(_framed(text, 0))
         self._waiting.append((name, offset, size, text))
@@ -122,11 +129,7 @@ class SampleList:
         if not self._waiting:
             return
         names, offsets, sizes, texts = zip(*self._waiting, strict=True)
-        try:
-            self._names.append(pa.array(names, pa.large_string()))
-        except UnicodeEncodeError:
-            name = next(name for name in names if not name.isprintable())
-            raise TableError(f"{self._location}: the name {name!r} is not UTF-8") from None
+        self._names.append(pa.array(names, pa.large_string()))
         self._labels.append(pa.array(texts, pa.large_string()))
         self._offsets.append(np.array(offsets, np.int64))
         self._sizes.append(np.array(sizes, np.int64))
@@ -135,5 +138,5 @@ class SampleList:
 
 def _framed(text: str, number: int) -> bytes:
     """Return bytes that no other text and number have."""
-    data = text.encode(errors="surrogatepass")
+    data = text.encode()
     return len(data).to_bytes(8, "little") + data + number.to_bytes(8, "little")

@@ -22,7 +22,7 @@ from shardio.errors import TableError
 from shardio.format.example import BYTES, Feature
 
 _MAGIC = (
-    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*"),
+    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*"),
     *(b"\0\0\0\x0cjP  ", b"\0\0\0\x0cJXL "),
 )
 _BRANDS = (b"ftypavif", b"ftyphei", b"ftypmif")
@@ -110,6 +110,7 @@ def _is_image(feature: Feature) -> bool:
         start.startswith(_MAGIC)
         or start[4:].startswith(_BRANDS)
         or start[:4] + start[8:] == b"RIFFWEBP"
+        or start[:2] + start[6:10] == b"BM\0\0\0\0"
     )
 
 

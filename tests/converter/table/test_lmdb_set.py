@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,12 @@ def test_one_that_is_cut_is_named(tmp_path: Path, subdir: bool) -> None:
         file.write_bytes(whole[:size])
         with pytest.raises(TableError, match=r"is cut|cannot be read as LMDB"):
             inline(found, tmp_path / "out", OPTIONS)
+
+
+def test_there_is_no_choice_of_images(tmp_path: Path) -> None:
+    found = write_lmdb(tmp_path / "set", values_of(range(2)))
+    with pytest.raises(TableError, match="one image a sample; no --image-column"):
+        inline(found, tmp_path / "out", replace(OPTIONS, image_column="image"))
 
 
 def test_what_is_no_lmdb_is_named(tmp_path: Path) -> None:

@@ -147,6 +147,10 @@ DAMAGES: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", r"holds no records"),
     "text": (b"path,y0\na.png,1\n", r"this is no TFRecord file"),
     "no example": (framed(b"\xff\xff"), r"record 0: it is no tf\.train\.Example"),
+    "a text like a BMP": (
+        framed(example(image=bytes(300), name=b"BMW of a kind", y0=1)),
+        r"no feature of its first record holds an image file",
+    ),
     "raw pixels": (
         framed(example(image=bytes(300), y0=1)),
         r"no feature of its first record holds an image file; .*image \(bytes\), y0 \(int64\)",

@@ -214,7 +214,11 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "name is no UTF-8": (
         lambda tar: write_tar(tar, [("\udcff.png", IMAGES[1]), ("\udcff.txt", b"x")]),
-        r"t\.tar: the name .* is not UTF-8",
+        r"t\.tar: the name of the sample .* is not UTF-8",
+    ),
+    "half of a character": (
+        lambda tar: write_tar(tar, [("0.png", IMAGES[1]), ("0.json", b'{"a": "\\ud800"}')]),
+        r"t\.tar: the text of a label of the sample '0\.png' is not UTF-8",
     ),
     "JSON is none": (
         lambda tar: write_tar(tar, [("0.png", IMAGES[1]), ("0.json", b"{")]),
