@@ -118,8 +118,11 @@ def orders(shards: ShardSet, paths: list[str]) -> list[Way]:
     # Made once, as for a stream that goes on for epochs.
     balanced = shards.options(weights={"y0": "balanced"}).weights
     weights = shards.options(weights=np.random.default_rng(1).random(len(shards))).weights
+    shuffled = np.random.default_rng(2).permutation(len(shards))[: len(shards) // 2]
     return [
         numpy("exact", shards),
+        numpy("every second record", shards[::2]),
+        numpy("a list of half of the records", shards[shuffled]),
         numpy("mix of two, 0.7 and 0.3", mix(parts, weights=[0.7, 0.3])),
         numpy("weights of a label", shards, weights=balanced),
         numpy("weights of records", shards, weights=weights),

@@ -16,25 +16,21 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+from made_records import made_records, write_table
 from numpy.typing import NDArray
-from pyarrow import parquet
-from reader.sets.record_labels import RecordLabels
+from sampled_memory import SampledMemory
 
 from reader.order.draw import DrawnOrder
 from reader.sets.draws import RecordWeights, draws_of
-from reader.sets.kept_array import keep_array
+from reader.sets.record_columns import column
 from shardio.format.label import Label
-from shardio.storage.digest import digest_of
 
 CASES = ("balanced", "from Parquet", "one class", "two heads", "array")
-_GROUP = 65_536  # rows of a row group, as the converter writes them
 _CLASSES = 21_000
 _PIECE = 1_000_000
 
@@ -54,41 +50,12 @@ def made(folder: Path, records: int) -> None:
             part[:] = random if name == "weights" else (random**4 * _CLASSES).astype(np.int32)
 
 
-def write_parquet(folder: Path, records: int) -> None:
-    """Write the labels as records.parquet has them, without the other columns but the row."""
-    path = folder / f"{records}.parquet"
-    if path.exists():
-        return
-    columns = ("row", pa.int64()), ("y0", pa.int32()), ("y1", pa.int32())
-    heads = [np.load(folder / f"{records}.{head}.npy", mmap_mode="r") for head in ("y0", "y1")]
-    with parquet.ParquetWriter(str(path), pa.schema(columns), compression="zstd") as writer:
-        for start in range(0, records, _GROUP):
-            stop = min(start + _GROUP, records)
-            values = [np.arange(start, stop), *(head[start:stop] for head in heads)]
-            names = [name for name, _ in columns]
-            writer.write_table(pa.table(dict(zip(names, values, strict=True))), _GROUP)
-
-
 def case(name: str, folder: Path, records: int) -> None:
     """Make the table of a case, draw from it, and print memory and times."""
-    peak = 0
-    stopped = threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not stopped.wait(0.003):
-            for line in open("/proc/self/status"):  # noqa: SIM115
-                if line.startswith("RssAnon"):
-                    peak = max(peak, int(line.split()[1]))
+    labels = Label("y0", _CLASSES), Label("y1", _CLASSES)
 
     def copied(head: str) -> NDArray[Any]:
-        path = str(folder / f"{records}.parquet")
-        table = RecordLabels(path, digest_of(path))
-
-        def fill(labels: NDArray[np.int32]) -> None:
-            assert table.read(head, [(0, records)], labels)
-
-        return keep_array(f"{path} {head}", (records,), np.int32, fill).array
+        return column(made_records(folder / str(records), records, labels), head)
 
     def mapped(head: str) -> NDArray[Any]:
         array: NDArray[Any] = np.load(folder / f"{records}.{head}.npy", mmap_mode="r")
@@ -101,30 +68,27 @@ def case(name: str, folder: Path, records: int) -> None:
         "two heads": {"y0": "balanced", "y1": "balanced"},
         "array": mapped("weights"),
     }
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    start = time.perf_counter()
-    kept = draws_of(
-        weights[name],
-        records=records,
-        labels=[Label("y0", _CLASSES), Label("y1", _CLASSES)],
-        labels_of=copied if name == "from Parquet" else mapped,
-        fingerprint="made",
-        version="",
-        place=str,
-    )
-    made_at = time.perf_counter()
-    order = DrawnOrder(kept.array, 1)
-    drawn = 0
-    for first in range(0, records - 8192, max(8192, records // 122)):
-        for at in range(first, first + 8192, 128):
-            drawn += len(order.share(0, at, at + 128, 0, 1))
-    seconds = time.perf_counter() - made_at
-    stopped.set()
-    watcher.join()
+    with SampledMemory() as memory:
+        start = time.perf_counter()
+        kept = draws_of(
+            weights[name],
+            records=records,
+            labels=labels,
+            labels_of=copied if name == "from Parquet" else mapped,
+            fingerprint="made",
+            version="",
+            place=str,
+        )
+        made_at = time.perf_counter()
+        order = DrawnOrder(kept.array, 1)
+        drawn = 0
+        for first in range(0, records - 8192, max(8192, records // 122)):
+            for at in range(first, first + 8192, 128):
+                drawn += len(order.share(0, at, at + 128, 0, 1))
+        seconds = time.perf_counter() - made_at
     size = kept.array.nbytes / records
     print(
-        f"| {name} | {records:,} | {size:.0f} | {peak / 1e3:.0f} | {made_at - start:.1f} | "
+        f"| {name} | {records:,} | {size:.0f} | {memory.peak / 1e3:.0f} | {made_at - start:.1f} | "
         f"{seconds / drawn * 1e6:.2f} |",
         flush=True,
     )
@@ -147,7 +111,12 @@ def main() -> None:
     )
     for records in arguments.records:
         made(arguments.folder, records)
-        write_parquet(arguments.folder, records)
+        heads = {
+            head: np.load(arguments.folder / f"{records}.{head}.npy", mmap_mode="r")
+            for head in ("y0", "y1")
+        }
+        (arguments.folder / str(records)).mkdir(exist_ok=True)
+        write_table(arguments.folder / str(records) / "records.parquet", records, heads)
         for name in CASES:
             cache = arguments.folder / "cache"
             environment = {**os.environ, "XDG_CACHE_HOME": str(cache.resolve())}

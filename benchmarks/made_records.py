@@ -1,0 +1,57 @@
+"""A made set of many records: its dataset.json and records.parquet, without the shards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from reader.files.shard import ShardFile
+from reader.sets.record_columns import Records
+from shardio.format.label import Label
+from shardio.format.manifest import Manifest, ShardEntry, Versions
+from shardio.format.transform import Transform
+from shardio.storage.digest import digest_of
+
+_GROUP = 65_536  # rows of a row group, as the converter writes them
+
+
+def write_table(path: Path, records: int, heads: Mapping[str, NDArray[np.int32]]) -> None:
+    """Write the labels as records.parquet has them, without the other columns but the row."""
+    if path.exists():
+        return
+    schema = pa.schema([("row", pa.int64()), *((name, pa.int32()) for name in heads)])
+    with parquet.ParquetWriter(str(path), schema, compression="zstd") as writer:
+        for start in range(0, records, _GROUP):
+            stop = min(start + _GROUP, records)
+            columns = {"row": np.arange(start, stop)}
+            columns |= {name: values[start:stop] for name, values in heads.items()}
+            writer.write_table(pa.table(columns, schema), _GROUP)
+
+
+def made_records(folder: Path, records: int, labels: tuple[Label, ...]) -> Records:
+    """Return the records of a set whose records.parquet lies in a folder."""
+    name = "train-00000-of-00001.tfrecord"
+    entry = ShardEntry(name, "train", records, 0, "", None, None)
+    manifest = Manifest(
+        plan_sha256="",
+        transform=Transform(None, (128, 32)),
+        labels=labels,
+        seed=0,
+        versions=Versions("", ""),
+        rows_read=records,
+        rows_written=records,
+        rows_rejected=0,
+        shards=(entry,),
+        records=digest_of(str(folder / "records.parquet")),
+    )
+    shard = ShardFile(str(folder / name), records, entry)
+
+    def read(ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        raise NotImplementedError("there are no shards")
+
+    return Records(f"made {records}", [shard], labels, manifest, [], read)
