@@ -147,10 +147,12 @@ def make_failures(folder: Path) -> dict[str, tuple[list[object], str]]:
     out = folder / "out"
     (folder / "file").write_text("x")
     (folder / "foreign").mkdir()
+    (folder / "plain").mkdir()
     (folder / "foreign" / "train-00000-of-00001.tfrecord").write_bytes(b"")
     return {
         "no table": ([folder / "none.csv", out], "none.csv: No such file"),
-        "a folder as table": ([folder / "foreign", out], "has neither images nor"),
+        "a folder as table": ([folder / "plain", out], "has neither images nor"),
+        "no records": ([folder / "foreign", out], "holds no records"),
         "another ending": ([folder / "file", out], "must end in .csv"),
         "no column": ([good, out, "--labels", "z"], "no column z"),
         "bad label": ([write_csv(folder / "l.csv", header, [["a", "x"]]), out], "y0 is 'x'"),
