@@ -17,7 +17,7 @@ from reader.batching.options import BatchOptions
 from reader.dataset import Dataset
 from reader.sets.choice import Choice, Ids, chosen, number_of, whole
 from reader.sets.conditions import Condition
-from reader.sets.draws import RecordWeights, balanced, class_label, draws_of
+from reader.sets.draws import RecordWeights, balanced, check_classes, class_label, draws_of
 from reader.sets.kept_array import KeptArray
 from reader.sets.record_columns import Records
 from reader.sets.selection import Selection
@@ -117,7 +117,8 @@ class ShardSet(Dataset):
 
         They are scikit-learn's "balanced": n / (k * n_c) for the n_c of n records that have class
         c, where k classes are seen. Classes that are not seen get 0. Raises OptionError for a
-        label that has no classes, or where their number is not known.
+        label that has no classes, or where their number is not known, and DatasetError for a
+        record whose label is none of them.
         """
         if self.mix is not None:
             raise OptionError("class_weights are those of the members of a mix: ask each of them")
@@ -127,7 +128,9 @@ class ShardSet(Dataset):
                 f"class_weights needs the number of classes of {label}, and there is no "
                 "dataset.json beside the shards; give classes= to open_shards"
             )
-        return balanced(self.labels_of(label), head.classes).astype(np.float32)
+        labels = self.labels_of(label)
+        check_classes(labels, head, self._place_of)
+        return balanced(labels, head.classes).astype(np.float32)
 
     def _draws(self, weights: RecordWeights) -> KeptArray:
         if self.mix is not None:
@@ -141,8 +144,12 @@ class ShardSet(Dataset):
             labels_of=self.labels_of,
             fingerprint=self.fingerprint,
             version=self.version,
-            place=lambda number: self.place(int(self.chosen.ids(np.array([number]))[0])),
+            place=self._place_of,
         )
+
+    def _place_of(self, number: int) -> str:
+        """Name the shard of a record of this set, and its number there."""
+        return self.place(int(self.chosen.ids(np.array([number]))[0]))
 
     def where(self, condition: Condition | None = None, /, **heads: Any) -> ShardSet:
         """Return the set of the records that have some labels, in constant memory.
@@ -216,9 +223,9 @@ class ShardSet(Dataset):
         (batch, height, width, channels), float32 in [0, 1] or uint8; each label is int32 (batch,)
         or, with `one_hot`, float32 (batch, classes); a label of floats is float32, and a vector
         (batch, length). With `rows` the last element holds the rows of the input table, int64
-        (batch,). With `as_dict` a batch is `{"image": x, "y0": y0, ...}`, with `weight` and `row`
-        where asked for. A batch is the caller's to keep and to change. The keyword arguments are
-        those of `BatchOptions`.
+        (batch,), or (batch, 2) of a mix: member and row. With `as_dict` a batch is `{"image": x,
+        "y0": y0, ...}`, with `weight` and `row` where asked for. A batch is the caller's to keep
+        and to change. The keyword arguments are those of `BatchOptions`.
         """
         return Batches(self, self.options(batch_size, **options))
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from reader.order.alias import MAX_RECORDS, Weights, fill_alias_table
 from reader.sets.kept_array import KeptArray, keep_array
-from shardio.errors import OptionError
+from shardio.errors import DatasetError, OptionError
 from shardio.format.label import Label
 from shardio.grammar import counted
 
@@ -53,7 +53,9 @@ def draws_of(
     if not records:
         raise OptionError("weights are for a set that has records, and this one is empty")
     if isinstance(weights, Mapping):
-        heads = [_ClassTable.of(name, given, labels, labels_of) for name, given in weights.items()]
+        heads = [
+            _ClassTable.of(name, given, labels, labels_of, place) for name, given in weights.items()
+        ]
         if not heads:
             raise OptionError('weights names no label: give them as {"y0": "balanced"}')
         made_of = f"{fingerprint} {sorted((head.name, head.said) for head in heads)}"
@@ -93,6 +95,18 @@ def balanced(labels: NDArray[Any], classes: int) -> NDArray[np.float64]:
     return weights
 
 
+def check_classes(labels: NDArray[Any], label: Label, place: Callable[[int], str]) -> None:
+    """Raise DatasetError, with the place of the record, for a label that is no class of a head."""
+    for start in range(0, len(labels) if label.classes else 0, _PIECE):
+        wrong = np.flatnonzero(labels[start : start + _PIECE] >= label.classes)
+        if len(wrong):
+            number = start + int(wrong[0])
+            raise DatasetError(
+                f"{place(number)}: label {label.name} is {labels[number]}, but it has "
+                f"{counted(label.classes, 'class')}"
+            )
+
+
 def class_counts(labels: NDArray[Any], classes: int) -> NDArray[np.int64]:
     """Count the records of each class, (classes,)."""
     counts = np.zeros(classes, dtype=np.int64)
@@ -111,12 +125,18 @@ class _ClassTable:
 
     @classmethod
     def of(
-        cls, name: str, given: ClassWeights, labels: Sequence[Label], labels_of: LabelsOf
+        cls,
+        name: str,
+        given: ClassWeights,
+        labels: Sequence[Label],
+        labels_of: LabelsOf,
+        place: Callable[[int], str],
     ) -> _ClassTable:
         """Make it of what a user says of the classes of a head."""
         label = class_label(name, labels, "weights")
         numbers = labels_of(name)
         classes = label.classes or _highest(numbers) + 1
+        check_classes(numbers, label, place)
         if isinstance(given, str) and given == BALANCED:
             return cls(name, balanced(numbers, classes), numbers, BALANCED)
         if not isinstance(given, Mapping):

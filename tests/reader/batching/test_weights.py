@@ -16,12 +16,13 @@ from reader import open_shards
 from reader.order.alias import fill_alias_table
 from reader.order.draw import DrawnOrder
 from reader.sets import kept_array, record_columns
-from shardio.errors import OptionError
+from shardio.errors import DatasetError, OptionError
 from tests.reader.datasets import OTHER_KINDS, Made, write_dataset
 
 FIXTURE = settings(
     deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12
 )
+WRONG = {"y0": {1: 2.0}}
 WEIGHTS = np.random.default_rng(4).random(37)
 
 
@@ -315,3 +316,13 @@ def test_sets_of_others_have_weights_and_a_loss(tmp_path: Path) -> None:
     assert weighted.tolist() == plain.tolist()
     keras = shards.to_keras(40, weights=weights)
     assert keras[0][1].tolist() == plain.tolist()
+
+
+def test_a_label_that_is_no_class_is_named(made: Made) -> None:
+    (made.folder / "dataset.json").unlink()
+    shards = open_shards(made.glob, shape=(2, 3, 3), classes=(3, 30))
+    first = int(np.flatnonzero(made.labels[:, 0] >= 3)[0])
+    words = f"{shards.place(first)}: label y0 is {made.labels[first, 0]}, but it has 3 classes"
+    for call in (lambda: shards.class_weights("y0"), lambda: shards.batches(weights=WRONG)):
+        with pytest.raises(DatasetError, match=words):
+            call()
