@@ -144,4 +144,4 @@ def reading(
 
 def _begins(shards: Dataset) -> tuple[int, ...]:
     """Return the first records of the members of a mix: the blocks of each begin there."""
-    return (0,) if shards.mix is None or shards.choice is not None else shards.mix.begins
+    return (0,) if shards.mix is None else shards.mix.begins

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,14 @@ from reader.dataset import Dataset
 from reader.order.chosen_window import ChosenWindowOrder
 from reader.order.draw import DrawnOrder
 from reader.order.exact import Order
-from reader.order.mixed import MixedOrder, MixStart
+from reader.order.mixed import MemberOrder, MixedOrder, MixStart
 from reader.order.window import WindowOrder
+from reader.sets.choice import Choice
 
 # More steps than this are computed again: each takes some 300 bytes, and its records.
 _MOST_KNOWN = 2048
 
+Ids = NDArray[np.int64]
 StepOrder = Order | WindowOrder | MixedOrder | DrawnOrder
 
 
@@ -39,7 +42,7 @@ class Steps:
         self._order: StepOrder = _order_of(options, shards, start)
         # Which records of the set that was opened those of the order are.
         self._stored: Callable[[NDArray[np.int64]], NDArray[np.int64]] | None = None
-        if shards.choice is not None and not isinstance(self._order, ChosenWindowOrder):
+        if shards.choice is not None and isinstance(self._order, Order | DrawnOrder):
             self._stored = shards.choice.ids
         # Distance of the same place in the next window, of all members of a mix.
         self.window = 0
@@ -89,31 +92,45 @@ class Steps:
         return ids
 
 
+@dataclass(frozen=True)
+class _StoredOrder:
+    """An order of some records of a set, which gives their numbers among the stored ones."""
+
+    order: Order
+    choice: Choice
+
+    def at(self, epoch: int, positions: Ids) -> Ids:
+        """Return the records at positions of an epoch, which increase."""
+        return self.choice.ids(self.order.at(epoch, positions))
+
+
 def _order_of(options: BatchOptions, shards: Dataset, start: MixStart | None) -> StepOrder:
     """Return the order of a set."""
     if options.draws is not None:
         return DrawnOrder(options.draws.array, options.seed)
-    if shards.mix is None:
-        if options.shuffle == "window" and shards.choice is not None:
-            chosen = shards.choice.blocks(options.block or 1)
-            turns = options.lanes or 1
-            owned = turns // options.share[1]
-            return ChosenWindowOrder(chosen, options.seed, options.window or 1, turns, owned)
-        return _own_order(options, len(shards))
     mix = shards.mix
-    members = [
-        (_own_order(options, size), size, begin)
-        for size, begin in zip(mix.sizes, mix.begins, strict=True)
-    ]
+    if mix is None:
+        return _own_order(options, len(shards), shards.choice)
+    members: list[tuple[MemberOrder, int, int]] = []
+    for size, begin, choice in zip(mix.sizes, mix.begins, mix.choices, strict=True):
+        order: MemberOrder = _own_order(options, size, choice)
+        if choice is not None and isinstance(order, Order):
+            order = _StoredOrder(order, choice)
+        members.append((order, size, begin))
     lanes = options.lanes or 1 if options.shuffle == "window" else None
     start = start or MixStart.first(mix.places)
     return MixedOrder(members, start, options.positions(shards), options.seed, lanes)
 
 
-def _own_order(options: BatchOptions, records: int) -> Order | WindowOrder:
-    """Return the order of the records of a set, or of a member of a mix."""
+def _own_order(options: BatchOptions, records: int, choice: Choice | None) -> Order | WindowOrder:
+    """Return the order of the records of a set, or of a member of a mix.
+
+    In the order `window` they are stored ones, else numbers of those that the set holds.
+    """
     if options.shuffle != "window":
         return Order(records, options.shuffle, options.seed)
     block, window, lanes = options.block or 1, options.window or 1, options.lanes or 1
     owned = lanes // options.share[1]
+    if choice is not None:
+        return ChosenWindowOrder(choice.blocks(block), options.seed, window, lanes, owned)
     return WindowOrder(records, options.seed, block, window, lanes, owned)

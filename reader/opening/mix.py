@@ -39,6 +39,8 @@ def mix(
             )
         if member.mix is not None:
             raise OptionError(f"member {number} is a mix itself: name its members instead")
-    found = Mix.of([len(member) for member in sets], weights, steps, until)
+    sizes = [len(member) for member in sets]
+    parts = [(member.stored_records, member.choice) for member in sets]
+    found = Mix.of(sizes, weights, steps, until, parts)
     names = [f"member {number}" for number in range(len(sets))]
     return replace(join(sets, names), mix=found)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from reader.order.mixed import ROUND, places_of
+from reader.sets.choice import Choice
 from shardio.errors import OptionError
 from shardio.grammar import counted
 
@@ -19,14 +20,17 @@ UNTIL: tuple[Until, ...] = get_args(Until)
 class Mix:
     """Members of `sizes` records, drawn by weight.
 
-    `places` are those of each in a round of 1,024 turns. An epoch has `steps` steps or, without
-    them, as many whole rounds as it takes until the first member, or all of them, were given whole.
+    `choices` say which of the `stored` records of each these are; None stands for all. `places` are
+    those of each in a round of 1,024 turns. An epoch has `steps` steps or, without them, as many
+    whole rounds as it takes until the first member, or all of them, were given whole.
     """
 
     sizes: tuple[int, ...]
     places: tuple[int, ...]
     steps: int | None
     until: Until
+    stored: tuple[int, ...]
+    choices: tuple[Choice | None, ...]
 
     @classmethod
     def of(
@@ -35,8 +39,11 @@ class Mix:
         weights: Sequence[float] | None,
         steps: int | None,
         until: Until | None,
+        parts: Sequence[tuple[int, Choice | None]] | None = None,
     ) -> Mix:
         """Make one from what the user says; without weights all members have the same.
+
+        `parts` are (stored records, choice) of members that do not hold all of their shards.
 
         Raises OptionError for what cannot be right.
         """
@@ -59,7 +66,9 @@ class Mix:
         empty = [str(number) for number, size in enumerate(sizes) if not size]
         if empty:
             raise OptionError(f"member {', '.join(empty)} of the mix has no records: leave it out")
-        return cls(tuple(sizes), places_of(weights), steps, until or "first")
+        parts = [(size, None) for size in sizes] if parts is None else parts
+        stored, choices = tuple(n for n, _ in parts), tuple(choice for _, choice in parts)
+        return cls(tuple(sizes), places_of(weights), steps, until or "first", stored, choices)
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -68,8 +77,8 @@ class Mix:
 
     @property
     def begins(self) -> tuple[int, ...]:
-        """The number of the first record of each member."""
-        return tuple(sum(self.sizes[:member]) for member in range(len(self.sizes)))
+        """The number of the first stored record of each member."""
+        return tuple(sum(self.stored[:member]) for member in range(len(self.stored)))
 
     def length(self, step_size: int, lanes: int) -> int:
         """Return how many positions an epoch has, for steps of so many, and turns of `lanes`."""

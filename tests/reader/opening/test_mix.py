@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from reader import ShardSet, mix, open_shards
+from reader.blocks.block_fetch import BlockFetcher
 from reader.order.mixed import ROUND
 from shardio.errors import DatasetError, OptionError
 from shardio.format.label import Label
@@ -247,3 +248,42 @@ def test_a_mix_is_read_from_a_cache(both: tuple[Made, Made], tmp_path: Path) -> 
     assert found + pairs(stream) + pairs(stream) == wanted
     with pytest.raises(OptionError, match="open all sets with the same cache="):
         mix([sets[0], open_shards(both[1].glob)])
+
+
+@pytest.mark.parametrize("shuffle", ["exact", "window", "none"])
+def test_parts_of_sets_are_mixed(both: tuple[Made, Made], shuffle: Any) -> None:
+    """Each in its own order; of blocks only those that hold chosen records are read, once."""
+    real, made = (open_shards(one.glob) for one in both)
+    chosen = np.random.default_rng(0).permutation(2000)[:400]
+    parts = [real[10:600:3], made[chosen]]
+    options: dict[str, Any] = {"shuffle": shuffle, "rows": True, "block": 20, "window": 2}
+    mixed = mix(parts, weights=[0.3, 0.7])
+    found = pairs(mixed.batches(64, **options))
+    for member, part in enumerate(parts):
+        alone = [int(row) for batch in part.batches(1, epochs=4, **options) for row in batch[2]]
+        mine = [row for m, row in found if m == member]
+        assert mine == alone[: len(mine)]
+    x, ys = mixed[len(parts[0])]
+    assert np.array_equal(x, both[1].images[chosen[0]])
+    assert ys == both[1].labels[chosen[0]].tolist()
+
+
+def test_blocks_of_parts_are_read_once_in_their_epochs(
+    both: tuple[Made, Made], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    plain = BlockFetcher._read
+
+    def counted(self: BlockFetcher, number: int, place: int) -> None:
+        read.append(number)
+        plain(self, number, place)
+
+    monkeypatch.setattr(BlockFetcher, "_read", counted)
+    real, made = (open_shards(f"file://{one.glob}") for one in both)
+    # 16 of 33 blocks, and 10 of 100.
+    mixed = mix([real[:320], made[np.arange(2000) % 200 == 3]], weights=[0.5, 0.5])
+    found = pairs(mixed.batches(64, shuffle="window", block=20, window=2, rows=True))
+    assert len(found) == ROUND
+    assert set(read) == {*range(16), *range(33, 133, 10)}
+    # 512 records of each; blocks of the epoch after are read ahead.
+    assert len(read) <= 3 * 16 + (512 // 10 + 2) * 10
