@@ -17,7 +17,7 @@ from reader.batching.options import BatchOptions
 from reader.dataset import Dataset
 from reader.sets.choice import Choice, Ids, chosen, number_of, whole
 from reader.sets.conditions import Condition
-from reader.sets.draws import RecordWeights, balanced, check_classes, class_label, draws_of
+from reader.sets.draws import RecordWeights, draws_of, loss_weights
 from reader.sets.kept_array import KeptArray
 from reader.sets.record_columns import Records
 from reader.sets.selection import Selection
@@ -122,15 +122,7 @@ class ShardSet(Dataset):
         """
         if self.mix is not None:
             raise OptionError("class_weights are those of the members of a mix: ask each of them")
-        head = class_label(label, self.labels, "class_weights")
-        if not head.classes:
-            raise OptionError(
-                f"class_weights needs the number of classes of {label}, and there is no "
-                "dataset.json beside the shards; give classes= to open_shards"
-            )
-        labels = self.labels_of(label)
-        check_classes(labels, head, self._place_of)
-        return balanced(labels, head.classes).astype(np.float32)
+        return loss_weights(label, self.labels, self.labels_of, self._place_of)
 
     def _draws(self, weights: RecordWeights) -> KeptArray:
         if self.mix is not None:

@@ -82,6 +82,24 @@ def draws_of(
     return keep_array(f"draws {_VERSION} {made_of}", (records, 2), np.uint32, fill, version=version)
 
 
+def loss_weights(
+    name: str, labels: Sequence[Label], labels_of: LabelsOf, place: Callable[[int], str]
+) -> NDArray[np.float32]:
+    """Return balanced weights of the classes of a head for a loss, (classes,).
+
+    Raises OptionError for a head that has no classes, or where their number is not known.
+    """
+    label = class_label(name, labels, "class_weights")
+    if not label.classes:
+        raise OptionError(
+            f"class_weights needs the number of classes of {name}, and there is no dataset.json "
+            "beside the shards; give classes= to open_shards"
+        )
+    numbers = labels_of(name)
+    check_classes(numbers, label, place)
+    return balanced(numbers, label.classes).astype(np.float32)
+
+
 def balanced(labels: NDArray[Any], classes: int) -> NDArray[np.float64]:
     """Return weights by which all classes that are seen have the same sum, (classes,).
 
