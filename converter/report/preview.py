@@ -71,7 +71,8 @@ def preview(
                 labels = caption(heads, source.labels[row])
                 why = [f"rejected: {found.reason}"] if found.reason else []
                 picture = _picture(found.before, found.box, found.after, side)
-                tiles.append(Tile(picture, (*why, *labels, f"row {row} {path}")))
+                place = f"row {row} {path}" if source.has_paths else path
+                tiles.append(Tile(picture, (*why, *labels, place)))
     done = options.transform.line("" if look is None else look.sources)
     first = f"the first {counted(len(tiles), 'image')} of {len(source):,}"
     title = [f"{source.name}: {first}; {heads_line(heads)}", done]

@@ -22,20 +22,18 @@ def chosen_by(shards: ShardSet, conditions: Sequence[str]) -> tuple[NDArray[np.i
     """
     if not conditions:
         return None, ""
-    kept = np.ones(len(shards), dtype=np.bool_)
-    said = []
+    part, said = shards, []
     for condition in conditions:
         name, equals, value = condition.partition("=")
         if not equals:
             raise OptionError(f"--where is LABEL=CLASS, such as y0=17, not {condition!r}")
         label = class_label(name, shards.labels, "--where")
         number = _class_of(value, label)
-        kept &= shards.labels_of(name) == number
+        part = part.where(**{name: number})
         said.append(f"{name}={label.in_words(np.array([number]))}")
-    found = np.flatnonzero(kept)
-    if not len(found):
+    if not len(part):
         raise DatasetError(f"no record has {' and '.join(said)}")
-    return found, " and ".join(said)
+    return part.chosen.ids(np.arange(len(part))), " and ".join(said)
 
 
 def _class_of(value: str, label: Label) -> int:
