@@ -9,9 +9,11 @@ DEMO := data/captcha
 TABLE ?= $(DEMO)/labels.csv
 IS_DEMO := $(filter $(DEMO)/labels.csv,$(TABLE))
 OUT ?= $(if $(IS_DEMO),$(DEMO)/shards,shards)
-# A glob (in quotes), or the folder of a dataset.
-SHARDS ?= $(DEMO)/shards/train-*.tfrecord
-# More options for the converter, e.g. ARGS='--size 64x64'.
+# What is trained on: the folder of a dataset, or a glob (in quotes). With TABLE it is made first.
+SHARDS ?= $(OUT)
+# All that a training makes; the same command goes on from there.
+RUN ?= $(if $(and $(IS_DEMO),$(filter file,$(origin SHARDS))),$(DEMO)/training,training)
+# More options for the converter, e.g. ARGS='--size 64x64'; of `make train` without TABLE, for train.py.
 ARGS ?=
 # Where the demo's captchas have their characters.
 DEMO_BOX := --crop 186,0,300,30 --size 128x32
@@ -37,9 +39,9 @@ shards: $(VENV)/.convert $(if $(IS_DEMO),$(DEMO)/labels.csv) ## convert images t
 table:
 	@bash .ci/table '$(TABLE)'
 
-train: $(VENV)/.train ## train a small Keras model [SHARDS='folder/train-*.tfrecord']; without SHARDS, on the demo
-	$(if $(filter file,$(origin SHARDS)),@test -e $(DEMO)/shards/dataset.json || $(MAKE) --no-print-directory shards)
-	$(BIN)/python examples/captcha/train.py '$(SHARDS)' $(if $(filter file,$(origin SHARDS)),--model $(DEMO)/model.keras) $(ARGS)
+train: $(VENV)/.train ## train a small Keras model [SHARDS=folder or glob, or TABLE=labels.csv; RUN=folder for what it makes]; without, on the demo
+	$(if $(filter file,$(origin SHARDS)),@test -e '$(OUT)/dataset.json' || $(MAKE) --no-print-directory shards)
+	$(BIN)/python examples/captcha/train.py '$(SHARDS)' --out '$(RUN)' $(if $(filter file,$(origin TABLE)),$(ARGS))
 
 hdfs: $(VENV)/.dev ## start a real HDFS on this machine, to try things out [DATANODES=1]
 	@bash .ci/hadoop

@@ -110,9 +110,11 @@ def attempt(work: Callable[[], dict[str, Any]], out: Path) -> int:
         os._exit(1)
 
 
-def kill_sometimes(work: Callable[[], dict[str, Any]], out: Path, log: Path, kills: int) -> int:
+def kill_sometimes(
+    work: Callable[[], dict[str, Any]], out: Path, log: Path, kills: int, draw: random.Random
+) -> int:
     """Let attempts be killed while they train, then let one end; returns how many were killed."""
-    killed, draw = 0, random.Random(kills)
+    killed = 0
     while not out.exists():
         child = attempt(work, out)
         if killed == kills:
@@ -142,7 +144,7 @@ def lines_of(log: Path) -> int:
 
 def main() -> None:
     """Train undisturbed and killed; print what both have logged and ended with."""
-    glob, face, folder, kills, epochs = sys.argv[1:]
+    glob, face, folder, kills, epochs, seed = sys.argv[1:]
     import keras
 
     said: dict[str, Any] = {"backend": keras.backend.backend()}
@@ -151,7 +153,7 @@ def main() -> None:
         home.mkdir()
         log, out = home / "log", home / "result.json"
         work = partial(train, glob, face, home, log, int(epochs))
-        said[f"{name}_kills"] = kill_sometimes(work, out, log, count)
+        said[f"{name}_kills"] = kill_sometimes(work, out, log, count, random.Random(int(seed)))
         said[name] = json.loads(out.read_text())
         said[f"{name}_log"] = [[int(n) for n in line.split()] for line in log.open()]
     print(json.dumps(said))

@@ -1,0 +1,72 @@
+"""The shards to train on, and those to validate on. Nothing heavy is imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from reader import ShardSet, open_shards
+from shardio.errors import DatasetError, OptionError, ShardioError
+
+TRAIN, VAL = "train", "val"
+
+
+class Splits(NamedTuple):
+    """Two sets that share no shard, and a line that says which they are."""
+
+    train: ShardSet
+    held_out: ShardSet
+    line: str
+
+
+def open_splits(place: str, cache: str | None = None) -> Splits:
+    """Open a folder or a glob of shards.
+
+    With a split `val` there, that is held out; without one the last tenth of the shards is, at
+    least one. Raises ShardioError for what cannot be opened or has nothing to learn.
+    """
+    folder = place if Path(place).is_dir() or ".tfrecord" not in place else None
+    found = open_shards(place, "*") if folder else open_shards(place)
+    if not found.labels:
+        raise OptionError(f"{place}: the shards have no labels to train on")
+    if any(not label.kind.is_class or not label.classes for label in found.labels):
+        raise OptionError(f"{place}: this example trains on labels of one class each")
+    base = folder or found.shards[0].path.rpartition("/")[0]
+    held_out = _split(base, VAL, cache)
+    if held_out is None:
+        paths = [shard.path for shard in found.shards]
+        count = max(1, len(paths) // 10)
+        if len(paths) < 2:
+            raise OptionError(
+                f"{place}: a single shard, and none is left to validate on; convert with "
+                "--split train=0.9,val=0.1, or --shards 10"
+            )
+        train, held_out = (
+            open_shards(part, cache=cache) for part in (paths[:-count], paths[-count:])
+        )
+        line = (
+            f"{len(train):,} images to train on, {len(held_out):,} held out (the last {count} of "
+        )
+        return Splits(train, held_out, f"{line}{len(paths)} shards; there is no split val)")
+    if set(found.splits) == {VAL}:
+        raise OptionError(f"{place}: these are the shards of val, and there are none to train on")
+    train = open_shards(
+        [shard.path for shard in found.shards if not shard.path.rpartition("/")[2].startswith(VAL)],
+        cache=cache,
+    )
+    line = f"{len(train):,} images to train on, {len(held_out):,} of the split val to validate on"
+    return Splits(train, held_out, line)
+
+
+def _split(folder: str, split: str, cache: str | None) -> ShardSet | None:
+    """Open a split of a folder; None where there is no such one."""
+    try:
+        everything = open_shards(folder, "*")
+    except ShardioError:  # shards of another tool, or a part of a set
+        return None
+    if split not in everything.splits:
+        return None
+    found = open_shards(folder, split, cache=cache)
+    if not len(found):
+        raise DatasetError(f"{folder}: the split {split} is empty")
+    return found

@@ -1,0 +1,142 @@
+"""The examples that train: on which shards, what they leave, and that they go on."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from converter import ConvertOptions, convert
+from converter.table.splits import SplitShares
+from shardio.errors import OptionError
+from shardio.format.transform import Transform
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "captcha"
+sys.path.insert(0, str(EXAMPLE))
+
+from augmentation import augment  # noqa: E402
+from results import write_curves  # noqa: E402
+from splits import open_splits  # noqa: E402
+
+CLASSES = 4
+
+
+def make(folder: Path, split: str | None, images: int = 120) -> Path:
+    """Write shards of images whose colour is their class."""
+    (folder / "images").mkdir(parents=True)
+    draw = np.random.default_rng(1)
+    rows = ["path,y0,y1"]
+    for number in range(images):
+        y0, y1 = number % CLASSES, number // CLASSES % CLASSES
+        pixels = draw.integers(0, 40, (16, 24, 3), dtype=np.uint8)
+        pixels[:, :12, 0] += np.uint8(50 * y0)
+        pixels[:, 12:, 1] += np.uint8(50 * y1)
+        Image.fromarray(pixels).save(folder / "images" / f"{number}.png")
+        rows.append(f"images/{number}.png,{y0},{y1}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    options = ConvertOptions(
+        transform=Transform(None, (24, 16)),
+        shards=5,
+        splits=None if split is None else SplitShares.parse(split),
+    )
+    convert(str(folder / "labels.csv"), str(folder / "shards"), options, engine="inline")
+    return folder / "shards"
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("split"), "train=0.8,val=0.2")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("plain"), None)
+
+
+def run(script: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(EXAMPLE / script), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("place", ["", "/train-*.tfrecord", "/*.tfrecord"])
+def test_a_split_val_is_what_is_held_out(split: Path, place: str) -> None:
+    splits = open_splits(f"{split}{place}")
+    assert {shard.path.rpartition("/")[2][:4] for shard in splits.train.shards} == {"trai"}
+    assert {shard.path.rpartition("/")[2][:4] for shard in splits.held_out.shards} == {"val-"}
+    assert len(splits.train) + len(splits.held_out) == 120
+
+
+@pytest.mark.parametrize("place", ["", "/train-*.tfrecord"])
+def test_without_one_the_last_shards_are(plain: Path, place: str) -> None:
+    splits = open_splits(f"{plain}{place}")
+    assert (len(splits.train.shards), len(splits.held_out.shards)) == (4, 1)
+    assert "there is no split val" in splits.line
+
+
+def test_shards_of_val_are_not_trained_on(split: Path) -> None:
+    with pytest.raises(OptionError, match="the shards of val"):
+        open_splits(f"{split}/val-*.tfrecord")
+
+
+@pytest.mark.parametrize("script", ["train.py", "train_torch.py", "train_jax.py"])
+def test_a_wrong_glob_fails_before_a_framework_is_imported(tmp_path: Path, script: str) -> None:
+    line = f"import sys, runpy; sys.argv = ['x', '{tmp_path}/none-*.tfrecord', '--out', 'out']\n"
+    line += f"sys.path.insert(0, {str(EXAMPLE)!r})\n"
+    line += f"try: runpy.run_path({str(EXAMPLE / script)!r}, run_name='__main__')\n"
+    line += "finally: print({'tensorflow', 'keras', 'torch', 'jax'} & set(sys.modules))\n"
+    command = [sys.executable, "-c", line]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == "set()\n"
+    assert "none-*.tfrecord" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_augmentation_keeps_shape_and_dtype() -> None:
+    x = np.random.default_rng(1).integers(0, 256, (5, 8, 12, 3), dtype=np.uint8)
+    changed, ys = augment(x, [1], np.random.default_rng(2))
+    assert (changed.shape, changed.dtype, ys) == (x.shape, x.dtype, [1])
+    assert not (changed == x).all()
+
+
+def test_the_curves_show_every_number(tmp_path: Path) -> None:
+    history = {"loss": [2.0, 1.0], "val_loss": [3.0, float("nan")], "y0_accuracy": [0.5, 1.0]}
+    write_curves(tmp_path / "curves.svg", history)
+    text = (tmp_path / "curves.svg").read_text()
+    assert text.count("<polyline") == 3
+    assert "nan" not in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "package"),
+    [("train.py", "tensorflow"), ("train_torch.py", "torch"), ("train_jax.py", "jax")],
+)
+def test_an_example_learns_and_writes_into_its_folder_only(
+    split: Path, tmp_path: Path, script: str, package: str
+) -> None:
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    out = tmp_path / "training"
+    arguments: tuple[object, ...] = (split, "--out", out, "--batch-size", 8, "--epochs")
+    done = run(script, *arguments, 4, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "epoch 4" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["training"]
+    with Image.open(out / "predictions.png") as picture:
+        assert min(picture.size) > 100
+    assert (out / "curves.svg").read_text().count("<polyline") >= 2
+    if script == "train_jax.py":
+        return
+    # What was finished is not trained again; more epochs go on.
+    again = run(script, *arguments, 5, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "epoch 5" in again.stdout
+    assert "epoch 4" not in again.stdout
