@@ -40,7 +40,7 @@ table:
 	@bash .ci/table '$(TABLE)'
 
 train: $(VENV)/.train ## train a small Keras model [SHARDS=folder or glob, or TABLE=labels.csv; RUN=folder for what it makes]; without, on the demo
-	$(if $(filter file,$(origin SHARDS)),@test -e '$(OUT)/dataset.json' || $(MAKE) --no-print-directory shards)
+	$(if $(filter file,$(origin SHARDS)),$(if $(IS_DEMO),@test -e '$(OUT)/dataset.json' || )$(MAKE) --no-print-directory shards)
 	$(BIN)/python examples/captcha/train.py '$(SHARDS)' --out '$(RUN)' $(if $(filter file,$(origin TABLE)),$(ARGS))
 
 hdfs: $(VENV)/.dev ## start a real HDFS on this machine, to try things out [DATANODES=1]

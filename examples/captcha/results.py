@@ -33,7 +33,7 @@ def write_predictions(
         labels = np.array(true if isinstance(true, list) else [true])
         image = scaled(rgb(image), scale_for(image.shape[1], image.shape[0], _SIDE))
         right = bool((labels == predicted[record]).all())
-        box = (0, 0, image.shape[1], image.shape[0])
+        box = (2, 2, image.shape[1] - 2, image.shape[0] - 2)
         texts = [" ".join(caption(shards.labels, labels))]
         texts.append("right" if right else " ".join(caption(shards.labels, predicted[record])))
         tiles.append(Tile(framed(image, box, _RIGHT if right else _WRONG), tuple(texts)))
@@ -50,6 +50,7 @@ def write_curves(path: Path, history: Mapping[str, Sequence[float]]) -> None:
             if values and (name in ("loss", "val_loss") if kind == "loss" else kind in name)
         }
         panels.append(_panel(kind, chosen, 40 + number * 440))
+    panels.append('<text x="40" y="330" fill="#555">dashed: training, solid: validation</text>')
     body = "\n".join(panels)
     path.write_text(
         '<svg xmlns="http://www.w3.org/2000/svg" width="900" height="340" '

@@ -18,6 +18,7 @@ from reader.batching.options import BatchOptions
 from reader.batching.place import Place
 from reader.batching.rank import current_worker
 from reader.batching.stream_state import check_state, mix_start, stream_state
+from reader.batching.stream_stats import StreamCounts, StreamStats
 from reader.dataset import Dataset
 from reader.fetch.skipped import Skipped
 from reader.order.mixed import MixStart
@@ -62,6 +63,7 @@ class Batches(Iterator[Batch]):
         self._every = every
         self._convert = convert
         self._turn = Lock()
+        self._counts = StreamCounts()
         self._mixed = mixed
         if shards.mix is not None and mixed is None:
             self._mixed = MixStart.first(shards.mix.places)
@@ -155,7 +157,7 @@ class Batches(Iterator[Batch]):
             self._place = place.next_pass(maker.options)._replace(begun=False)
             raise StopIteration
         epoch, start, future = self._ahead.popleft()
-        parts = future.result()
+        parts = self._counts.wait(future)
         batch = self._form.for_arrays(self._convert(parts) if self._convert else parts)
         samples = min(start + maker.options.step_size, maker.positions)
         return batch, Place(place.first, epoch, samples)
@@ -210,6 +212,10 @@ class Batches(Iterator[Batch]):
     def skipped(self) -> int:
         """How many damaged records were skipped (`on_error="skip"`), prefetched ones included."""
         return self._maker.skipped.count
+
+    def stats(self) -> StreamStats:
+        """Return what the stream has given in this process, and how long the caller waited."""
+        return self._counts.stats(len(self._ahead), self.skipped)
 
     @property
     def memory(self) -> MemoryPlan:
