@@ -14,9 +14,9 @@ from reader.batching.batch_maker import BatchMaker
 class TensorBatch:
     """Turns batches of a maker into a few arrays, and the tensors of these into a batch.
 
-    Each array that a `numpy_function` returns costs TensorFlow some 40 us under the interpreter's
-    lock, ten times as much as copying the labels of a batch. So labels with one number a sample are
-    rows of one array for each dtype.
+    Each array that a `numpy_function` returns costs TensorFlow more time under the interpreter's
+    lock than copying the labels of a batch does. So labels with one number a sample are rows of one
+    array for each dtype.
     """
 
     def __init__(self, maker: BatchMaker) -> None:
@@ -24,9 +24,9 @@ class TensorBatch:
         self._form = BatchForm.of(spec.heads, as_dict=options.as_dict)
         self._has_rows = options.rows
         self._labels = len(spec.labels)
-        groups: dict[Any, list[int]] = {}
+        groups: dict[tuple[int, Any], list[int]] = {}
         for number, array in enumerate(spec.labels):
-            groups.setdefault(number if array.shape else array.dtype, []).append(number)
+            groups.setdefault((number if array.shape else -1, array.dtype), []).append(number)
         # The numbers of the labels in each array.
         self._groups = list(groups.values())
         size = options.batch_size if options.full else None

@@ -243,3 +243,26 @@ def test_channels_first_is_for_images(shards: ShardSet) -> None:
     )
     with pytest.raises(OptionError, match=r"channels_first is for .* x of shape \(5, 18\)"):
         next(iter(batches))
+
+
+@pytest.mark.parametrize("options", [{}, {"rows": True}, {"rows": True, "pad": True}], ids=str)
+def test_labels_of_many_dtypes_keep_their_order_in_tensorflow(
+    shards: ShardSet, options: dict[str, Any]
+) -> None:
+    """Those of one dtype travel in one array."""
+
+    def many(x: Array, ys: Any, rng: np.random.Generator) -> tuple[Array, Any]:
+        y0, y1, ids, score, _ = ys
+        dark = x.mean(axis=(1, 2, 3)) < 0.5
+        drawn = np.full(len(x), rng.integers(5), dtype=np.uint8)
+        return x, [y0, dark, score, y1, x.mean(axis=(1, 2, 3)), ids, y0 % 2, drawn, ~dark]
+
+    ours = list(shards.batches(5, transform=many, **options))
+    theirs = list(shards.to_tf_dataset(5, transform=many, **options))
+    for wanted, found in zip(ours, theirs, strict=True):
+        assert len(found[1]) == 9
+        for y, label in zip(found[1], wanted[1], strict=True):
+            assert y.dtype == label.dtype
+            assert np.array_equal(y, label)
+        if options:
+            assert np.array_equal(found[3], wanted[-1])
