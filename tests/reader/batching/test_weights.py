@@ -326,3 +326,21 @@ def test_a_label_that_is_no_class_is_named(made: Made) -> None:
     for call in (lambda: shards.class_weights("y0"), lambda: shards.batches(weights=WRONG)):
         with pytest.raises(DatasetError, match=words):
             call()
+
+
+@pytest.mark.parametrize("index", [slice(30, 4, -2), [3, 36, 1, 20, 7]])
+def test_parts_of_a_set_have_weights_of_their_records(made: Made, index: Any) -> None:
+    part = open_shards(made.glob)[index]
+    ids = np.arange(37)[index]
+    table = np.empty((len(ids), 2), dtype=np.uint32)
+    weights = by_class(made, 0, {1: 4.0, 2: 0.5})[ids]
+    fill_alias_table(table, lambda start, stop: weights[start:stop], str)
+    wanted = made.rows[ids[DrawnOrder(table, 1).ids(0, 0, len(ids))]].tolist()
+    for said in (weights, {"y0": {1: 4.0, 2: 0.5}}):
+        assert rows(part.batches(len(ids), rows=True, weights=said)) == wanted
+    seen = made.labels[ids, 0]
+    counts = np.bincount(seen, minlength=7)
+    assert np.allclose(part.class_weights("y0")[seen], len(ids) / (counts > 0).sum() / counts[seen])
+    wrong = np.where(np.arange(len(ids)) == 2, -1.0, 1.0)
+    with pytest.raises(OptionError, match=f"{open_shards(made.glob).place(int(ids[2]))} is -1"):
+        part.batches(1, weights=wrong)
