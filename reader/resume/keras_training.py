@@ -20,7 +20,7 @@ from reader.batching.batch_maker import BatchMaker
 from reader.resume.keras_callbacks import CallbackStates, OneTraining
 from reader.resume.keras_state import Randomness, load_variables, save_variables
 from reader.resume.saves import Saves
-from reader.resume.stream import identity_of
+from reader.resume.stream import identity_of, maker_of
 from shardio.errors import OptionError
 
 _VERSION = 1
@@ -69,7 +69,7 @@ class KerasTraining:
             return self._history
         while self._done < last and not self._stopped:
             epoch, step = divmod(self._done, self._steps)
-            stream = data(epochs=None, start_step=self._done)
+            stream = self._from(data)
             if isinstance(stream, keras.utils.PyDataset):
                 # Threads of Keras would begin again with the first index in each epoch.
                 stream.workers = 1
@@ -94,6 +94,17 @@ class KerasTraining:
         self._finished = True
         self.save()
         return self._history
+
+    def _from(self, data: Callable[..., Any]) -> Any:
+        """Return the stream from the next batch on; raises OptionError where it is another one."""
+        stream = data(epochs=None, start_step=self._done)
+        maker = maker_of(stream)
+        if maker.start_step != self._done or identity_of(maker) != self._stream:
+            raise OptionError(
+                "data must make the same stream at each call, and hand on epochs= and start_step= "
+                "to to_tf_dataset or to_keras"
+            )
+        return stream
 
     def begin(self) -> None:
         """Bring back what `on_train_begin` of callbacks has reset."""
@@ -176,7 +187,7 @@ class KerasTraining:
         model = self._model
         if self._done % self._steps or not model.built:
             # Metrics, and models without an Input, exist after they have seen a batch.
-            batch = _first(data(epochs=None, start_step=self._done))
+            batch = _first(self._from(data))
             x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
             model.test_on_batch(x, y, weight)
             model.reset_metrics()

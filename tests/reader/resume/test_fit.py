@@ -120,6 +120,12 @@ def test_data_must_be_a_stream_from_a_step_on(made: Made, tmp_path: Path) -> Non
         train(made, tmp_path, keras.callbacks.BackupAndRestore(str(tmp_path / "backup")))
 
 
+def test_a_start_step_that_is_not_handed_on_is_noticed(made: Made, saved: Path) -> None:
+    shards = open_shards(made.glob)
+    with pytest.raises(OptionError, match="hand on epochs= and start_step="):
+        train(made, saved, data=lambda epochs, start_step: shards.to_keras(5, epochs=epochs))
+
+
 def test_two_processes_do_not_train_into_one_folder(made: Made, tmp_path: Path) -> None:
     (tmp_path / ".lock").mkdir()
     with (
