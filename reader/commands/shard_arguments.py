@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from reader.opening.described import SetOptions
 from reader.opening.find import ALL_SPLITS, Source
@@ -34,7 +35,7 @@ def add_shard_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shape",
         type=_shape,
-        metavar="HxWx3",
+        metavar="HxWxC",
         help="the shape of the images, where no dataset.json is beside the shards",
     )
     parser.add_argument(
@@ -46,6 +47,26 @@ def add_shard_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         help="the features with the labels, in shards of other tools; none with an empty text",
     )
+    parser.add_argument(
+        "--missing", type=int, metavar="N", help="the class of labels that are not there, or -1"
+    )
+    parser.add_argument(
+        "--size", type=_size, metavar="HxW", help="resize encoded images of other tools' shards"
+    )
+    parser.add_argument("--crop", choices=["center"], help="of each the centre that has the shape")
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        height, width = map(int, text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a size is like 224x224, not {text!r}") from None
+    return height, width
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    names = ("shape", "image", "labels", "missing", "size", "crop")
+    return {name: getattr(arguments, name) for name in names}
 
 
 def open_named(arguments: argparse.Namespace) -> ShardSet:
@@ -53,15 +74,13 @@ def open_named(arguments: argparse.Namespace) -> ShardSet:
     return open_shards(
         sources_of(arguments),
         arguments.split or ALL_SPLITS,
-        shape=arguments.shape,
-        image=arguments.image,
-        labels=arguments.labels,
+        **_options(arguments),
     )
 
 
 def find_named(arguments: argparse.Namespace) -> SoundParts:
     """Open what can be opened of the set that the arguments name."""
-    options = SetOptions(arguments.shape, None, arguments.image, arguments.labels)
+    options = SetOptions(**_options(arguments))
     return open_sound_parts(sources_of(arguments), arguments.split or ALL_SPLITS, options)
 
 

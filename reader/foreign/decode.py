@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import cache
 from io import BytesIO
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,12 @@ from reader.foreign.image_claim import check_claim
 from shardio.errors import FormatError, MissingExtraError, UnsupportedRecordError
 from shardio.format.transform import MODES
 
-_FORMATS = ("PNG", "JPEG", "WEBP")
+# What is done to images of other sizes: the whole of each is resized, or its centre.
+Fit = Literal["whole", "center"]
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 # How files of other kinds begin, or what stands at byte 4.
 _OTHERS = {
-    b"GIF8": "a GIF",
-    b"BM": "a BMP",
     b"II*\0": "a TIFF",
     b"MM\0*": "a TIFF",
     b"\0\0\0\x0cjP  ": "a JPEG 2000",
@@ -33,10 +34,12 @@ _BRANDS = {b"ftypavif": "an AVIF", b"ftyphei": "a HEIF", b"ftypmif": "a HEIF"}
 
 
 def is_encoded(data: bytes | memoryview) -> bool:
-    """Whether data begin as a PNG, JPEG or WebP file does."""
+    """Whether data begin as a PNG, JPEG, WebP, GIF or BMP file does."""
     start = bytes(data[:12])
+    if start.startswith(b"BM"):  # and says how long it is: pixels may begin so, too
+        return int.from_bytes(data[2:6], "little") == len(data)
     return (
-        start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"))
+        start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a"))
         or start[:4] + start[8:] == b"RIFFWEBP"
     )
 
@@ -60,32 +63,45 @@ def image_shape(data: bytes | memoryview) -> tuple[int, int, int]:
     return height, width, 3
 
 
-def decode(data: bytes | memoryview, out: NDArray[np.uint8]) -> None:
-    """Decode an image into `out`, (height, width, channels).
+def decode(data: bytes | memoryview, out: NDArray[np.uint8], fit: Fit | None = None) -> None:
+    """Decode an image into `out`, (height, width, channels); `fit` resizes what is of another size.
 
     Raises FormatError where it cannot be decoded, and UnsupportedRecordError where it is of another
     size or kind.
     """
     image = _open(data)
     width, height = image.size
-    if (height, width) != out.shape[:2]:
+    if (height, width) != out.shape[:2] and fit is None:
         raise UnsupportedRecordError(
             f"its image is {height}x{width}, but those of the set are "
             f"{out.shape[0]}x{out.shape[1]} (height x width), and images of several sizes are not "
-            "read together; write the set again with images of one size"
+            "read together; give open_shards size=(height, width), or make a set of them with "
+            "shardio-convert"
         )
     mode = MODES[out.shape[2]]
     try:
         if image.mode.startswith("I;16") or image.mode == "I":
             grey = (np.asarray(image) >> 8).astype(np.uint8)
             image = _pillow()[0].fromarray(grey)
-        pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+        image = image if image.mode == mode else image.convert(mode)
+        if (height, width) != out.shape[:2]:
+            image = _resized(image, out.shape[1], out.shape[0], fit)
+        pixels = np.asarray(image)
         out[:] = pixels.reshape(out.shape)
     except MemoryError:
         raise
     # Pillow's plugins raise nearly anything on damaged bytes, and these are in memory.
     except Exception as error:
         raise FormatError(f"its image cannot be decoded: {error}") from error
+
+
+def _resized(image: Any, width: int, height: int, fit: Fit | None) -> Any:
+    pillow, _ = _pillow()
+    if fit != "center":
+        return image.resize((width, height), pillow.Resampling.BICUBIC)
+    from PIL import ImageOps
+
+    return ImageOps.fit(image, (width, height), pillow.Resampling.BICUBIC)
 
 
 def _open(data: bytes | memoryview) -> Any:

@@ -70,7 +70,7 @@ def damaged_length(path: str, record: int, at: int, header: bytes) -> Exception:
     if kind:
         return DatasetError(
             f"{path} is compressed with {kind}, where no record can be read by its number: "
-            "decompress it, or write it anew without compression"
+            f"the converter makes a set of it: shardio-convert {path} FOLDER"
         )
     length = parse_header(header) if len(header) == HEADER_BYTES else None
     if length is not None:

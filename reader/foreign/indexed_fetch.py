@@ -207,7 +207,7 @@ class IndexedFetcher:
         integers = layout.integers_of(features, number)
         image = layout.image_of(features)
         if layout.encoded:
-            decode(image, pixels.reshape(layout.shape))
+            decode(image, pixels.reshape(layout.shape), layout.fit)
         elif len(image) != layout.image_bytes:
             raise UnsupportedRecordError(
                 f"its image has {len(image)} bytes, but those of the set have {layout.image_bytes}"

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reader.foreign.decode import Fit
 from shardio.cached_property import cached_property
 from shardio.errors import OptionError, UnsupportedRecordError
 from shardio.format.example import BYTES, INT64, Feature
 from shardio.format.example import FLOAT as FLOATS
-from shardio.format.label_kind import CLASS, LabelKind, numbers_of
+from shardio.format.label_kind import CLASS, FLOAT, INT, LabelKind, numbers_of
 from shardio.format.layout import MAX_LABEL, MAX_ROW
 
 # The names that TensorFlow's own scripts, TFDS and tutorials give.
@@ -50,7 +51,8 @@ class ForeignLayout:
     them is, one integer if nothing is said; `row` is the one with the row; without it the row of a
     record is its number in the set. `strange` are features that no record may hold, because the
     first one does not, and the labels would be others. `record_bytes` is the mean size of a record,
-    `index_bytes` what the index takes.
+    `index_bytes` what the index takes. A label that is not there, or -1, is the class `missing`.
+    Images of other sizes are resized as `fit` says.
     """
 
     image: str
@@ -62,6 +64,8 @@ class ForeignLayout:
     record_bytes: int = 0
     index_bytes: int = 0
     kinds: tuple[LabelKind, ...] = ()
+    missing: int | None = None
+    fit: Fit | None = None
 
     def __post_init__(self) -> None:
         if not self.kinds:
@@ -101,7 +105,8 @@ class ForeignLayout:
     @property
     def choice(self) -> tuple[object, ...]:
         """Which of all that the records hold is read, and as what."""
-        return self.image, self.labels, self.shape, self.encoded, self.row
+        more = () if self.missing is None and self.fit is None else (self.missing, self.fit)
+        return self.image, self.labels, self.shape, self.encoded, self.row, *more
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -128,9 +133,18 @@ class ForeignLayout:
             )
         found = []
         for name, kind in zip(self.labels, self.kinds, strict=True):
-            found += _numbers(features, name, kind)
+            if self.missing is not None and kind.is_class and _lacks(features, name):
+                found.append(self.missing)
+            else:
+                found += _numbers(features, name, kind)
         found.append(number if self.row is None else _integer(features, self.row, MAX_ROW))
         return found
+
+
+def _lacks(features: Mapping[str, Feature], name: str) -> bool:
+    """Whether a label is not there, has no value, or is the -1 that stands for that."""
+    feature = features.get(name)
+    return feature is None or not feature.kind or list(feature.values) == [-1]
 
 
 def image_of(features: Mapping[str, Feature], name: str) -> memoryview:
@@ -194,14 +208,20 @@ def choose_image(features: Mapping[str, Feature], name: str | None) -> str:
     return known[0]
 
 
-def choose_labels(features: Mapping[str, Feature], names: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the features that hold the labels: `names`, or those that are called like labels."""
+def choose_labels(
+    features: Mapping[str, Feature], names: Sequence[str] | None, *, may_miss: bool = False
+) -> tuple[str, ...]:
+    """Return the features that hold the labels: `names`, or those that are called like labels.
+
+    The first record `may_miss` some of the names.
+    """
     candidates = sorted(key for key, feature in features.items() if _is_one(feature, INT64))
     if names is not None:
-        wrong = [name for name in names if name not in candidates]
+        usable = [key for key, feature in features.items() if feature.kind in (INT64, FLOATS)]
+        wrong = [name for name in names if name not in usable and not may_miss]
         if wrong or len(set(names)) != len(names):
             raise OptionError(
-                "labels must name int64 features with one value, each once: "
+                "labels must name features of numbers, each once: "
                 f"{', '.join(map(str, wrong or names))}; {list_features(features)}"
                 f"{_unsupported(features, wrong)}"
             )
@@ -218,6 +238,19 @@ def choose_labels(features: Mapping[str, Feature], names: Sequence[str] | None) 
         f"say which features are the labels, {_example('labels', known or others)}, or "
         f"labels=[] for none; {list_features(features)}{_unsupported(features, like_labels)}"
     )
+
+
+def kinds_of(features: Mapping[str, Feature], labels: Sequence[str]) -> list[LabelKind]:
+    """Return what labels are by the first record: one integer or float, or as many as it has."""
+    kinds = []
+    for name in labels:
+        feature = features.get(name)
+        if feature is None or not feature.values or _is_one(feature, INT64):
+            kinds.append(CLASS)
+        else:
+            number = FLOAT if feature.kind == FLOATS else INT
+            kinds.append(LabelKind(number, len(feature.values)))
+    return kinds
 
 
 def strange_labels(features: Mapping[str, Feature]) -> frozenset[str]:
@@ -243,11 +276,13 @@ def _unsupported(features: Mapping[str, Feature], names: Sequence[str]) -> str:
         elif _is_one(feature, INT64):
             continue
         elif feature.kind == BYTES:
-            reasons.append(f"{name!r} holds text, and labels have to be numbers")
-        elif feature.kind == INT64:
-            reasons.append(f"{name!r} holds {len(feature.values)} numbers; a label has to be one")
+            reasons.append(
+                f"{name!r} holds text, and labels have to be numbers: shardio-convert makes a set "
+                "with classes of texts"
+            )
         else:
-            reasons.append(f"{name!r} holds no integers")
+            numbers = f"{len(feature.values)} numbers" if len(feature.values) != 1 else "a float"
+            reasons.append(f"{name!r} holds {numbers}: name it with labels={[name]!r}")
     return "".join(f". {reason}" for reason in reasons[:_SHOWN])
 
 

@@ -8,19 +8,27 @@ from dataclasses import dataclass
 
 from shardio.errors import OptionError
 from shardio.format.label_kind import LabelKind
+from shardio.format.layout import MAX_LABEL
+
+_SIDE = 65_535
 
 
 @dataclass(frozen=True)
 class SetOptions:
     """Shape of the images, classes of the heads, and the features that hold both; None is not said.
 
-    `classes` is one number for all heads, or one for each.
+    `classes` is one number for all heads, or one for each. `missing` is the class of labels that
+    are not there. Images are resized to `size`, (height, width), the whole of each or, with the
+    `crop` "center", as much of its centre as has that shape.
     """
 
     shape: tuple[int, int, int] | None = None
     classes: int | Sequence[int] | None = None
     image: str | None = None
     labels: Sequence[str] | None = None
+    missing: int | None = None
+    size: tuple[int, int] | None = None
+    crop: str | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -36,6 +44,25 @@ class SetOptions:
                 "shape must be (height, width, channels), and classes one number or one for each "
                 f"head: {self.shape}, {self.classes}"
             ) from error
+        try:
+            if self.size is not None:
+                height, width = map(operator.index, self.size)
+                object.__setattr__(self, "size", (height, width))
+            if self.missing is not None:
+                object.__setattr__(self, "missing", operator.index(self.missing))
+        except (TypeError, ValueError) as error:
+            raise OptionError(
+                "size must be (height, width), and missing a class: "
+                f"{self.size!r}, {self.missing!r}"
+            ) from error
+        if self.size is not None and not all(1 <= side <= _SIDE for side in self.size):
+            raise OptionError(f"size must be (height, width), 1 to {_SIDE} each, not {self.size}")
+        if self.missing is not None and not 0 <= self.missing <= MAX_LABEL:
+            raise OptionError(f"missing must be a class, 0 to {MAX_LABEL}, not {self.missing}")
+        if self.crop not in (None, "center"):
+            raise OptionError(f'crop must be "center", not {self.crop!r}')
+        if self.crop is not None and self.size is None:
+            raise OptionError('crop="center" goes with size=(height, width)')
         if isinstance(self.labels, str):
             object.__setattr__(self, "labels", (self.labels,))
         elif self.labels is not None:

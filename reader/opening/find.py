@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from reader.opening.tfds_name import TfdsName
 from shardio.errors import DatasetError, MissingFileError, OptionError
 from shardio.format.naming import (
     INDEX_SUFFIX,
@@ -22,6 +23,10 @@ from shardio.storage.search import is_glob
 
 ALL_SPLITS = "*"
 
+_OTHER_NAMES = (
+    ": their names are like train-00000-of-00001.tfrecord or name-train.tfrecord-00000-of-00001; "
+    "name others by a glob"
+)
 Source = str | os.PathLike[str]
 
 
@@ -60,7 +65,9 @@ def texts_of(source: Source | Sequence[Source]) -> list[str]:
     if not texts or "" in texts:
         raise OptionError("no shards are named: give a glob, a list of files or a folder")
     # So that the set is still found when the process goes to another folder.
-    return [text if scheme_of(text) else os.path.abspath(text) for text in texts]
+    return [
+        text if scheme_of(text) else os.path.abspath(os.path.expanduser(text)) for text in texts
+    ]
 
 
 def _matches(text: str) -> list[FileInfo]:
@@ -68,8 +75,17 @@ def _matches(text: str) -> list[FileInfo]:
     try:
         info = storage_for(text).stat(text)
     except MissingFileError:
-        return search(text)
+        return search(text) or _in_named_folder(text)
     return [] if info.is_folder else [info]
+
+
+def _in_named_folder(text: str) -> list[FileInfo]:
+    """Return what matches where a folder has brackets in its name, which a glob takes for a set."""
+    folder, name = folder_of(text), name_of(text)
+    if "[" not in folder or as_folder(folder) is None:
+        return []
+    escaped = re.sub(r"([*?\[])", r"[\1]", folder)
+    return search(f"{escaped}/{name}")
 
 
 def _is_data(name: str) -> bool:
@@ -89,14 +105,13 @@ def as_folder(text: str) -> str | None:
 
 
 def _find_in_folder(folder: str, split: str | None) -> list[FileInfo]:
-    names = [
-        (name, info)
-        for info in storage_for(folder).list(folder)
-        if (name := ShardName.parse(name_of(info.path))) is not None
-    ]
+    listed = storage_for(folder).list(folder)
+    names = _named(listed, ShardName.parse) or _named(listed, TfdsName.parse)
     splits = sorted({name.split for name, _ in names})
     if not splits:
-        raise MissingFileError(f"no shards in the folder {folder}{unfinished_hint(folder + '/')}")
+        raise MissingFileError(
+            f"no shards in the folder {folder}{unfinished_hint(folder + '/') or _OTHER_NAMES}"
+        )
     if split is None and len(splits) > 1:
         raise OptionError(
             f"{folder} has the splits {', '.join(splits)}; choose one with split={splits[0]!r}"
@@ -109,8 +124,27 @@ def _find_in_folder(folder: str, split: str | None) -> list[FileInfo]:
     return [info for name, info in sorted(names, key=_first) if name.split == wanted]
 
 
-def _first(pair: tuple[ShardName, FileInfo]) -> ShardName:
-    return pair[0]
+_Name = ShardName | TfdsName
+
+
+def _named(
+    listed: Sequence[FileInfo], parse: Callable[[str], _Name | None]
+) -> list[tuple[_Name, FileInfo]]:
+    """Return the shards among some files; raises DatasetError where one of TFDS is missing."""
+    found = [(name, i) for i in listed if (name := parse(name_of(i.path))) is not None]
+    there = {name for name, _ in found}
+    for name, info in found:
+        lacks = [n for n in range(name.count) if type(name)(name.split, n, name.count) not in there]
+        if lacks and isinstance(name, TfdsName):
+            raise DatasetError(
+                f"{folder_of(info.path)} lacks shard {lacks[0]} of the {name.count} of split "
+                f"{name.split}"
+            )
+    return found
+
+
+def _first(pair: tuple[_Name, FileInfo]) -> tuple[str, int, int]:
+    return pair[0].split, pair[0].index, pair[0].count
 
 
 def absent(folders: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from reader.files.shard import IndexedShard, ShardFile
-from reader.foreign.decode import image_shape, is_encoded, other_kind
+from reader.foreign.decode import Fit, image_shape, is_encoded, other_kind
 from reader.foreign.image_claim import can_hold
 from reader.foreign.indexed_records import IndexedRecords
 from reader.foreign.layout import (
@@ -16,6 +16,7 @@ from reader.foreign.layout import (
     choose_image,
     choose_labels,
     image_of,
+    kinds_of,
     strange_labels,
 )
 from reader.foreign.shard_index import index_shards
@@ -25,10 +26,10 @@ from shardio.errors import DatasetError, FormatError, OptionError, UnsupportedRe
 from shardio.format.encoding import Encoding
 from shardio.format.example import Feature, parse_example
 from shardio.format.label import Label
-from shardio.format.label_kind import CLASS
 from shardio.format.layout import IMAGE, ROW
 from shardio.format.manifest import Manifest
 from shardio.format.naming import INDEX_SUFFIX, MANIFEST
+from shardio.format.transform import MODES
 from shardio.grammar import counted
 from shardio.storage import FileInfo
 from shardio.storage.paths import folder_of
@@ -46,9 +47,10 @@ def open_foreign(files: list[FileInfo], first: bytes, options: SetOptions) -> Sh
         raise DatasetError(f"{path}: record 0 cannot be read: {error}") from error
     try:
         image = choose_image(features, options.image)
-        labels = choose_labels(features, options.labels)
-        counts = options.class_counts([CLASS] * len(labels))
-        shape, encoded = _shape(features, image, options.shape)
+        labels = choose_labels(features, options.labels, may_miss=options.missing is not None)
+        kinds = kinds_of(features, labels)
+        counts = options.class_counts(kinds)
+        shape, encoded = _shape(features, image, options)
     except OptionError as error:
         raise OptionError(f"{path}: {error}") from error
     except FormatError as error:
@@ -57,8 +59,18 @@ def open_foreign(files: list[FileInfo], first: bytes, options: SetOptions) -> Sh
         raise UnsupportedRecordError(f"{path}: record 0: {error}") from error
     strange = strange_labels(features) if options.labels is None else frozenset()
     shards = index_shards(files)
-    layout = measured(ForeignLayout(image, labels, shape, encoded, strange=strange), shards)
-    heads = tuple(map(Label, labels, counts))
+    fit: Fit | None = None
+    if options.size is not None:
+        fit = "center" if options.crop else "whole"
+    layout = ForeignLayout(
+        image, labels, shape, encoded, strange=strange, kinds=tuple(kinds),
+        missing=options.missing, fit=fit,
+    )  # fmt: skip
+    layout = measured(layout, shards)
+    heads = tuple(
+        Label(name, count, None, kind)
+        for name, count, kind in zip(labels, counts, kinds, strict=True)
+    )
     return ShardSet(shards, IndexedRecords(layout), shape, heads, None, ())
 
 
@@ -101,18 +113,19 @@ def measured(layout: ForeignLayout, shards: Sequence[IndexedShard]) -> ForeignLa
 
 
 def _shape(
-    features: Mapping[str, Feature], image: str, shape: tuple[int, int, int] | None
+    features: Mapping[str, Feature], image: str, options: SetOptions
 ) -> tuple[tuple[int, int, int], bool]:
     """Return the shape of the images, and whether they are encoded."""
-    data = image_of(features, image)
-    if shape is not None and (shape[2] != 3 or min(shape) < 1):
-        grey = shape[2] in (1, 2, 4) and min(shape) >= 1
-        why = "; raw pixels are RGB, of no other channels" if grey else ""
-        raise OptionError(f"shape must be (height, width, 3), not {shape}{why}")
+    data, shape = image_of(features, image), options.shape
+    if shape is not None and (shape[2] not in MODES or min(shape) < 1):
+        raise OptionError(f"shape must be (height, width, channels) with 1, 3 or 4, not {shape}")
     size = None if shape is None else shape[0] * shape[1] * shape[2]
     # Pixels may begin as a file does; then their number is that of the shape.
     if is_encoded(data) and (len(data) != size or _is_of(data, shape)):
-        found = image_shape(data)
+        height, width, channels = image_shape(data)
+        if options.size is not None:
+            height, width = options.size
+        found = height, width, channels if shape is None else shape[2]
         if shape not in (None, found):
             raise OptionError(
                 f"the images are {found[0]}x{found[1]} (height x width), not {shape}; without "
@@ -121,30 +134,37 @@ def _shape(
         return found, True
     kind = other_kind(data)
     begins = f" (it begins as {kind})" if kind else ""
+    if options.size is not None:
+        raise OptionError(
+            f"size is for encoded images, and feature {image!r} holds none{begins}; give the shape "
+            "of raw pixels: shape=(height, width, channels)"
+        )
     if shape is None:
         raise OptionError(
-            f"feature {image!r} has {len(data)} bytes and is no PNG, JPEG or WebP{begins}; if "
-            "these are raw pixels, give their shape: shape=(height, width, 3), or --shape HxWx3"
+            f"feature {image!r} has {len(data)} bytes and is no PNG, JPEG, WebP, GIF or BMP{begins}"
+            "; if these are raw pixels, give their shape: shape=(height, width, channels), or "
+            "--shape HxWx3"
         )
     if len(data) != size:
         raise OptionError(
             f"images of shape {shape} have {size} bytes, feature {image!r} has {len(data)}, and is "
-            f"no PNG, JPEG or WebP{begins}{_other_pixels(len(data), shape)}"
+            f"no PNG, JPEG, WebP, GIF or BMP{begins}{_other_pixels(len(data), shape)}"
         )
     return shape, False
 
 
 def _other_pixels(size: int, shape: tuple[int, int, int]) -> str:
-    """Say of what kind raw pixels are by their number, where they are none that are read."""
+    """Say of what kind raw pixels are by their number, where they are others than was said."""
     pixels = shape[0] * shape[1]
-    kinds = {1: "grey", 4: "RGBA", 6: "16-bit RGB", 12: "32-bit RGB, such as floats"}
+    kinds = {1: "grey", 3: "RGB", 4: "RGBA, or grey floats", 6: "16-bit RGB", 12: "RGB floats"}
     kind = kinds.get(size // pixels) if size % pixels == 0 else None
-    return f"; so many could be {kind}, and raw pixels are read as 8-bit RGB only" if kind else ""
+    how = "; raw pixels are read as 8-bit integers only"
+    return f"; so many could be {kind}{how}" if kind else ""
 
 
 def _is_of(data: memoryview, shape: tuple[int, int, int] | None) -> bool:
     """Whether data are an encoded image of `shape`."""
     try:
-        return image_shape(data) == shape
+        return shape is not None and image_shape(data)[:2] == shape[:2]
     except (FormatError, UnsupportedRecordError):
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from reader.cache.folder import ShardCache
 from reader.opening.datasets import datasets_of
@@ -26,6 +26,9 @@ def open_shards(
     classes: int | Sequence[int] | None = None,
     image: str | None = None,
     labels: str | Sequence[str] | None = None,
+    missing: int | None = None,
+    size: tuple[int, int] | None = None,
+    crop: Literal["center"] | None = None,
     cache: str | os.PathLike[str] | None = None,
     cache_limit: int | str | None = None,
 ) -> ShardSet:
@@ -41,9 +44,12 @@ def open_shards(
     lies beside the shards.
 
     TFRecord shards that others wrote are opened too: `image` names the bytes feature with the
-    image, `labels` the int64 features with the labels, where their usual names do not tell. Encoded
-    images (PNG, JPEG, WebP) must all have one size, `shape` or that of the first. Each shard is
-    read once for an index, which is kept beside it or, where that cannot be, in a cache folder.
+    image, `labels` the features with the labels, where their usual names do not tell: integers,
+    floats, and lists of one length. A label that is not there or -1 is the class `missing`, if that
+    is given. Encoded images (PNG, JPEG, WebP, GIF, BMP) must all have one size, `shape` or that of
+    the first, or are resized to `size`, (height, width), with Pillow's bicubic filter: the whole
+    of each or, with `crop="center"`, as much of its centre as has that shape. Each shard is read
+    once for an index, which is kept beside it or, where that cannot be, in a cache folder.
 
     With `cache`, a folder on a local disk, whole shards are copied there by a thread from the first
     read on, checked, and read from there as soon as they are whole; the samples and their order are
@@ -63,16 +69,14 @@ def open_shards(
     groups = datasets_of(list(source))
     if len(groups) > 1 or isinstance(groups[0], ShardSet):
         how: dict[str, Any] = {"shape": shape, "classes": classes, "image": image}
-        how |= {"labels": labels, "cache": cache, "cache_limit": cache_limit}
+        how |= {"labels": labels, "missing": missing, "size": size, "crop": crop}
+        how |= {"cache": cache, "cache_limit": cache_limit}
         return join([_opened(group, split, how) for group in groups], list(map(_named, groups)))
-    if cache is not None:
-        shards = open_shards(
-            groups[0], split, shape=shape, classes=classes, image=image, labels=labels
-        )
-        return _cached(shards, ShardCache.of(cache, cache_limit))
-    if cache_limit is not None:
+    if cache_limit is not None and cache is None:
         raise OptionError("cache_limit goes with cache, a folder on a local disk")
-    return open_dataset(groups[0], split, SetOptions(shape, classes, image, labels))
+    options = SetOptions(shape, classes, image, labels, missing, size, crop)
+    shards = open_dataset(groups[0], split, options)
+    return shards if cache is None else _cached(shards, ShardCache.of(cache, cache_limit))
 
 
 def _opened(group: ShardSet | list[Source], split: str | None, how: dict[str, Any]) -> ShardSet:

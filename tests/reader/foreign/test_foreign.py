@@ -310,8 +310,8 @@ class TestWhatDoesNotFit:
         ),
         (
             "image of another kind",
-            lambda data: {"image": encode(photos(1)[0], "GIF")},
-            "is none of PNG, JPEG, WEBP, but a GIF file",
+            lambda data: {"image": encode(photos(1)[0], "TIFF")},
+            "is none of PNG, JPEG, WEBP, GIF, BMP, but a TIFF file",
         ),
         ("missing image", lambda data: {"image": None}, "'image' must be one image, not missing"),
         (
