@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +29,7 @@ def write_table(path: Path, records: int, heads: Mapping[str, NDArray[np.int32]]
     with parquet.ParquetWriter(str(path), schema, compression="zstd") as writer:
         for start in range(0, records, _GROUP):
             stop = min(start + _GROUP, records)
-            columns = {"row": np.arange(start, stop)}
+            columns: dict[str, NDArray[Any]] = {"row": np.arange(start, stop)}
             columns |= {name: values[start:stop] for name, values in heads.items()}
             writer.write_table(pa.table(columns, schema), _GROUP)
 

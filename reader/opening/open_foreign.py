@@ -9,16 +9,10 @@ import numpy as np
 
 from reader.files.shard import IndexedShard, ShardFile
 from reader.foreign.decode import Fit, image_shape, is_encoded, other_kind
+from reader.foreign.features import choose_image, choose_labels, kinds_of, strange_labels
 from reader.foreign.image_claim import can_hold
 from reader.foreign.indexed_records import IndexedRecords
-from reader.foreign.layout import (
-    ForeignLayout,
-    choose_image,
-    choose_labels,
-    image_of,
-    kinds_of,
-    strange_labels,
-)
+from reader.foreign.layout import ForeignLayout, image_of
 from reader.foreign.shard_index import index_shards
 from reader.opening.described import SetOptions
 from reader.shardset import ShardSet

@@ -16,7 +16,7 @@ from pyarrow import parquet
 
 from converter import ConvertOptions, convert
 from converter.command.cli import main
-from converter.table.label_statistics import label_statistics
+from converter.table.label_statistics import HeadStatistics, label_statistics
 from converter.table.read_table import read_table
 from converter.table.splits import SplitShares
 from converter.table.table import Table
@@ -243,6 +243,7 @@ def test_statistics_are_those_of_counting(pairs: list[tuple[int, int]], texts: b
         names,
         np.array([split for _, split in pairs], dtype=np.int32),
     )
+    assert isinstance(found, HeadStatistics)
     counts = Counter("abcdef"[v] if texts else str(v) for v in values)
     assert (found.seen, found.lowest, found.highest) == (len(counts), min(values), max(values))
     assert found.most[1] == max(counts.values()) == counts[found.most[0]]

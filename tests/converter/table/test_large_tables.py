@@ -20,7 +20,7 @@ from pyarrow import parquet
 from converter.shards.plan import plan_shards
 from converter.table.bad_rows import Bad, BadRows
 from converter.table.duplicates import add_paths_in_two_splits
-from converter.table.label_statistics import label_statistics
+from converter.table.label_statistics import HeadStatistics, label_statistics
 from converter.table.read_table import read_table
 from converter.table.scratch import SLICE, Scratch, Texts
 from converter.table.splits import SplitShares
@@ -284,6 +284,7 @@ class TestManySlices:
         split = random.integers(0, 2, self.ROWS).astype(np.int32)
         heads = [Label("y0", 2**31)]
         (found,) = label_statistics(heads, labels[:, None], ("train", "val"), split)
+        assert isinstance(found, HeadStatistics)
         counts = Counter(labels.tolist())
         assert (found.seen, found.lowest, found.highest) == (
             len(counts),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reader.foreign.layout import choose_image, choose_labels
+from reader.foreign.features import choose_image, choose_labels
 from shardio.errors import OptionError
 from shardio.format.example import parse_example
 from tests.reader.foreign_files import example
