@@ -13,6 +13,7 @@ from reader.foreign.features import choose_image, choose_labels, kinds_of, stran
 from reader.foreign.image_claim import can_hold
 from reader.foreign.indexed_records import IndexedRecords
 from reader.foreign.layout import ForeignLayout, image_of
+from reader.foreign.other_messages import other_message
 from reader.foreign.shard_index import index_shards
 from reader.opening.described import SetOptions
 from reader.shardset import ShardSet
@@ -35,6 +36,12 @@ def open_foreign(files: list[FileInfo], first: bytes, options: SetOptions) -> Sh
     What the first record holds is looked at before the shards are read for their indexes.
     """
     path = files[0].path
+    other = other_message(first)
+    if other:
+        raise UnsupportedRecordError(
+            f"{path}: record 0 is {other}, and records of a set are a tf.train.Example: write them "
+            "as such"
+        )
     try:
         features = parse_example(first)
     except FormatError as error:
@@ -126,6 +133,12 @@ def _shape(
                 "shape= that of the first one is taken"
             )
         return found, True
+    tensor = other_message(data)
+    if tensor:
+        raise OptionError(
+            f"feature {image!r} holds {tensor}, which is not read: write the pixels as they are "
+            "(tobytes), or as a PNG"
+        )
     kind = other_kind(data)
     begins = f" (it begins as {kind})" if kind else ""
     if options.size is not None:

@@ -9,11 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from reader import open_shards
 from reader.commands.cli import main
+from reader.foreign.other_messages import other_message
 from shardio.errors import DatasetError, MissingFileError, OptionError, UnsupportedRecordError
 from tests.reader.foreign_files import encode, example, photos, write_records
 
@@ -131,6 +135,32 @@ def test_options_that_cannot_be_are_refused(
     write_records(tmp_path / "a", [example(image=image, label=4, name=b"cat")])
     with pytest.raises(OptionError, match=words):
         open_shards(tmp_path / "a", **options)
+
+
+def test_other_messages_of_tensorflow_are_refused_by_name(tmp_path: Path) -> None:
+    image = encode(photos(1)[0], "PNG")
+    context = tf.train.Example.FromString(example(image=image, label=1)).features
+    lists = tf.train.FeatureLists(feature_list={"frames": tf.train.FeatureList()})
+    sequence = tf.train.SequenceExample(context=context, feature_lists=lists).SerializeToString()
+    tensor = tf.io.serialize_tensor(tf.zeros((4, 5, 3), tf.uint8)).numpy()
+    for name, record, words in (
+        ("a", sequence, "record 0 is a tf.train.SequenceExample, and records of a set are"),
+        ("b", tensor, "record 0 is a tensor of tf.io.serialize_tensor, and"),
+    ):
+        write_records(tmp_path / name, [record])
+        with pytest.raises(UnsupportedRecordError, match=words):
+            open_shards(tmp_path / name)
+    write_records(tmp_path / "c", [example(image=tensor, label=1)])
+    for shape in (None, (4, 5, 3)):
+        with pytest.raises(OptionError, match="'image' holds a tensor of tf"):
+            open_shards(tmp_path / "c", shape=shape)
+
+
+@given(st.binary(max_size=60), st.integers(0, 9), st.booleans())
+def test_an_example_is_never_taken_for_another_message(
+    image: bytes, label: int, lists: bool
+) -> None:
+    assert other_message(example(image=image, label=[label] * (1 + 3 * lists), text=b"x")) == ""
 
 
 class TestFolders:
