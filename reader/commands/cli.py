@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from types import ModuleType
 
-from reader.commands import cache, index, info, mount, report, show, stage, unmount, verify
+from reader.commands import cache, export, index, info, mount, report, show, stage, unmount, verify
 from shardio.arguments import Parser, add_quiet, complete
 from shardio.errors import OptionError, ShardioError
 from shardio.plain_text import plain_lines
@@ -16,6 +16,7 @@ from shardio.version import __version__
 
 _COMMANDS: dict[str, ModuleType] = {
     "cache": cache,
+    "export": export,
     "index": index,
     "info": info,
     "mount": mount,
@@ -26,7 +27,7 @@ _COMMANDS: dict[str, ModuleType] = {
     "verify": verify,
 }
 # Those that take long, or tell what they have done.
-_TELLING = ("index", "report", "show", "stage", "verify")
+_TELLING = ("export", "index", "report", "show", "stage", "verify")
 
 
 def build_parser() -> Parser:

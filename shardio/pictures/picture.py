@@ -90,6 +90,11 @@ def png_bytes(image: Picture) -> bytes:
     return _saved(image, "PNG", optimize=True)
 
 
+def stored_png(image: Picture) -> bytes:
+    """Return an image (height, width, 1, 3 or 4) as a PNG file of its mode, soon made."""
+    return _saved(image[..., 0] if image.shape[2] == 1 else image, "PNG", compress_level=3)
+
+
 def jpeg_bytes(image: Picture, quality: int) -> bytes:
     """Return an RGB image as a JPEG file."""
     return _saved(image, "JPEG", quality=quality, optimize=True)

@@ -1,0 +1,118 @@
+"""Exports are taken back by the converter, with equal pixels and labels."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from converter.command.cli import main as convert_main
+from reader import ShardSet, open_shards
+from reader.commands.cli import main
+from tests.reader.datasets import OTHER_KINDS, Made, write_dataset
+
+Output = pytest.CaptureFixture[str]
+KINDS = ("images", "webdataset", "parquet")
+
+
+def in_order(shards: ShardSet) -> list[tuple[int, bytes, dict[str, Any]]]:
+    """Return row, image and labels of each record, as stored."""
+    found = []
+    for batch in shards.batches(1, shuffle="none", dtype="uint8", rows=True, as_dict=True):
+        labels = {
+            label.name.removeprefix("json."): batch[label.name][0].tolist()
+            for label in shards.labels
+        }
+        found.append((int(batch["row"][0]), batch["image"].tobytes(), labels))
+    return found
+
+
+def all_of(shards: ShardSet) -> list[tuple[bytes, list[Any]]]:
+    """Return images and labels in the order in which they were exported, labels by name."""
+    return [(image, sorted(labels.items())) for _, image, labels in sorted(in_order(shards))]
+
+
+def stored(shards: ShardSet) -> list[tuple[bytes, list[Any]]]:
+    return [(image, sorted(labels.items())) for _, image, labels in in_order(shards)]
+
+
+def there_and_back(
+    shards: Path, out: Path, kind: str, capsys: Output, *options: str
+) -> tuple[ShardSet, str]:
+    """Export a set, and convert the export with the command that is printed."""
+    assert main(["export", str(shards), "--to", kind, "-o", str(out / kind), *options]) == 0
+    said = capsys.readouterr().out
+    match = re.search("shardio-convert (.*)", said)
+    assert match
+    back = [
+        str(out / f"{kind} again") if word == "NEW_FOLDER" else word
+        for word in shlex.split(match[1])
+    ]
+    assert convert_main([*back, "--quiet", "--engine", "inline"]) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    return open_shards(out / f"{kind} again", "*"), said
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_label_comes_back(tmp_path: Path, kind: str, capsys: Output) -> None:
+    made = write_dataset(tmp_path / "set", more=() if kind == "webdataset" else OTHER_KINDS)
+    again, said = there_and_back(made.folder, tmp_path, kind, capsys)
+    assert said.startswith(f"37 records written to {tmp_path / kind}\n")
+    assert all_of(again) == stored(open_shards(made.folder))
+    names = {label.name.removeprefix("json.") for label in again.labels}
+    assert names == {label.name for label in made.manifest.labels}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_label_and_some_records(tmp_path: Path, kind: str, capsys: Output) -> None:
+    made = write_dataset(tmp_path / "set", heads=1)
+    wanted = int(made.labels[0, 0])
+    again, _ = there_and_back(made.folder, tmp_path, kind, capsys, "--where", f"y0={wanted}")
+    part = open_shards(made.folder).where(y0=wanted)
+    assert len(again) == len(part) == np.count_nonzero(made.labels[:, 0] == wanted)
+    (label,) = again.labels  # which a tar calls cls
+    wanted_back = [(image, [(label.name, labels[0][1])]) for image, labels in stored(part)]
+    assert all_of(again) == wanted_back
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_texts_stay_texts(tmp_path: Path, kind: str, capsys: Output) -> None:
+    made: Made = write_dataset(tmp_path / "set", heads=1)
+    path = made.folder / "dataset.json"
+    texts = ["猫", "a b", 'say "x"', "ü", "5", "<script>", "x,y"]
+    quoted = ", ".join(f'"{text}"' for text in (t.replace('"', '\\"') for t in texts))
+    path.write_text(path.read_text().replace('"vocabulary": null', f'"vocabulary": [{quoted}]', 1))
+    again, _ = there_and_back(made.folder, tmp_path, kind, capsys)
+    (label,) = again.labels
+    assert label.vocabulary is not None
+    found = [label.vocabulary[labels[0][1]] for _, labels in all_of(again)]
+    assert found == [texts[number] for number in made.labels[:, 0]]
+
+
+def test_a_folder_that_holds_something_is_refused(tmp_path: Path, capsys: Output) -> None:
+    made = write_dataset(tmp_path / "set")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    for kind in KINDS:
+        code = main(["export", str(made.folder), "--to", kind, "-o", str(tmp_path / "out")])
+        assert code == 1
+        assert "holds something; name a new folder" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_not_finished_does_not_look_whole(
+    tmp_path: Path, kind: str, capsys: Output
+) -> None:
+    made = write_dataset(tmp_path / "set")
+    data = bytearray(made.shard(4).read_bytes())
+    data[20 * made.layout.stride + 40] ^= 1
+    made.shard(4).write_bytes(data)
+    assert main(["export", str(made.folder), "--to", kind, "-o", str(tmp_path / "out")]) == 1
+    assert "record 20 at byte" in capsys.readouterr().err
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert left <= {"images"}
