@@ -142,7 +142,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
         "converter/table/",
         "converter/shards/records_table.py",
         "reader/sets/records_table.py",
-        "reader/look/exported.py",
+        "reader/look/export_writers.py",
         "reader/look/origins.py",
     ),
     "lmdb": ("converter/table/lmdb_set.py", "converter/sources/lmdb_images.py"),
