@@ -18,7 +18,7 @@ from tests import started
 _BEFORE = pytest.StashKey[set[int]]()
 # Kinds of slow tests that have targets of their own. With --part every n-th test of a kind runs: no
 # more than two minutes.
-PARTS = {"kills": 2, "fuzz": 2, "outages": 7, "browser": 2}
+PARTS = {"kills": 8, "fuzz": 2, "outages": 7, "browser": 2}
 
 
 def pytest_configure() -> None:
