@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -42,6 +42,32 @@ def join(sets: Sequence[ShardSet], names: Sequence[str]) -> ShardSet:
         left_out=tuple(file for member in sets for file in member.left_out),
         members=tuple(part for member in sets for part in member.members or (member,)),
     )
+
+
+def refuse_other_transforms(sets: Sequence[ShardSet], names: Sequence[str]) -> None:
+    """Raise DatasetError where images were cut or scaled in another way than those of the first.
+
+    Sets without a manifest say nothing of it.
+    """
+    first, problems = None, []
+    for name, one in zip(names, sets, strict=True):
+        for part in one.members or (one,):
+            if part.manifest is None:
+                continue
+            said = asdict(part.manifest.transform)
+            if first is None:
+                first = name, said
+            other = [f"{key}={value}" for key, value in said.items() if value != first[1][key]]
+            if other:
+                mine = ", ".join(
+                    f"{key}={first[1][key]}" for key in said if said[key] != first[1][key]
+                )
+                problems.append(f"{name} was made with {', '.join(other)}, {first[0]} with {mine}")
+    if problems:
+        raise DatasetError(
+            "these sets have other transforms; convert them alike, or mix() them:\n  "
+            + "\n  ".join(problems)
+        )
 
 
 def _choice_of(sets: Sequence[ShardSet]) -> Choice | None:

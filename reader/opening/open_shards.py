@@ -11,7 +11,7 @@ from reader.cache.folder import ShardCache
 from reader.opening.datasets import datasets_of
 from reader.opening.described import SetOptions
 from reader.opening.find import Source
-from reader.opening.join import join
+from reader.opening.join import join, refuse_other_transforms
 from reader.opening.open_dataset import open_dataset
 from reader.shardset import ShardSet
 from shardio.errors import OptionError
@@ -71,7 +71,10 @@ def open_shards(
         how: dict[str, Any] = {"shape": shape, "classes": classes, "image": image}
         how |= {"labels": labels, "missing": missing, "size": size, "crop": crop}
         how |= {"cache": cache, "cache_limit": cache_limit}
-        return join([_opened(group, split, how) for group in groups], list(map(_named, groups)))
+        names = list(map(_named, groups))
+        sets = [_opened(group, split, how) for group in groups]
+        refuse_other_transforms(sets, names)
+        return join(sets, names)
     if cache_limit is not None and cache is None:
         raise OptionError("cache_limit goes with cache, a folder on a local disk")
     options = SetOptions(shape, classes, image, labels, missing, size, crop)

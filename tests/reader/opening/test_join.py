@@ -172,3 +172,11 @@ def test_joined_sets_are_cached(sets: list[Made], tmp_path: Path) -> None:
     fill(shards)
     assert shards.cached == sum(size > 0 for counts in COUNTS.values() for size in counts)
     assert pairs_of(shards, shuffle="none") == wanted(sets)
+
+
+def test_images_that_were_cut_in_another_way_are_named(sets: list[Made]) -> None:
+    manifest = sets[1].manifest
+    other = replace(manifest.transform, crop=(0, 0, 114, 30))
+    (sets[1].folder / "dataset.json").write_bytes(replace(manifest, transform=other).to_json())
+    with pytest.raises(DatasetError, match=r"b was made with crop=\(0, 0, 114, 30\), .*a with"):
+        open_shards([made.folder for made in sets])

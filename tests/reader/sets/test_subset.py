@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from reader import ShardSet, open_shards
 from reader.sets import kept_array
-from reader.sets.choice import RangeChoice
+from reader.sets.choice import ListChoice, RangeChoice
 from shardio.errors import CorruptRecordError, DatasetError, OptionError
 from tests.reader.datasets import Made, write_dataset
 
@@ -236,3 +237,21 @@ def test_a_part_keeps_the_rest_of_a_set(made: Made) -> None:
     assert len(shards[9:3]) == 0
     with pytest.raises(OptionError, match="the set has 0 records, not one batch"):
         shards[9:3].batches(1)
+
+
+def test_a_file_of_other_records_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(kept_array, "SMALL_BYTES", 0)
+    made = write_dataset(tmp_path / "set", (30,))
+    part = open_shards(made.folder)[[7, 2, 19, 4]]
+    assert isinstance(part.choice, ListChoice)
+    assert part.choice.kept.path is not None
+    path = Path(part.choice.kept.path)
+    data = bytearray(path.read_bytes())
+    data[-8] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(DatasetError, match="SHA-256 differs"):
+        next(pickle.loads(pickle.dumps(part)).batches(2))
