@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# NumPy's C code imports it, and would turn a Ctrl-C in that moment into an ImportError.
+import datetime  # noqa: F401
 import logging
 import os
 import select

@@ -41,7 +41,7 @@ def completed(tmp_path: Path, line: str) -> set[str]:
     ("line", "words"),
     [
         ("shardio-read re", {"report"}),
-        ("shardio-read show --s", {"--split", "--shape", "--seed"}),
+        ("shardio-read show --s", {"--split", "--shape", "--seed", "--size"}),
         ("shardio-convert t.csv out --engine p", {"processes"}),
         ("shardio-convert t.csv out --over", {"--overwrite"}),
         ("shardio-convert show t.csv --over", set()),

@@ -168,7 +168,7 @@ def test_an_interrupt_during_the_imports_is_a_line(
     finally:
         kill_group(process)
     # An import that runs code from C makes Python end itself by the signal, after all is said.
-    assert process.returncode in (130, -signal.SIGINT)
+    assert process.returncode in (130, -signal.SIGINT), errors
     assert errors.count("\n") == 1
     assert errors.startswith("shardio-convert: stopped")
     assert not list(tmp_path.rglob("*.tmp"))

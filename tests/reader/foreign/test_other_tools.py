@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -156,6 +156,7 @@ def test_other_messages_of_tensorflow_are_refused_by_name(tmp_path: Path) -> Non
             open_shards(tmp_path / "c", shape=shape)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.integers(0, 9), st.booleans())
 def test_an_example_is_never_taken_for_another_message(
     image: bytes, label: int, lists: bool
