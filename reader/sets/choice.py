@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import operator
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,15 +13,12 @@ from numpy.typing import NDArray
 
 from reader.order.chosen_window import ChosenBlocks
 from reader.sets.kept_array import KeptArray, keep_array
-from shardio.cached_property import cached_property
-from shardio.errors import DatasetError, OptionError
+from shardio.errors import OptionError
 from shardio.grammar import counted
 
 Ids = NDArray[np.int64]
 # Ids that are looked at at once: 8 MB of them.
 PIECE = 1 << 20
-# Files that this process has held against their digest; who changes one changes its time.
-_compared: set[tuple[object, ...]] = set()
 
 
 @dataclass(frozen=True)
@@ -61,35 +57,9 @@ class ListChoice:
     """The records that an array lists, int64; a large one is a file that is mapped."""
 
     kept: KeptArray
-    sha256: str
-
-    @cached_property
-    def _records(self) -> NDArray[Any]:
-        """The array; DatasetError where its file does not hold what was chosen."""
-        array = np.asarray(self.kept.array)
-        path = self.kept.path
-        if path is None:
-            return array
-        status = os.stat(path)
-        known = path, self.sha256, status.st_ino, status.st_size, status.st_mtime_ns
-        if known not in _compared:
-            digest = hashlib.sha256()
-            for piece in _pieces_of(array):
-                digest.update(np.ascontiguousarray(piece, dtype="<i8").data)
-            if digest.hexdigest() != self.sha256:
-                raise DatasetError(
-                    f"{path}: does not hold the records that were chosen, its SHA-256 differs; "
-                    "remove it, and choose them again"
-                )
-            _compared.add(known)
-        return array
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what another process needs: it maps the file itself."""
-        return {"kept": self.kept, "sha256": self.sha256}
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self.kept.array)
 
     @property
     def digest(self) -> str:
@@ -98,22 +68,22 @@ class ListChoice:
 
     def ids(self, numbers: Ids) -> Ids:
         """Return the records of the set that was opened, by their numbers in this one."""
-        return np.asarray(self._records[numbers], dtype=np.int64)
+        return np.asarray(self.kept.array[numbers], dtype=np.int64)
 
     def sliced(self, part: range) -> Choice:
         """Return a part of it."""
         where = slice(part.start, part.stop if part.stop >= 0 else None, part.step)
-        return listed(lambda: _pieces_of(self._records[where]))
+        return listed(lambda: _pieces_of(self.kept.array[where]))
 
     def blocks(self, block: int) -> ChosenBlocks:
         """Return the stored blocks of `block` records that hold some of its records."""
 
         def fill(array: Ids) -> None:
-            array[:] = self._records
+            array[:] = self.kept.array
             array.sort()
 
         name = f"in order {self.digest}"
-        in_order = keep_array(name, self._records.shape, np.int64, fill).array
+        in_order = keep_array(name, self.kept.array.shape, np.int64, fill).array
         return ChosenBlocks.of_list(
             _pieces_of(in_order), block, lambda places: np.asarray(in_order[places])
         )
@@ -159,8 +129,7 @@ def listed(pieces: Callable[[], Iterable[Ids]]) -> Choice:
             array[at : at + len(piece)] = piece
             at += len(piece)
 
-    sha256 = digest.hexdigest()
-    return ListChoice(keep_array(f"records {sha256}", (count,), np.int64, fill), sha256)
+    return ListChoice(keep_array(f"records {digest.hexdigest()}", (count,), np.int64, fill))
 
 
 def chosen(choice: Choice, index: Any) -> Choice:

@@ -2,7 +2,8 @@
 
 A large one is a NumPy file in the cache folder, called after a SHA-256 of what it was made of. It
 is written under another name first, and mapped read-only: so all processes of a machine share it,
-and its pages are the kernel's, which takes them back when it needs memory.
+and its pages are the kernel's, which takes them back when it needs memory. Behind the array stands
+the SHA-256 of all before it, which each process compares once.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from reader.files.cache_home import cache_home
 from shardio.cached_property import cached_property
-from shardio.errors import MissingFileError, StorageError
+from shardio.errors import DatasetError, MissingFileError, StorageError
 from shardio.storage.temporary import temporary_name
 
 # Up to so many bytes an array stays in memory, and travels with a pickled set.
@@ -29,6 +30,12 @@ _KIND = "arrays"
 _ENDING = ".npy"
 # An array that no set has used for so long is removed when another one is written.
 _UNUSED_SECONDS = 60 * 24 * 3600
+_DIGEST_BYTES = 32
+_PIECE = 1 << 22
+# What NumPy raises for a file that is no array.
+_DAMAGED = (ValueError, EOFError)
+# Files that this process has compared.
+_compared: set[tuple[object, ...]] = set()
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,19 +50,24 @@ class KeptArray:
     def array(self) -> NDArray[Any]:
         """The array, which must not be changed.
 
-        Raises MissingFileError where the file of a set that came from another process is gone.
+        Raises MissingFileError where the file of a set that came from another process is gone, and
+        DatasetError where it is damaged.
         """
         if self._small is not None:
             return self._small
         assert self.path is not None
         try:
-            array: NDArray[Any] = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+            return _mapped(self.path)
+        except OSError as error:
             raise MissingFileError(
                 f"{self.path}, an array that this set needs, cannot be read ({error}): open "
                 "the set on this machine instead of unpickling it"
             ) from error
-        return array
+        except _DAMAGED as error:
+            raise DatasetError(
+                f"{self.path}, an array that this set needs, is damaged ({error}): open the set "
+                "anew, and it is made again"
+            ) from error
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs: it maps the file itself."""
@@ -85,9 +97,7 @@ def keep_array(
         return KeptArray(digest, None, array)
     name = hashlib.sha256(f"{digest} {version}".encode()).hexdigest()
     path = os.path.join(cache_home(_KIND), name + _ENDING)
-    if os.path.exists(path):
-        with suppress(OSError):  # of another user, who keeps it
-            os.utime(path)
+    if _is_whole(path, shape, dtype):
         return KeptArray(digest, path)
     try:
         _write(path, shape, dtype, fill)
@@ -114,11 +124,44 @@ def _write(
             os.posix_fallocate(file.fileno(), 0, os.path.getsize(temporary))
         fill(array)
         array.flush()
+        with open(temporary, "rb+") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()
+            file.write(digest)
         os.replace(temporary, path)
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def _mapped(path: str) -> NDArray[Any]:
+    """Map a file, compared with its SHA-256 once; raises OSError, or one of _DAMAGED."""
+    status = os.stat(path)
+    # Whoever uses it changes the time of its modification, and nothing else.
+    known = path, status.st_ino, status.st_size
+    if known not in _compared:
+        digest = hashlib.sha256()
+        with open(path, "rb") as file:
+            left = status.st_size - _DIGEST_BYTES
+            while left > 0 and (piece := file.read(min(left, _PIECE))):
+                digest.update(piece)
+                left -= len(piece)
+            if file.read() != digest.digest():
+                raise ValueError("its SHA-256 differs")
+        _compared.add(known)
+    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+def _is_whole(path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Whether a file is there and holds an array; one that is damaged is made again."""
+    try:
+        array = _mapped(path)
+        with suppress(OSError):  # of another user, who keeps it
+            os.utime(path)
+    except (OSError, *_DAMAGED):
+        return False
+    return array.shape == shape and array.dtype == dtype
 
 
 def _remove_unused(folder: str) -> None:

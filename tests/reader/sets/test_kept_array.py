@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from reader.files.cache_home import cache_home
+from reader.sets import kept_array
 from reader.sets.kept_array import SMALL_BYTES, KeptArray, keep_array
-from shardio.errors import MissingFileError, StorageError
+from shardio.errors import DatasetError, MissingFileError, StorageError
 
 LARGE = SMALL_BYTES // 8 + 1
 
@@ -88,3 +90,38 @@ def test_a_file_that_is_gone_or_cannot_be_written_is_named(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(StorageError, match="XDG_CACHE_HOME"):
         counting(LARGE)
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "zeros": lambda data: data[:200] + bytes(len(data) - 232) + data[-32:],
+    "a bit": lambda data: data[:900] + bytes([data[900] ^ 1]) + data[901:],
+    "cut": lambda data: data[:-8],
+    "half": lambda data: data[: len(data) // 2],
+    "the digest alone": lambda data: data[-32:],
+    "empty": lambda data: b"",
+    "longer": lambda data: data + b"x",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_what_is_damaged_is_refused_and_made_again(damage: str) -> None:
+    kept = counting(LARGE)
+    path = Path(str(kept.path))
+    whole = path.read_bytes()
+    path.write_bytes(DAMAGE[damage](whole))
+    kept_array._compared.clear()  # as in another process
+    with pytest.raises(
+        DatasetError, match="is damaged .*: open the set anew, and it is made again"
+    ):
+        _ = pickle.loads(pickle.dumps(kept)).array
+    calls: list[int] = []
+    assert np.array_equal(counting(LARGE, calls=calls).array, np.arange(LARGE))
+    assert calls == [1]
+    assert path.read_bytes() == whole
+
+
+def test_an_array_of_another_shape_or_kind_is_made_again() -> None:
+    """A whole file under the name of another array, as no program writes it."""
+    first, other = counting(LARGE), counting(LARGE + 5, "others")
+    os.replace(str(other.path), str(first.path))
+    assert np.array_equal(counting(LARGE).array, np.arange(LARGE))
