@@ -107,7 +107,7 @@ clean: $(if $(wildcard data/hdfs),hdfs-stop) ## remove the environment, the demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(DEMO)/labels.csv: | $(VENV)/.convert
-	rm -rf $(DEMO)
+	@rm -rf $(DEMO)
 	$(BIN)/python examples/captcha/make_captchas.py $(DEMO)
 
 # Stamps, one for each set of extras: what a target does not need is not installed for it.

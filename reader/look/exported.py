@@ -66,8 +66,12 @@ def command_back(shards: ShardSet, kind: str, folder: str) -> list[str]:
     by_name = {label.name: _column(label, kind, shards.labels) for label in shards.labels}
     classes = [by_name[x.name] for x in shards.labels if x.kind.is_class]
     words += ["--labels", ",".join(classes)]
+    counts = {label.classes for label in shards.labels if label.kind.is_class}
     if any(label.vocabulary is not None and label.kind.is_class for label in shards.labels):
         words.append("--text-labels")
+    elif len(counts) == 1 and 0 not in counts:
+        # What is exported need not have all classes.
+        words += ["--classes", str(counts.pop())]
     floats = [by_name[label.name] for label in shards.labels if label.kind.is_float]
     vectors = [by_name[x.name] for x in shards.labels if not (x.kind.is_class or x.kind.is_float)]
     for option, names in (("--float-labels", floats), ("--vector", vectors)):

@@ -98,7 +98,9 @@ def _what(found: Survey, folder: str) -> str:
     more = len(sizes) - len(rows)
     note = paragraph(f"{more:,} more shards are not listed.") if more else ""
     listed = table("Shards", ["shard", "records", "bytes"], rows) + note
-    summary = f"All shards: {min(sizes):,} to {max(sizes):,} records each" if sizes else "Shards"
+    low, high = min(sizes, default=0), max(sizes, default=0)
+    each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    summary = f"All shards: {each} records each" if sizes else "Shards"
     return facts(pairs) + details(summary, listed)
 
 

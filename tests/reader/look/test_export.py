@@ -75,6 +75,7 @@ def test_one_label_and_some_records(tmp_path: Path, kind: str, capsys: Output) -
     part = open_shards(made.folder).where(y0=wanted)
     assert len(again) == len(part) == np.count_nonzero(made.labels[:, 0] == wanted)
     (label,) = again.labels  # which a tar calls cls
+    assert label.classes == made.manifest.labels[0].classes  # not the largest that is left + 1
     wanted_back = [(image, [(label.name, labels[0][1])]) for image, labels in stored(part)]
     assert all_of(again) == wanted_back
 

@@ -111,7 +111,7 @@ def test_what_is_damaged_is_refused_and_made_again(damage: str) -> None:
     path.write_bytes(DAMAGE[damage](whole))
     kept_array._compared.clear()  # as in another process
     with pytest.raises(
-        DatasetError, match="is damaged .*: open the set anew, and it is made again"
+        DatasetError, match=r"is damaged .*: open the set anew, and it is made again"
     ):
         _ = pickle.loads(pickle.dumps(kept)).array
     calls: list[int] = []
