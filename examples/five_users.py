@@ -110,14 +110,14 @@ def hugging_face(folder: Path) -> None:
 
 
 def text_images(folder: Path) -> None:
-    """An LMDB of texts of several lengths."""
+    """An LMDB of texts."""
     import lmdb
 
     with (
         lmdb.open(str(folder / "words"), map_size=1 << 28) as made,
         made.begin(write=True) as values,
     ):
-        for number, text, random in texts(lambda random: random.randrange(2, 7)):
+        for number, text, random in texts(lambda _: 4):
             values.put(b"image-%09d" % (number + 1), picture(text, (100, 32), random))
             values.put(b"label-%09d" % (number + 1), text.encode())
         values.put(b"num-samples", b"%d" % IMAGES)
@@ -133,7 +133,7 @@ USERS = (
     ),
     User("csv", "labels.csv", "--path-column filename --characters text", labels),
     User("parquet", "letters/train-*.parquet", "--labels label", hugging_face),
-    User("lmdb", "words", "--sequence label:8", text_images),
+    User("lmdb", "words", "--characters label", text_images),
 )
 
 
@@ -158,10 +158,10 @@ def main() -> None:
         folder.mkdir(parents=True)
         user.make(folder)
         table, shards = (shlex.quote(str(folder / name)) for name in (user.table, "shards"))
-        model = shlex.quote(str(folder / "model.keras"))
+        training = shlex.quote(str(folder / "training"))
         try:
             run(f"python -m converter {table} {shards} {user.options}")
-            run(f"python examples/captcha/train.py {shards} --epochs 1 --model {model}")
+            run(f"python examples/captcha/train.py {shards} --epochs 1 --out {training}")
         except subprocess.CalledProcessError as error:
             parser.exit(1, f"five_users: {user.name}: exit code {error.returncode}\n")
 
