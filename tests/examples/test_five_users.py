@@ -30,4 +30,6 @@ def test_two_commands_are_enough(tmp_path: Path, user: str) -> None:
     commands = [line for line in run.stdout.splitlines() if line.startswith("$ ")]
     assert len(commands) == 2
     assert "600 read = 600 written + 0 rejected" in run.stdout
-    assert re.search(r"^epoch 1: loss [0-9.]+, held out [0-9.]+, accuracy [0-9.]+%", run.stdout, re.M)
+    assert re.search(
+        r"^epoch 1: loss [0-9.]+, held out [0-9.]+, accuracy [0-9.]+%", run.stdout, re.M
+    )
