@@ -48,17 +48,15 @@ def choose_image(features: Mapping[str, Feature], name: str | None) -> str:
     return known[0]
 
 
-def choose_labels(
-    features: Mapping[str, Feature], names: Sequence[str] | None, *, may_miss: bool = False
-) -> tuple[str, ...]:
+def choose_labels(features: Mapping[str, Feature], names: Sequence[str] | None) -> tuple[str, ...]:
     """Return the features that hold the labels: `names`, or those that are called like labels.
 
-    The first record `may_miss` some of the names.
+    The first record has to hold them, or a name that no record has would go unseen.
     """
     candidates = sorted(key for key, feature in features.items() if _is_one(feature, INT64))
     if names is not None:
         usable = [key for key, feature in features.items() if feature.kind in (INT64, FLOATS)]
-        wrong = [name for name in names if name not in usable and not may_miss]
+        wrong = [name for name in names if name not in usable]
         if wrong or len(set(names)) != len(names):
             raise OptionError(
                 "labels must name features of numbers, each once: "

@@ -48,7 +48,7 @@ def open_foreign(files: list[FileInfo], first: bytes, options: SetOptions) -> Sh
         raise DatasetError(f"{path}: record 0 cannot be read: {error}") from error
     try:
         image = choose_image(features, options.image)
-        labels = choose_labels(features, options.labels, may_miss=options.missing is not None)
+        labels = choose_labels(features, options.labels)
         kinds = kinds_of(features, labels)
         counts = options.class_counts(kinds)
         shape, encoded = _shape(features, image, options)

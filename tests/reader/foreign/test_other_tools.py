@@ -114,6 +114,8 @@ def test_labels_that_are_not_there(tmp_path: Path) -> None:
     assert shards.fingerprint != open_shards(tmp_path / "a", missing=8).fingerprint
     write_records(tmp_path / "b", records[::-1])
     assert open_shards(tmp_path / "b", labels=["label"], missing=0)[0][1] == 0
+    with pytest.raises(OptionError, match="the first record has no 'lable'"):
+        open_shards(tmp_path / "a", labels=["lable"], missing=0)
 
 
 @pytest.mark.parametrize(
