@@ -127,7 +127,9 @@ class ForeignLayout:
 def _lacks(features: Mapping[str, Feature], name: str) -> bool:
     """Whether a label is not there, has no value, or is the -1 that stands for that."""
     feature = features.get(name)
-    return feature is None or not feature.kind or list(feature.values) == [-1]
+    if feature is None or not feature.values:
+        return True
+    return feature.kind == INT64 and list(feature.values) == [-1]
 
 
 def image_of(features: Mapping[str, Feature], name: str) -> memoryview:

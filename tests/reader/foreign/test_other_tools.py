@@ -114,6 +114,13 @@ def test_labels_that_are_not_there(tmp_path: Path) -> None:
     assert shards.fingerprint != open_shards(tmp_path / "a", missing=8).fingerprint
     write_records(tmp_path / "b", records[::-1])
     assert open_shards(tmp_path / "b", labels=["label"], missing=0)[0][1] == 0
+    records.append(example(image=image, label=[]))
+    records.append(example(image=image, label=-1.0))
+    write_records(tmp_path / "c", records)
+    shards = open_shards(tmp_path / "c", missing=9)
+    assert shards[3][1] == 9
+    with pytest.raises(UnsupportedRecordError, match="'label' must be one integer, not float"):
+        shards[4]
     with pytest.raises(OptionError, match="the first record has no 'lable'"):
         open_shards(tmp_path / "a", labels=["lable"], missing=0)
 
