@@ -87,7 +87,7 @@ def test_the_code_runs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if all(name not in block or find_spec(name) for name in ("torch", "jax")):
             exec(block, names)
         if "foreign" in block:
-            assert (names["shards"].classes, len(names["shards"])) == ((1000,), 3)
+            assert (names["shards"].classes, len(names["shards"])) == ((1001,), 3)
     assert names["x"].shape[1:] == (32, 128, 3)
 
 
