@@ -106,7 +106,7 @@ def as_folder(text: str) -> str | None:
 
 def _find_in_folder(folder: str, split: str | None) -> list[FileInfo]:
     listed = storage_for(folder).list(folder)
-    names = _named(listed, ShardName.parse) or _named(listed, TfdsName.parse)
+    names = _named(listed, ShardName.parse) or _named_by_tfds(folder, listed)
     splits = sorted({name.split for name, _ in names})
     if not splits:
         raise MissingFileError(
@@ -130,16 +130,20 @@ _Name = ShardName | TfdsName
 def _named(
     listed: Sequence[FileInfo], parse: Callable[[str], _Name | None]
 ) -> list[tuple[_Name, FileInfo]]:
-    """Return the shards among some files; raises DatasetError where one of TFDS is missing."""
-    found = [(name, i) for i in listed if (name := parse(name_of(i.path))) is not None]
-    there = {name for name, _ in found}
-    for name, info in found:
-        lacks = [n for n in range(name.count) if type(name)(name.split, n, name.count) not in there]
-        if lacks and isinstance(name, TfdsName):
-            raise DatasetError(
-                f"{folder_of(info.path)} lacks shard {lacks[0]} of the {name.count} of split "
-                f"{name.split}"
-            )
+    """Return the shards among some files."""
+    return [(name, info) for info in listed if (name := parse(name_of(info.path))) is not None]
+
+
+def _named_by_tfds(folder: str, listed: Sequence[FileInfo]) -> list[tuple[_Name, FileInfo]]:
+    """Return the shards that are named as TFDS does; raises DatasetError where one is missing."""
+    found = _named(listed, TfdsName.parse)
+    there: dict[tuple[str, int], set[int]] = {}
+    for name, _ in found:
+        there.setdefault((name.split, name.count), set()).add(name.index)
+    for (split, count), indexes in there.items():
+        lacks = next((index for index in range(count) if index not in indexes), None)
+        if lacks is not None:
+            raise DatasetError(f"{folder} lacks shard {lacks} of the {count} of split {split}")
     return found
 
 

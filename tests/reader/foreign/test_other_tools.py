@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from PIL import Image, ImageOps
 from reader import open_shards
 from reader.commands.cli import main
 from reader.foreign.other_messages import other_message
+from reader.opening.find import find_shards
 from shardio.errors import DatasetError, MissingFileError, OptionError, UnsupportedRecordError
 from tests.reader.foreign_files import encode, example, photos, write_records
 
@@ -173,6 +176,22 @@ def test_an_example_is_never_taken_for_another_message(
     assert other_message(example(image=image, label=[label] * (1 + 3 * lists), text=b"x")) == ""
 
 
+def calls_of(work: Callable[[], object]) -> int:
+    """Count the functions of Python and C that some work calls."""
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
 class TestFolders:
     def write(self, path: Path, label: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -191,6 +210,20 @@ class TestFolders:
         (tmp_path / "my-mnist-train.tfrecord-00001-of-00003").unlink()
         with pytest.raises(DatasetError, match="lacks shard 1 of the 3 of split train"):
             open_shards(tmp_path, "train")
+
+    @pytest.mark.parametrize(
+        "name", ["train-{:05d}-of-{:05d}.tfrecord", "a-train.x-{:05d}-of-{:05d}"]
+    )
+    def test_finding_takes_each_file_a_few_times(self, tmp_path: Path, name: str) -> None:
+        """Calls grow as the number of shards does, and not as its square."""
+        calls = []
+        for count in (40, 160):
+            folder = tmp_path / str(count)
+            folder.mkdir()
+            for number in range(count):
+                (folder / name.format(number, count)).touch()
+            calls.append(calls_of(partial(find_shards, folder, None)))
+        assert calls[1] < 5 * calls[0]
 
     def test_other_names_are_told(self, tmp_path: Path) -> None:
         self.write(tmp_path / "some.tfrecord", 1)
