@@ -79,11 +79,7 @@ class ShardSet(Dataset):
         if not -len(self) <= number < len(self):
             raise IndexError(f"record {number} of {len(self)}")
         stored = int(self.chosen.ids(np.array([number % len(self)]))[0])
-        pixels = np.empty((1, self.layout.image_bytes), dtype=np.uint8)
-        integers = self._records_source.fetch(np.array([stored]), pixels)
-        wrong = wrong_label(integers, self.labels)
-        if wrong is not None:
-            raise DatasetError(f"{self.place(stored)}: {wrong[1]}")
+        pixels, integers = self._read(np.array([stored]))
         image = pixels[0].reshape(self.shape)
         form = BatchForm.of([label.name for label in self.labels], as_dict=False)
         found = [of_all[0] for of_all in label_arrays(integers, self.labels)]
@@ -193,19 +189,23 @@ class ShardSet(Dataset):
     def _all_records(self) -> Records:
         """The records of the shards, chosen or not."""
 
-        def read(ids: Ids) -> Ids:
-            pixels = np.empty((len(ids), self.layout.image_bytes), dtype=np.uint8)
-            numbers = self._records_source.fetch(ids, pixels)
-            wrong = wrong_label(numbers, self.labels)
-            if wrong is not None:
-                raise DatasetError(f"{self.place(int(ids[wrong[0]]))}: {wrong[1]}")
-            return numbers
-
         everything = [replace(member, choice=None) for member in self.members]
         name = replace(self, choice=None, mix=None, members=tuple(everything)).fingerprint
         name += self.version
         members = [m._all_records for m in self.members if isinstance(m, ShardSet)]
-        return Records(name, self.shards, self.labels, self.manifest, members, read)
+        return Records(
+            name, self.shards, self.labels, self.manifest, members, lambda ids: self._read(ids)[1]
+        )
+
+    def _read(self, ids: Ids) -> tuple[NDArray[np.uint8], Ids]:
+        """Return pixels and numbers of stored records; DatasetError for a wrong label."""
+        pixels = np.empty((len(ids), self.layout.image_bytes), dtype=np.uint8)
+        numbers = self._records_source.fetch(ids, pixels)
+        wrong = wrong_label(numbers, self.labels)
+        if wrong is not None:
+            at, what = wrong
+            raise DatasetError(f"{self.place(int(ids[at]))}: {what}")
+        return pixels, numbers
 
     @shows_options
     def batches(self, batch_size: int = 128, **options: Unpack[BatchKeywords]) -> Batches:

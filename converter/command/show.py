@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import secrets
 import shlex
 import shutil
 import sys
@@ -19,7 +18,7 @@ from shardio.pictures.contact_sheet import contact_sheet
 from shardio.pictures.half_blocks import terminal_rows
 from shardio.pictures.picture import png_bytes
 from shardio.plain_text import plain_lines, plain_text
-from shardio.storage import storage_for
+from shardio.storage.whole_file import write_file
 
 SHOW = "show"
 _IMAGES = 12
@@ -86,10 +85,6 @@ def _show(arguments: argparse.Namespace) -> int:
         columns, _ = shutil.get_terminal_size()
         print("\n".join([*terminal_rows(found.tiles, columns), *map(plain_text, found.title)]))
         return 0
-    data = png_bytes(contact_sheet(found.tiles, found.title))
-    with storage_for(arguments.output).publish(
-        arguments.output, attempt=secrets.token_hex(6)
-    ) as file:
-        file.write(data)
+    write_file(arguments.output, png_bytes(contact_sheet(found.tiles, found.title)))
     print("\n".join(map(plain_text, [f"{arguments.output}: {found.title[0]}", *found.title[1:]])))
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 
-from reader.commands.shard_arguments import add_shard_arguments, open_named
+from reader.commands.shard_arguments import add_shard_arguments, add_where_argument, open_named
 from reader.look.exported import command_back, export
 from reader.look.where import chosen_by
 from shardio.grammar import counted
@@ -26,22 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", required=True, metavar="FOLDER", help="where it goes: a new folder"
     )
-    parser.add_argument(
-        "--where",
-        action="append",
-        metavar="LABEL=CLASS",
-        help="only records with this class, a number or a text, such as y0=17; of several, those "
-        "that have all",
-    )
+    add_where_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, and say how to come back."""
     check_pillow()
-    shards = open_named(arguments)
-    ids, _ = chosen_by(shards, arguments.where or ())
-    if ids is not None:
-        shards = shards[ids]
+    shards, _ = chosen_by(open_named(arguments), arguments.where or ())
     with progress(len(shards), "records", quiet=arguments.quiet) as told:
         export(shards, arguments.to, arguments.output, told)
     back = shlex.join(command_back(shards, arguments.to, arguments.output))

@@ -9,13 +9,13 @@ from reader.look.origins import Origins
 from reader.look.page import page
 from reader.look.rejects import read_rejects
 from reader.look.survey import survey
-from reader.look.written import write_file
 from shardio.errors import DatasetError
 from shardio.grammar import counted
 from shardio.pictures.picture import check_pillow
 from shardio.plain_text import plain_text
 from shardio.progress import progress
 from shardio.sizes import in_words
+from shardio.storage.whole_file import write_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -56,6 +56,17 @@ def add_shard_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crop", choices=["center"], help="of each the centre that has the shape")
 
 
+def add_where_argument(parser: argparse.ArgumentParser) -> None:
+    """Add what chooses records by their labels."""
+    parser.add_argument(
+        "--where",
+        action="append",
+        metavar="LABEL=CLASS",
+        help="only records with this class, a number or a text, such as y0=17; of several, those "
+        "that have all",
+    )
+
+
 def _size(text: str) -> tuple[int, int]:
     try:
         height, width = map(int, text.lower().split("x"))

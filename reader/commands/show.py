@@ -9,12 +9,11 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.commands.shard_arguments import add_shard_arguments, open_named
+from reader.commands.shard_arguments import add_shard_arguments, add_where_argument, open_named
 from reader.look.origins import Origins
 from reader.look.records import find_rows, spread
 from reader.look.sheet import record_tiles
 from reader.look.where import chosen_by
-from reader.look.written import write_file
 from reader.shardset import ShardSet
 from shardio.arguments import positive
 from shardio.errors import DatasetError, OptionError
@@ -24,6 +23,7 @@ from shardio.pictures.contact_sheet import contact_sheet
 from shardio.pictures.half_blocks import terminal_rows
 from shardio.pictures.picture import check_pillow, png_bytes, scale_for
 from shardio.plain_text import plain_text
+from shardio.storage.whole_file import write_file
 
 _SHEET = 64
 # Longer side of an image, in pixels: on a sheet, and in a terminal.
@@ -40,13 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"how many images (default: {_SHEET}, in a terminal as many as fit)",
     )
-    parser.add_argument(
-        "--where",
-        action="append",
-        metavar="LABEL=CLASS",
-        help="only records with this class, a number or a text, such as y0=17; of several, those "
-        "that have all",
-    )
+    add_where_argument(parser)
     parser.add_argument(
         "--row",
         type=int,
@@ -77,25 +71,23 @@ def run(arguments: argparse.Namespace) -> int:
         raise DatasetError("there are no records to show: all shards are empty")
     columns, lines = shutil.get_terminal_size()
     side = _SIDE if arguments.output else max(8, min(_TERMINAL_SIDE, columns))
-    of = len(shards)
+    part = shards
     if arguments.row and arguments.where:
         raise OptionError("--row names its records itself; give it without --where")
     if arguments.row:
         ids = _of_rows(shards, arguments.row)
         how = f"row {', '.join(map(str, arguments.row))}"
     else:
-        chosen, said = chosen_by(shards, arguments.where or [])
+        part, said = chosen_by(shards, arguments.where or ())
         count = arguments.n or (
             _SHEET if arguments.output else _fitting(shards, side, columns, lines)
         )
-        of = len(shards) if chosen is None else len(chosen)
-        ids = spread(of, count, arguments.seed)
-        how = "all" if len(ids) == of else f"seed {arguments.seed}"
-        if chosen is not None:
-            ids, how = chosen[ids], f"{said}, {how}"
+        ids = part.chosen.ids(spread(len(part), count, arguments.seed))
+        how = "all" if len(ids) == len(part) else f"seed {arguments.seed}"
+        how = f"{said}, {how}" if said else how
     title = [
         " ".join(arguments.shards),
-        f"{counted(len(ids), 'record')} of {of:,} ({how}); {heads_line(shards.labels)}",
+        f"{counted(len(ids), 'record')} of {len(part):,} ({how}); {heads_line(shards.labels)}",
     ]
     tiles = record_tiles(shards, ids, side)
     if arguments.output is None:

@@ -28,7 +28,7 @@ from shardio.errors import OutputError
 from shardio.format.label import Label
 from shardio.format.naming import ShardName
 from shardio.pictures.picture import stored_png
-from shardio.storage.paths import name_of
+from shardio.storage.paths import folder_of, name_of
 
 Progress = Callable[[int], object]
 
@@ -68,7 +68,8 @@ def command_back(shards: ShardSet, kind: str, folder: str) -> list[str]:
     words += ["--labels", ",".join(classes)]
     counts = {label.classes for label in shards.labels if label.kind.is_class}
     if any(label.vocabulary is not None and label.kind.is_class for label in shards.labels):
-        words.append("--text-labels")
+        # So that the classes keep their numbers, of a part of the records too.
+        words += ["--vocabulary-of", folder_of(shards.shards[0].path)]
     elif len(counts) == 1 and 0 not in counts:
         # What is exported need not have all classes.
         words += ["--classes", str(counts.pop())]

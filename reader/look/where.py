@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from reader.sets.draws import class_label
 from reader.shardset import ShardSet
@@ -15,13 +14,11 @@ from shardio.errors import DatasetError, OptionError
 from shardio.format.label import Label
 
 
-def chosen_by(shards: ShardSet, conditions: Sequence[str]) -> tuple[NDArray[np.int64] | None, str]:
-    """Return the records that fulfil all conditions, None for all records, and these in words.
+def chosen_by(shards: ShardSet, conditions: Sequence[str]) -> tuple[ShardSet, str]:
+    """Return the set of the records that fulfil all conditions, and these in words.
 
     Raises OptionError for a condition that names no class, DatasetError where no record is left.
     """
-    if not conditions:
-        return None, ""
     part, said = shards, []
     for condition in conditions:
         name, equals, value = condition.partition("=")
@@ -31,9 +28,9 @@ def chosen_by(shards: ShardSet, conditions: Sequence[str]) -> tuple[NDArray[np.i
         number = _class_of(value, label)
         part = part.where(**{name: number})
         said.append(f"{name}={label.in_words(np.array([number]))}")
-    if not len(part):
+    if conditions and not len(part):
         raise DatasetError(f"no record has {' and '.join(said)}")
-    return part.chosen.ids(np.arange(len(part))), " and ".join(said)
+    return part, " and ".join(said)
 
 
 def _class_of(value: str, label: Label) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from shardio.storage import storage_for
+from shardio.storage.chooser import storage_for
 
 
 def write_file(path: str, data: bytes) -> None:

@@ -89,7 +89,7 @@ def test_texts_stay_texts(tmp_path: Path, kind: str, capsys: Output) -> None:
     path.write_text(path.read_text().replace('"vocabulary": null', f'"vocabulary": [{quoted}]', 1))
     again, _ = there_and_back(made.folder, tmp_path, kind, capsys)
     (label,) = again.labels
-    assert label.vocabulary is not None
+    assert label.vocabulary == tuple(texts)
     found = [label.vocabulary[labels[0][1]] for _, labels in all_of(again)]
     assert found == [texts[number] for number in made.labels[:, 0]]
 

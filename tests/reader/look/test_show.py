@@ -155,7 +155,7 @@ def test_records_are_chosen_by_their_labels(tmp_path: Path) -> None:
     labels = (replace(manifest.labels[0], vocabulary=words), manifest.labels[1])
     (tmp_path / MANIFEST).write_bytes(replace(manifest, labels=labels).to_json())
     shards = open_shards(tmp_path)
-    assert chosen_by(shards, []) == (None, "")
+    assert chosen_by(shards, []) == (shards, "")
     for conditions, wanted, said in (
         (["y1=17"], made.labels[:, 1] == 17, "y1=17"),
         (["digit=c"], made.labels[:, 0] == 2, "digit=2 (c)"),
@@ -169,8 +169,8 @@ def test_records_are_chosen_by_their_labels(tmp_path: Path) -> None:
         ),
     ):
         found, words_of = chosen_by(shards, conditions)
-        assert found is not None
-        assert found.tolist() == np.flatnonzero(wanted).tolist()
+        stored = found.chosen.ids(np.arange(len(found)))
+        assert stored.tolist() == np.flatnonzero(wanted).tolist()
         assert words_of == said
 
 
