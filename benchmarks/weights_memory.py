@@ -11,54 +11,42 @@ sampled each few milliseconds.
 
 from __future__ import annotations
 
-import argparse
-import os
-import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from made_records import made_records, write_table
+from made_records import LABELS, made_records, write_heads
+from memory_cases import main
 from numpy.typing import NDArray
 from sampled_memory import SampledMemory
 
 from reader.order.draw import DrawnOrder
 from reader.sets.draws import RecordWeights, draws_of
 from reader.sets.record_columns import column
-from shardio.format.label import Label
 
 CASES = ("balanced", "from Parquet", "one class", "two heads", "array")
-_CLASSES = 21_000
 _PIECE = 1_000_000
 
 
-def made(folder: Path, records: int) -> None:
-    """Write the labels of two heads, few of most classes, and weights; keeps what is there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("y0", "y1", "weights"):
-        path = folder / f"{records}.{name}.npy"
-        if path.exists():
-            continue
-        dtype = np.float32 if name == "weights" else np.int32
-        array = np.lib.format.open_memmap(path, "w+", dtype, (records,))
+def prepare(folder: Path, records: int) -> None:
+    """Write labels, and weights of single records; keeps what is there."""
+    write_heads(folder, records)
+    if not (folder / "weights.npy").exists():
+        array = np.lib.format.open_memmap(folder / "weights.npy", "w+", np.float32, (records,))
         for start in range(0, records, _PIECE):
             part = array[start : start + _PIECE]
-            random = np.random.default_rng([start, len(name)]).random(len(part))
-            part[:] = random if name == "weights" else (random**4 * _CLASSES).astype(np.int32)
+            part[:] = np.random.default_rng(start).random(len(part))
 
 
 def case(name: str, folder: Path, records: int) -> None:
     """Make the table of a case, draw from it, and print memory and times."""
-    labels = Label("y0", _CLASSES), Label("y1", _CLASSES)
 
     def copied(head: str) -> NDArray[Any]:
-        return column(made_records(folder / str(records), records, labels), head)
+        return column(made_records(folder, records), head)
 
     def mapped(head: str) -> NDArray[Any]:
-        array: NDArray[Any] = np.load(folder / f"{records}.{head}.npy", mmap_mode="r")
+        array: NDArray[Any] = np.load(folder / f"{head}.npy", mmap_mode="r")
         return array
 
     weights: dict[str, RecordWeights] = {
@@ -73,7 +61,7 @@ def case(name: str, folder: Path, records: int) -> None:
         kept = draws_of(
             weights[name],
             records=records,
-            labels=labels,
+            labels=LABELS,
             labels_of=copied if name == "from Parquet" else mapped,
             fingerprint="made",
             version="",
@@ -94,37 +82,13 @@ def case(name: str, folder: Path, records: int) -> None:
     )
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--records", type=int, nargs="+", default=[1_000_000, 100_000_000])
-    parser.add_argument("--folder", type=Path, default=Path("data/bench-weights"))
-    parser.add_argument("--case", choices=CASES)
-    arguments = parser.parse_args()
-    if arguments.case:
-        case(arguments.case, arguments.folder, arguments.records[0])
-        return
-    print(
+if __name__ == "__main__":
+    main(
+        __file__,
         "| weights | records | bytes a record | RssAnon, MB | table, s | a draw, us |\n"
         "|---|---|---|---|---|---|",
-        flush=True,
+        CASES,
+        prepare,
+        case,
+        "data/bench-weights",
     )
-    for records in arguments.records:
-        made(arguments.folder, records)
-        heads = {
-            head: np.load(arguments.folder / f"{records}.{head}.npy", mmap_mode="r")
-            for head in ("y0", "y1")
-        }
-        (arguments.folder / str(records)).mkdir(exist_ok=True)
-        write_table(arguments.folder / str(records) / "records.parquet", records, heads)
-        for name in CASES:
-            cache = arguments.folder / "cache"
-            environment = {**os.environ, "XDG_CACHE_HOME": str(cache.resolve())}
-            command = [sys.executable, __file__, "--case", name, "--records", str(records)]
-            command += ["--folder", str(arguments.folder)]
-            subprocess.run(command, check=True, env=environment)
-            shutil.rmtree(cache, ignore_errors=True)
-
-
-if __name__ == "__main__":
-    main()

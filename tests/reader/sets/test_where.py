@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from converter import ConvertOptions, convert
 from reader import ShardSet, open_shards
-from reader.sets import record_columns, records_table
+from reader.sets import choice, record_columns, records_table, selection
 from shardio.errors import CorruptRecordError, MissingExtraError, OptionError
 from shardio.format.naming import RECORDS
 from shardio.format.transform import Transform
@@ -220,6 +220,23 @@ def test_texts_that_there_are_not(converted: Path) -> None:
 def test_what_is_no_condition_is_refused(kinds: Made, condition: Any, words: str) -> None:
     with pytest.raises(OptionError, match=words):
         open_shards(kinds.glob).where(condition)
+
+
+@pytest.mark.parametrize(("piece", "times"), [(1 << 20, 1), (8, 2)])
+def test_a_function_judges_each_record_once_unless_many_are_chosen(
+    kinds: Made, monkeypatch: pytest.MonkeyPatch, piece: int, times: int
+) -> None:
+    for module in (choice, selection):
+        monkeypatch.setattr(module, "PIECE", piece)
+    judged: list[int] = []
+
+    def odd(labels: Any) -> Any:
+        judged.append(len(labels["row"]))
+        return labels["row"] * 7 % 5 > 1
+
+    part = open_shards(kinds.glob).where(odd)
+    assert sum(judged) == times * 37
+    assert part.labels_array()["row"].tolist() == kinds.rows[kinds.rows * 7 % 5 > 1].tolist()
 
 
 def test_rows_are_dropped(kinds: Made) -> None:
