@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from converter.table.other_heads import OtherHeads, length_of
+from converter.table.cells.other_heads import OtherHeads, length_of
+from converter.table.cells.splits import SplitShares
 from converter.table.reading import Reading
-from converter.table.splits import SplitShares
 from shardio.errors import OptionError
 from shardio.format.encoding import Encoding
 from shardio.format.label_kind import MAX_LENGTH

@@ -33,8 +33,8 @@ from converter.shards.repair import reopen
 from converter.shards.source_table import check_places, read_source
 from converter.sources.archives import known_archives
 from converter.sources.storage_trial import try_roots
+from converter.table.cells.label_statistics import label_statistics
 from converter.table.first_rows import first_rows
-from converter.table.label_statistics import label_statistics
 from shardio.errors import OptionError
 from shardio.format.done import DoneRecord
 from shardio.format.inputs import ConversionInputs

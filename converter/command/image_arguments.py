@@ -6,7 +6,7 @@ import argparse
 
 from converter.command.table_arguments import kind
 from converter.options import parse_box, parse_colour, parse_range, parse_size
-from converter.table.crop_boxes import CropColumns
+from converter.table.cells.crop_boxes import CropColumns
 from shardio.format.encoding import Encoding
 from shardio.format.transform import APPLY, KEEP, MAX_PIXELS, MODES, NO_RESAMPLING, RESAMPLINGS
 

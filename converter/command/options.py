@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from converter.options import ConvertOptions
+from converter.table.cells.vocabulary import read_vocabulary, vocabulary_of
 from converter.table.reading import Reading
-from converter.table.vocabulary import read_vocabulary, vocabulary_of
 from shardio.errors import OptionError
 from shardio.format.transform import Transform
 

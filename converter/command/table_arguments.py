@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from converter.options import parse_names, parse_sequences
+from converter.table.cells.splits import SplitShares
 from converter.table.reading import parse_delimiter, parse_split_names
-from converter.table.splits import SplitShares
 from shardio.errors import OptionError
 
 _T = TypeVar("_T")

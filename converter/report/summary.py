@@ -11,7 +11,7 @@ from converter.shards.accounts import SplitAccount
 from converter.shards.first_look import FirstLook
 from converter.shards.image_sample import ImageSample
 from converter.shards.shard import Times
-from converter.table.label_statistics import HeadStatistics, SequenceStatistics
+from converter.table.cells.label_statistics import HeadStatistics, SequenceStatistics
 from shardio.format.manifest import Versions
 from shardio.format.transform import Transform
 from shardio.grammar import agreeing, counted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from converter.options import RejectLimit
 from converter.report.reasons import reasons
 from converter.report.summary import Summary
-from converter.table.locations import NO_FILE
+from converter.table.paths.locations import NO_FILE
 from converter.table.table import Table
 from shardio.errors import RejectsError
 from shardio.format.done import Reject

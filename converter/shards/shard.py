@@ -18,7 +18,7 @@ from converter.imaging.image_counts import ImageTimes
 from converter.sources.image_files import ImageFiles
 from converter.sources.image_finder import ImageFinder
 from converter.sources.patience import writing
-from converter.table.locations import NO_FILE
+from converter.table.paths.locations import NO_FILE
 from shardio.errors import MissingFileError, UnusableFileError, WorkerError
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.encoding import Encoding

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from converter.options import ConvertOptions
-from converter.table.crop_boxes import CropColumns
+from converter.table.cells.crop_boxes import CropColumns
 from converter.table.read_table import read_table
 from converter.table.table import Table
 from shardio.errors import OptionError

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from converter.sources.archive_member import ENCRYPTED, LINK, PLAIN, SPARSE, Member
-from converter.table.archive_stream import archive_stream, members_of_tar
+from converter.table.samples.archive_stream import archive_stream, members_of_tar
 
 if TYPE_CHECKING:
-    from converter.table.archive_stream import Buffered
+    from converter.table.samples.archive_stream import Buffered
 
 _ZIP = (b"PK\3\4", b"PK\5\6", b"PK\7\x08")
 _ZIP_ENDINGS = (".zip", ".cbz")

@@ -17,8 +17,8 @@ from converter.sources.archive_index import ArchiveIndex, read_index
 from converter.sources.archive_member import PLAIN, Member, unpack
 from converter.sources.example_images import image_of_record
 from converter.sources.lmdb_images import close_lmdbs, read_value
-from converter.table.locations import SEPARATOR
-from converter.table.places import LMDB, NO_IMAGE, Place
+from converter.table.paths.locations import SEPARATOR
+from converter.table.samples.places import LMDB, NO_IMAGE, Place
 from shardio.errors import MissingFileError, UnusableFileError
 from shardio.format.framing import FOOTER_BYTES
 from shardio.storage import RangeReader, storage_for

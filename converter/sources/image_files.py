@@ -14,8 +14,8 @@ from converter.sources.files_ahead import FilesAhead
 from converter.sources.image_finder import ImageFinder
 from converter.sources.patience import reading
 from converter.table.image_column import COPIED, read_copied
-from converter.table.locations import SEPARATOR
-from converter.table.places import PACKED
+from converter.table.paths.locations import SEPARATOR
+from converter.table.samples.places import PACKED
 from shardio.errors import MissingFileError, ShardioError, StorageError
 from shardio.storage import storage_for
 from shardio.storage.paths import is_local

@@ -16,9 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 
-from converter.table.folder_listing import IMAGE_ENDINGS, ending_of
-from converter.table.locations import NO_FILE, SEPARATOR, leaves
-from converter.table.spelling import SPACE
+from converter.table.paths.folder_listing import IMAGE_ENDINGS, ending_of
+from converter.table.paths.locations import NO_FILE, SEPARATOR, leaves
+from converter.table.paths.spelling import SPACE
 from converter.table.table import Table
 from shardio.errors import MissingFileError, UnusableFileError
 from shardio.storage import storage_for

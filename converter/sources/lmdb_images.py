@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from threading import Lock
 from typing import Any
 
-from converter.table.lmdb_set import image_key, opened
-from converter.table.places import Place
+from converter.table.samples.lmdb_set import image_key, opened
+from converter.table.samples.places import Place
 from shardio.errors import TableError, UnusableFileError
 from shardio.storage.whole import check_size
 

@@ -8,24 +8,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.table.bad_rows import Bad, BadRows, Places
-from converter.table.columns import LabelColumn, bad_paths, empty_paths, numbered, texts
-from converter.table.duplicates import (
+from converter.table.cells.bad_rows import Bad, BadRows, Places
+from converter.table.cells.columns import LabelColumn, bad_paths, empty_paths, numbered, texts
+from converter.table.cells.duplicates import (
     DifferingPaths,
     add_paths_in_two_splits,
     codes_of_labels,
     hashes_of,
 )
-from converter.table.endings import Endings
-from converter.table.hugging_face import ClassNames
-from converter.table.label_cells import LabelCells
-from converter.table.numbering import Numbering
-from converter.table.other_heads import OtherColumn
+from converter.table.cells.label_cells import LabelCells
+from converter.table.cells.numbering import Numbering
+from converter.table.cells.other_heads import OtherColumn
+from converter.table.cells.splits import SplitColumn, SplitShares
+from converter.table.paths.endings import Endings
+from converter.table.paths.roots import Roots
+from converter.table.paths.spelling import Spelling
 from converter.table.reading import Reading
-from converter.table.roots import Roots
+from converter.table.samples.hugging_face import ClassNames
 from converter.table.scratch import Column, Scratch, Texts
-from converter.table.spelling import Spelling
-from converter.table.splits import SplitColumn, SplitShares
 from shardio.errors import TableError
 from shardio.format.label_kind import CLASS, LabelKind
 

@@ -7,20 +7,20 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from converter.table.delimited import DelimitedTable
-from converter.table.dialect import find_dialect
-from converter.table.hugging_face import class_names, image_columns, is_null_throughout
-from converter.table.image_folder import open_folder
 from converter.table.inputs import TableInput
-from converter.table.json_lines import JsonTable
-from converter.table.kinds import Kind
-from converter.table.lmdb_set import open_lmdb
+from converter.table.paths.kinds import Kind
 from converter.table.reading import PATH, Reading
+from converter.table.samples.hugging_face import class_names, image_columns, is_null_throughout
+from converter.table.samples.image_folder import open_folder
+from converter.table.samples.lmdb_set import open_lmdb
+from converter.table.samples.table_file import TableFile
+from converter.table.samples.tfrecords import open_tfrecords
+from converter.table.samples.webdataset import open_webdataset
 from converter.table.scratch import Scratch
-from converter.table.table_file import TableFile
-from converter.table.text_encoding import NAMES, Utf8Stream, find_encoding
-from converter.table.tfrecords import open_tfrecords
-from converter.table.webdataset import open_webdataset
+from converter.table.text.delimited import DelimitedTable
+from converter.table.text.dialect import find_dialect
+from converter.table.text.json_lines import JsonTable
+from converter.table.text.text_encoding import NAMES, Utf8Stream, find_encoding
 from shardio.errors import TableError
 from shardio.storage import storage_for
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from converter.table.box_columns import box_columns
+from converter.table.cells.box_columns import box_columns
 from converter.table.joined import JoinedTable
 from converter.table.reading import Reading
 from shardio.errors import TableError

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from converter.table.files import parquet_file
 from converter.table.inputs import TableInput, name_of_all
-from converter.table.kinds import Kind
+from converter.table.paths.kinds import Kind
 from converter.table.scratch import Scratch
 from shardio.errors import ShardioError, StorageError, TableError, UnusableFileError
 from shardio.storage import storage_for

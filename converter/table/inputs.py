@@ -13,12 +13,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from converter.table.braces import expanded
-from converter.table.folder_listing import FolderListing
-from converter.table.kinds import DELIMITERS, ENDINGS, SAMPLES, Kind, kind_of
-from converter.table.lmdb_set import DATA
+from converter.table.paths.braces import expanded
+from converter.table.paths.folder_listing import FolderListing
+from converter.table.paths.kinds import DELIMITERS, ENDINGS, SAMPLES, Kind, kind_of
+from converter.table.samples.lmdb_set import DATA
+from converter.table.samples.table_file import TableFile
 from converter.table.scratch import Scratch
-from converter.table.table_file import TableFile
 from shardio.errors import MissingFileError, TableError
 from shardio.storage import search, storage_for
 from shardio.storage.digest import digest_of

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from converter.table.places import ImagePlaces
 from converter.table.reading import PATH
-from converter.table.record_images import RecordImages
-from converter.table.table_file import TableFile
+from converter.table.samples.places import ImagePlaces
+from converter.table.samples.record_images import RecordImages
+from converter.table.samples.table_file import TableFile
 from shardio.errors import TableError
 
 _SHOWN = 3

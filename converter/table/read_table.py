@@ -8,14 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from converter.table.arrow_errors import explain
-from converter.table.bad_rows import Bad
 from converter.table.builder import TableBuilder
-from converter.table.columns import texts
-from converter.table.crop_boxes import CropColumns
+from converter.table.cells.bad_rows import Bad
+from converter.table.cells.columns import texts
+from converter.table.cells.crop_boxes import CropColumns
+from converter.table.cells.label_cells import LabelCells
+from converter.table.cells.name_pattern import NamePattern
+from converter.table.cells.numbering import Numbering
+from converter.table.cells.other_heads import OtherHeads, characters_of, ids_among
+from converter.table.cells.sequence_column import ids_of
+from converter.table.cells.splits import SplitShares
+from converter.table.cells.table_notes import texts_of_one_length, unused_boxes
 from converter.table.files import BLOCK, open_file
 from converter.table.heads import choose_heads
-from converter.table.hugging_face import ClassNames, with_texts
 from converter.table.image_column import ImageColumn, ImageSource
 from converter.table.inputs import (
     all_names,
@@ -24,19 +29,14 @@ from converter.table.inputs import (
     name_of_all,
 )
 from converter.table.joined import JoinedTable
-from converter.table.kinds import SAMPLES, Kind
-from converter.table.label_cells import LabelCells
-from converter.table.name_pattern import NamePattern
-from converter.table.numbering import Numbering
-from converter.table.other_heads import OtherHeads, characters_of, ids_among
+from converter.table.paths.kinds import SAMPLES, Kind
+from converter.table.paths.spelling import Spelling
 from converter.table.reading import Reading
+from converter.table.samples.hugging_face import ClassNames, with_texts
 from converter.table.scratch import Scratch, recoded
-from converter.table.sequence_column import ids_of
-from converter.table.spelling import Spelling
-from converter.table.splits import SplitShares
 from converter.table.table import Table
 from converter.table.table_folder import folder_below, folder_of_all
-from converter.table.table_notes import texts_of_one_length, unused_boxes
+from converter.table.text.arrow_errors import explain
 from shardio.errors import MissingExtraError, OptionError, ShardioError, TableError
 
 

@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any
 
-from converter.table.folder_listing import IMAGE_ENDINGS, ending_of
-from converter.table.name_pattern import NamePattern
-from converter.table.number_texts import whole_number
+from converter.table.cells.name_pattern import NamePattern
+from converter.table.cells.number_texts import whole_number
+from converter.table.paths.folder_listing import IMAGE_ENDINGS, ending_of
 from shardio.errors import OptionError
 from shardio.format.naming import SPLIT_PATTERN
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.table.folder_listing import IMAGE_ENDINGS, ending_of
-from converter.table.hugging_face import ClassNames
+from converter.table.cells.other_heads import length_of
 from converter.table.image_column import ImageSource
-from converter.table.locations import SEPARATOR, chained, leaves
-from converter.table.other_heads import length_of
-from converter.table.places import ImagePlaces
+from converter.table.paths.folder_listing import IMAGE_ENDINGS, ending_of
+from converter.table.paths.locations import SEPARATOR, chained, leaves
+from converter.table.samples.hugging_face import ClassNames
+from converter.table.samples.places import ImagePlaces
 from converter.table.scratch import Texts
 from shardio.format.label import Label
 from shardio.format.label_kind import LabelKind, columns_of

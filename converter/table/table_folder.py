@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 
 from converter.table.inputs import STANDARD_INPUT, TableInput, is_folder, is_there
-from converter.table.kinds import SAMPLES
-from converter.table.locations import leaves
+from converter.table.paths.kinds import SAMPLES
+from converter.table.paths.locations import leaves
 from shardio.errors import TableError
 from shardio.storage.paths import is_local
 from shardio.storage.search import is_glob

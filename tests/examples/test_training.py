@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from converter import ConvertOptions, convert
-from converter.table.splits import SplitShares
+from converter.table.cells.splits import SplitShares
 from shardio.errors import OptionError
 from shardio.format.transform import Transform
 

@@ -12,7 +12,7 @@ import pytest
 from converter import ConvertOptions, convert
 from converter.engines.protocol import NoProgress
 from converter.imaging import pillow as imaging
-from converter.table.splits import SplitShares
+from converter.table.cells.splits import SplitShares
 from shardio.errors import OutputError
 from shardio.format.encoding import Encoding
 from shardio.format.manifest import Versions

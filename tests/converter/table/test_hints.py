@@ -14,7 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from converter import ConvertOptions, convert
-from converter.table.other_heads import OtherHeads
+from converter.table.cells.other_heads import OtherHeads
 from converter.table.read_table import read_table
 from converter.table.reading import Reading
 from converter.table.table import Table

@@ -22,7 +22,7 @@ from pyarrow import parquet
 from converter import ConvertOptions, Summary, convert
 from converter.command.cli import main
 from converter.engines.protocol import NoProgress
-from converter.table.splits import SplitShares
+from converter.table.cells.splits import SplitShares
 from reader import open_shards
 from shardio.errors import OptionError, OutputError, StorageError, TableError
 from shardio.format.transform import Transform

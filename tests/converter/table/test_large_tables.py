@@ -18,12 +18,12 @@ from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
 from converter.shards.plan import plan_shards
-from converter.table.bad_rows import Bad, BadRows
-from converter.table.duplicates import add_paths_in_two_splits
-from converter.table.label_statistics import HeadStatistics, label_statistics
+from converter.table.cells.bad_rows import Bad, BadRows
+from converter.table.cells.duplicates import add_paths_in_two_splits
+from converter.table.cells.label_statistics import HeadStatistics, label_statistics
+from converter.table.cells.splits import SplitShares
 from converter.table.read_table import read_table
 from converter.table.scratch import SLICE, Scratch, Texts
-from converter.table.splits import SplitShares
 from shardio.errors import StorageError, TableError
 from shardio.format.label import Label
 from tests.converter.inputs import write_csv

@@ -1,0 +1,1 @@
+"""What cells of a table mean: labels, boxes, splits, numbers."""

@@ -1,0 +1,1 @@
+"""Names of images: listings, spellings, endings, roots."""

@@ -1,0 +1,1 @@
+"""Rows that are no text: folders of images, Parquet and other tools' sets."""
