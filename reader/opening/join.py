@@ -21,9 +21,14 @@ _Found = list[str]
 def join(sets: Sequence[ShardSet], names: Sequence[str]) -> ShardSet:
     """Return the set of the records of all `sets`, in their order; `names` are for errors.
 
-    Raises DatasetError, which lists what does not fit.
+    Raises DatasetError, which lists what does not fit, and OptionError for a mix.
     """
     first = sets[0]
+    mixed = [name for name, member in zip(names, sets, strict=True) if member.mix is not None]
+    if mixed:
+        raise OptionError(
+            f"{mixed[0]} is a mix, whose shares would be lost: join its members, and mix the joins"
+        )
     problems: _Found = []
     for name, other in zip(names[1:], sets[1:], strict=True):
         problems += [f"{name} has {what}" for what in _differences(first, other)]

@@ -100,10 +100,9 @@ def whole(records: int) -> RangeChoice:
 def listed(pieces: Callable[[], Iterable[Ids]]) -> Choice:
     """Return the choice of the ids that `pieces` yields; a list that is a range becomes one.
 
-    It is called once more for a long list, and yields the same.
+    It is called once more where it is none, and yields the same.
     """
     digest, count = hashlib.sha256(), 0
-    short: list[Ids] = []
     first = last = step = None
     is_range = True
     for piece in pieces():
@@ -119,9 +118,6 @@ def listed(pieces: Callable[[], Iterable[Ids]]) -> Choice:
             before = piece[:0] if last is None else np.array([last])
             is_range = bool((np.diff(np.concatenate([before, piece])) == step).all())
         count, last = count + len(piece), int(piece[-1])
-        # Asking again may be costly: a function of the user may judge each record.
-        if count <= PIECE:
-            short.append(piece)
     if first is None:
         return RangeChoice(0, 0, 1)
     if is_range:
@@ -129,7 +125,7 @@ def listed(pieces: Callable[[], Iterable[Ids]]) -> Choice:
 
     def fill(array: Ids) -> None:
         at = 0
-        for piece in short if count <= PIECE else pieces():
+        for piece in pieces():
             array[at : at + len(piece)] = piece
             at += len(piece)
 

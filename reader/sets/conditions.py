@@ -56,6 +56,8 @@ def wanted_classes(label: Label, value: Any) -> NDArray[np.int64]:
             f"{label.name} is {label.kind}, not one class; choose by a function: "
             f'where(lambda labels: labels["{label.name}"] > 0.5)'
         )
+    if isinstance(value, np.ndarray) and not value.ndim:
+        value = value.item()
     single = isinstance(value, str) or not isinstance(value, Iterable)
     given = [value] if single else list(value)
     return np.array([_class_of(label, one) for one in given], dtype=np.int64)

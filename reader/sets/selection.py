@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,11 @@ class Selection:
 
         Raises OptionError for what no record can have.
         """
+        if condition is not None and not callable(condition):
+            raise OptionError(
+                f"where takes a function of the labels, not {type(condition).__name__}; a mask or "
+                "a list of numbers goes into brackets: shards[mask]"
+            )
         labels = {label.name: label for label in self.records.labels}
         for name in heads:
             if name not in (*labels, SPLIT):
@@ -70,13 +75,15 @@ class Selection:
                 mask &= checked_mask(condition(by_head), len(ids))
             return mask
 
-        return listed(lambda: self._kept(keep))
+        return listed(self._kept(keep))
 
     def drop(self, rows: Sequence[Any]) -> Choice:
         """Choose all but those of some rows of the input table.
 
         Raises OptionError for rows of which there is no record.
         """
+        if not isinstance(rows, Iterable):
+            raise OptionError(f"rows is a list of rows, such as [{rows!r}], not {rows!r}")
         numbers = np.array([self._row(row) for row in rows], dtype=np.int64)
         missing = {*numbers.tolist()}
 
@@ -86,7 +93,7 @@ class Selection:
             missing.difference_update(found[dropped].tolist())
             return ~dropped
 
-        choice = listed(lambda: self._kept(keep))
+        choice = listed(self._kept(keep))
         if missing:
             named = ", ".join(map(self._named, sorted(missing)[:_NAMED]))
             more = ", ..." if len(missing) > _NAMED else ""
@@ -157,16 +164,28 @@ class Selection:
     def _values(self, name: str, ids: Ids) -> NDArray[Any]:
         return np.asarray(column(self.records, name)[ids])
 
-    def _kept(self, keep: Callable[[Ids], Mask]) -> Iterator[Ids]:
-        """Yield the records that `keep` keeps, in pieces."""
-        for at in range(0, len(self.choice), PIECE):
-            ids = self.choice.ids(np.arange(at, min(at + PIECE, len(self.choice))))
-            yield ids[keep(ids)]
+    def _kept(self, keep: Callable[[Ids], Mask]) -> Callable[[], Iterator[Ids]]:
+        """Return what yields the records that `keep` keeps, in pieces, each time it is called.
+
+        `keep` is asked once of each record, since it might say another thing the second time: a
+        function of the user may draw random numbers. What it said takes a bit a record.
+        """
+        said: list[NDArray[np.uint8]] = []
+
+        def pieces() -> Iterator[Ids]:
+            for number, at in enumerate(range(0, len(self.choice), PIECE)):
+                ids = self.choice.ids(np.arange(at, min(at + PIECE, len(self.choice))))
+                if number == len(said):
+                    said.append(np.packbits(keep(ids)))
+                yield ids[np.unpackbits(said[number], count=len(ids)).view(np.bool_)]
+
+        return pieces
 
 
 def _of_splits(shards: Sequence[ShardFile], splits: Any) -> Mask:
     """Return which shards belong to some splits."""
-    wanted = [splits] if isinstance(splits, str) else list(splits)
+    single = isinstance(splits, str) or not isinstance(splits, Iterable)
+    wanted = [splits] if single else list(splits)
     names = [ShardName.parse(name_of(shard.path)) for shard in shards]
     known = sorted({name.split for name in names if name})
     for split in wanted:

@@ -181,6 +181,8 @@ untyped: Any = mix
         (lambda a, b: untyped([a, b], until="last"), "until must be 'first' or 'all', not 'last'"),
         (lambda a, b: untyped([a, "b"]), "member 1 of the mix is 'b': give sets, as open_shards"),
         (lambda a, b: untyped([a, untyped([a, b])]), "member 1 is a mix itself"),
+        (lambda a, b: open_shards(untyped([a, b])), "is a mix, whose shares would be lost"),
+        (lambda a, b: open_shards([a, untyped([a, b])]), "is a mix, whose shares would be lost"),
         (lambda a, b: untyped([a, b]).batches(5, weights={"y0": "balanced"}), "not for a mix"),
         (lambda a, b: untyped([a, b]).class_weights("y0"), "of the members of a mix: ask each"),
     ],
