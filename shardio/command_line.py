@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-# NumPy's C code imports it, and would turn a Ctrl-C in that moment into an ImportError.
-import datetime  # noqa: F401
 import logging
 import os
 import select
@@ -30,11 +28,11 @@ def run(program: str, load: Callable[[], Callable[[], int]]) -> int:
     logging.getLogger("shardio").addHandler(reports)
     try:
         try:
-            code = load()()
+            code = _imported(program, load)()
         finally:  # also after the SystemExit of --help
             _flush()
     except KeyboardInterrupt:
-        sys.stderr.write(f"{program}: stopped before anything was begun\n")
+        sys.stderr.write(_stopped(program))
         code = INTERRUPTED
     except BrokenPipeError:
         if not _drop_unread():
@@ -49,6 +47,30 @@ def run(program: str, load: Callable[[], Callable[[], int]]) -> int:
     if current_thread() is main_thread():
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     return code
+
+
+def _imported(program: str, load: Callable[[], Callable[[], int]]) -> Callable[[], int]:
+    """Import a command line; Ctrl-C ends the process at once, as there is nothing to stop.
+
+    An exception would not: code that imports run from C, and callbacks, may swallow it.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if current_thread() is not main_thread() or handler is not signal.default_int_handler:
+        return load()
+
+    def end(*_: object) -> None:
+        os.write(2, _stopped(program).encode())
+        os._exit(INTERRUPTED)
+
+    signal.signal(signal.SIGINT, end)
+    try:
+        return load()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _stopped(program: str) -> str:
+    return f"{program}: stopped before anything was begun\n"
 
 
 def _flush() -> None:
