@@ -52,8 +52,8 @@ class Writer(Protocol):
         """Give everything its name, or remove it where it is not whole."""
 
 
-def is_single(labels: Sequence[Label]) -> bool:
-    """Whether the only label is a class, which WebDataset has in a file of its own."""
+def _is_single(labels: Sequence[Label]) -> bool:
+    """Whether the only label is a class, which WebDataset has in a file of its own, too."""
     return len(labels) == 1 and labels[0].kind.is_class and labels[0].vocabulary is None
 
 
@@ -87,11 +87,14 @@ class ImageFiles:
 
 
 class Tars:
-    """SPLIT-000000.tar, ...: a sample is NAME.png and NAME.cls, or NAME.json with all labels."""
+    """SPLIT-000000.tar, ...: a sample is NAME.png and NAME.json with all labels.
+
+    One that is a class alone is in NAME.cls, too.
+    """
 
     def __init__(self, folder: Path, shards: ShardSet) -> None:
         self._folder = folder
-        self._is_single = is_single(shards.labels)
+        self._is_single = _is_single(shards.labels)
         self._open: dict[str, tuple[tarfile.TarFile, Path, int]] = {}
         self._counts: dict[str, int] = {}
 
@@ -111,7 +114,7 @@ class Tars:
         if self._is_single:
             (label,) = record.labels.values()
             members["cls"] = str(label).encode()
-        elif record.labels:
+        if record.labels:
             members["json"] = json.dumps(record.labels, ensure_ascii=False).encode()
         for ending, data in members.items():
             member = tarfile.TarInfo(f"{record.name}.{ending}")

@@ -6,7 +6,7 @@ names when they are whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from reader.look.export_writers import (
     ParquetFiles,
     Tars,
     Writer,
-    is_single,
 )
 from reader.look.records import Records
 from reader.shardset import ShardSet
@@ -63,8 +62,10 @@ def command_back(shards: ShardSet, kind: str, folder: str) -> list[str]:
     """Return the arguments by which the converter takes an export back."""
     table = {"images": f"{folder}/{TABLE}", "webdataset": f"{folder}/*.tar"}
     words = [table.get(kind, f"{folder}/*.parquet"), "NEW_FOLDER"]
-    by_name = {label.name: _column(label, kind, shards.labels) for label in shards.labels}
-    classes = [by_name[x.name] for x in shards.labels if x.kind.is_class]
+    # In a tar those are the names of something else.
+    taken = ("path", "split", "key") if kind == "webdataset" else ()
+    columns = {x.name: f"json.{x.name}" if x.name in taken else x.name for x in shards.labels}
+    classes = [columns[label.name] for label in shards.labels if label.kind.is_class]
     words += ["--labels", ",".join(classes)]
     counts = {label.classes for label in shards.labels if label.kind.is_class}
     if any(label.vocabulary is not None and label.kind.is_class for label in shards.labels):
@@ -73,18 +74,11 @@ def command_back(shards: ShardSet, kind: str, folder: str) -> list[str]:
     elif len(counts) == 1 and 0 not in counts:
         # What is exported need not have all classes.
         words += ["--classes", str(counts.pop())]
-    floats = [by_name[label.name] for label in shards.labels if label.kind.is_float]
-    vectors = [by_name[x.name] for x in shards.labels if not (x.kind.is_class or x.kind.is_float)]
+    floats = [columns[label.name] for label in shards.labels if label.kind.is_float]
+    vectors = [columns[x.name] for x in shards.labels if not (x.kind.is_class or x.kind.is_float)]
     for option, names in (("--float-labels", floats), ("--vector", vectors)):
         words += [option, ",".join(names)] if names else []
     return words
-
-
-def _column(label: Label, kind: str, labels: Sequence[Label]) -> str:
-    """Return how the converter calls the column of a label."""
-    if kind != "webdataset":
-        return label.name
-    return "cls" if is_single(labels) else f"json.{label.name}"
 
 
 def _records(shards: ShardSet) -> Iterator[Exported]:

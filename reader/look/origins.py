@@ -26,11 +26,6 @@ class Origins:
         self._shards = shards
         self._file = _open(shards)
 
-    @property
-    def are_known(self) -> bool:
-        """Whether there is anything to look up."""
-        return self._file is not None
-
     def paths(self, ids: NDArray[np.int64]) -> dict[int, str]:
         """Return the paths of records, by their number in the set; those that have one."""
         if self._file is None or not len(ids):

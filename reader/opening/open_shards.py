@@ -13,6 +13,7 @@ from reader.opening.described import SetOptions
 from reader.opening.find import Source
 from reader.opening.join import join, refuse_other_transforms
 from reader.opening.open_dataset import open_dataset
+from reader.opening.shared_records import refuse_shared_records
 from reader.shardset import ShardSet
 from shardio.errors import OptionError
 from shardio.storage.paths import folder_of
@@ -62,7 +63,8 @@ def open_shards(
 
     The sizes of all shards are compared with the manifest here; nothing else is read. Raises
     MissingFileError where nothing matches, DatasetError, which lists every shard that is cut, too
-    long, unknown, or of another dataset, and OptionError where not one shard fits in the limit.
+    long, unknown, or of another dataset, and OptionError where not one shard fits in the limit, or
+    two of several sets share a record.
     """
     if isinstance(source, str | os.PathLike | ShardSet):
         source = [source]
@@ -74,7 +76,9 @@ def open_shards(
         names = list(map(_named, groups))
         sets = [_opened(group, split, how) for group in groups]
         refuse_other_transforms(sets, names)
-        return join(sets, names)
+        joined = join(sets, names)
+        refuse_shared_records(sets, names)
+        return joined
     if cache_limit is not None and cache is None:
         raise OptionError("cache_limit goes with cache, a folder on a local disk")
     options = SetOptions(shape, classes, image, labels, missing, size, crop)

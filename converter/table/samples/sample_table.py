@@ -28,7 +28,7 @@ def table_of(
     path = samples.location.removeprefix(f"{root.rstrip('/')}/")
     return TableFile(
         samples.location,
-        names,
+        [*names, *samples.short_names],
         partial(samples.batches, path),
         f"{kind}, columns {', '.join(names)}",
         lambda: list(notes),

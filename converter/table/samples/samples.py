@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.table.paths.locations import SEPARATOR
-from converter.table.reading import PATH
+from converter.table.reading import PATH, SPLIT
 from converter.table.samples.places import NO_IMAGE
 from converter.table.scratch import Scratch, Texts, slices
 from shardio.errors import TableError
 from shardio.storage.paths import name_of
 
 KEY = "key"
+# Endings of members that hold JSON.
+JSON = frozenset(["json", "jsn"])
 _ROWS = 1 << 14
 _MOST_COLUMNS = 1000
 
@@ -51,10 +53,25 @@ class Samples:
         """Return the key of a sample."""
         return str(json.loads(self._labels.take(np.array([row]))[0])[KEY])
 
+    @property
+    def short_names(self) -> dict[str, str]:
+        """Names by which columns are found besides their own: NAME for `json.NAME`.
+
+        Paths and splits are not in objects of JSON, and what another column is called is that one.
+        """
+        found: dict[str, str] = {}
+        taken = {PATH, SPLIT, *self.columns}
+        for column in self.columns:
+            ending, _, name = column.partition(".")
+            if ending in JSON and name and name not in taken:
+                found.setdefault(name, column)
+        return found
+
     def batches(self, path: str, wanted: list[str]) -> Iterator[Any]:
         """Yield Arrow batches of columns; paths begin with that of the file."""
         import pyarrow as pa
 
+        short = self.short_names
         for part in slices(len(self), _ROWS):
             rows = np.arange(part.start, part.stop)
             columns: dict[str, list[str]] = {name: [] for name in wanted}
@@ -65,7 +82,7 @@ class Samples:
                     labels = json.loads(text)
                     for name, values in columns.items():
                         if name != PATH:
-                            values.append(labels.get(name, ""))
+                            values.append(labels.get(short.get(name, name), ""))
             arrays = [pa.array(values, pa.large_string()) for values in columns.values()]
             yield pa.record_batch(arrays, names=wanted)
 

@@ -2,7 +2,7 @@
 
 The image is the member with the ending of one, and labels are the members `.cls`, `.txt`, `.json`
 and such: columns that are called as the endings are. An object of JSON gives a column for each of
-its names, `json.NAME`.
+its names, `json.NAME`, which is found as NAME, too, where no other column is called so.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from converter.table.paths.locations import SEPARATOR
 from converter.table.samples.archive_stream import archive_stream, members_of_tar
 from converter.table.samples.places import BYTES
 from converter.table.samples.sample_table import table_of
-from converter.table.samples.samples import KEY, SampleList, Samples
+from converter.table.samples.samples import JSON, KEY, SampleList, Samples
 from converter.table.samples.table_file import TableFile
 from converter.table.scratch import Scratch
 from shardio.errors import TableError, UnusableFileError
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 # As WebDataset cuts names: at the first dot of the last part.
 _NAME = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)", re.DOTALL)
-_JSON = frozenset(["json", "jsn"])
-_TEXTS = _JSON | {
+_TEXTS = JSON | {
     *("txt", "text", "transcript", "caption", "label", "lbl", "gt"),
     *("cls", "cls2", "class", "count", "index", "inx", "id"),
 }
@@ -117,7 +116,7 @@ class _Sample:
     def add_label(self, ending: str, text: str, where: str) -> None:
         """Take the text of a member for a label, or an object of JSON for several."""
         labels = {ending: text}
-        if ending.rpartition(".")[2] in _JSON:
+        if ending.rpartition(".")[2] in JSON:
             labels = _labels_of_json(ending, text, where)
         for name, label in labels.items():
             if name in self._labels:

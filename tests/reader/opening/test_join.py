@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from reader import ShardSet, open_shards
+from reader import ShardSet, mix, open_shards
 from shardio.errors import DatasetError, OptionError
 from shardio.format.label import Label
 from shardio.format.manifest import Manifest
@@ -126,6 +129,42 @@ def test_rows_are_dropped_by_member(sets: list[Made]) -> None:
     ):
         with pytest.raises(OptionError, match=words):
             left.drop(rows=rows)
+
+
+@given(st.data())
+@settings(
+    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_members_share_no_record(sets: list[Made], data: st.DataObject) -> None:
+    """Parts of sets are joined where they are disjoint, and refused where they are not."""
+    whole = open_shards(sets[0].folder)
+    numbers = st.lists(st.integers(0, len(whole) - 1), unique=True, min_size=1)
+    first, second = data.draw(numbers), data.draw(numbers)
+    members = [whole[first], open_shards(sets[1].folder), whole[second]]
+    if {*first} & {*second}:
+        with pytest.raises(OptionError, match=r"share records, such as .*record ") as caught:
+            open_shards(members)
+        assert any(whole.place(number) in str(caught.value) for number in {*first} & {*second})
+    else:
+        joined = open_shards(members)
+        assert sorted(joined.labels_array()["row"].tolist()) == sorted(
+            [*whole[first + second].labels_array()["row"], *sets[1].rows]
+        )
+
+
+def test_copies_of_a_dataset_share_its_records(sets: list[Made], tmp_path: Path) -> None:
+    shutil.copytree(sets[0].folder, tmp_path / "copy")
+    joined = open_shards([sets[1].folder, sets[2].folder])
+    tries: list[list[Any]] = [
+        [sets[0].folder, tmp_path / "copy"],
+        [tmp_path / "copy", joined, sets[0].folder],
+        [joined, open_shards(sets[2].folder)[-1:]],
+    ]
+    for members in tries:
+        with pytest.raises(OptionError, match=r"share records, such as .*weights= and mix"):
+            open_shards(members)
+    mixed = mix([open_shards(sets[0].folder), open_shards(sets[0].folder)[:2]], weights=[1, 1])
+    assert mixed.members
 
 
 def changed(made: Made, **fields: Any) -> None:

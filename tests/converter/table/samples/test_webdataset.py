@@ -140,6 +140,22 @@ def test_labels_are_members_and_names_in_json(tmp_path: Path) -> None:
     assert found == [("t.tar::a/0.png", 3, [1, 2]), ("t.tar::a/1.png", 4, [3, 4])]
 
 
+def test_names_in_json_are_columns_where_no_other_is_called_so(tmp_path: Path) -> None:
+    said = b'{"y0": 3, "y1": 4, "cls": 5, "key": 6, "path": "a", "split": "x"}'
+    tar = write_tar(tmp_path / "t.tar", [("0.png", IMAGES[1]), ("0.cls", b"1"), ("0.json", said)])
+    options = replace(OPTIONS, text_labels=False, shards=1)
+    inline(tar, tmp_path / "a", replace(options, labels=None))
+    labels = ("y1", "cls", "json.cls", "json.key", "json.y1")
+    inline(tar, tmp_path / "b", replace(options, labels=labels))
+    for name, wanted in (
+        ("a", {"y0": 3, "y1": 4}),
+        ("b", {"y1": 4, "cls": 1, "json.cls": 5, "json.key": 6, "json.y1": 4}),
+    ):
+        (row,) = parquet.read_table(tmp_path / name / "records.parquet").to_pylist()
+        assert {head: row[head] for head in wanted} == wanted
+        assert (row["path"], row["split"]) == ("t.tar::0.png", "train")
+
+
 def test_splits_are_dealt_by_names_in_the_tar(tmp_path: Path) -> None:
     tars = write_tars(tmp_path / "tars", range(12), 4)
     options = replace(OPTIONS, splits=SplitShares.parse("train=0.5,val=0.5"))
