@@ -13,6 +13,7 @@ from converter.command.call import IN_MAKE, Call
 from converter.command.cli import main as convert
 from reader.commands.cli import main as read
 from shardio.grammar import counted
+from tests.reader.datasets import write_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 Captured = pytest.CaptureFixture[str]
@@ -42,6 +43,34 @@ def test_a_usage_error_is_one_line(capsys: Captured, main: object, line: str, sa
     assert said in text
     assert text.count("\n") == 1
     assert "--help" in text
+
+
+@pytest.mark.parametrize(
+    ("main", "line"),
+    [
+        (read, "show shards --seed -1 -o a.png"),
+        (read, "show shards --row 1 --where y0=1 -o a.png"),
+        (read, "info shards --split 1val"),
+        (read, "info shards --n 3"),
+        (read, "cache folder --clear zzz"),
+        (convert, "show t.csv -o a.png --n 0"),
+    ],
+)
+def test_an_error_names_the_help_of_the_command(
+    capsys: Captured, tmp_path: Path, main: object, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it is found: by the parser, or after it."""
+    monkeypatch.chdir(tmp_path)
+    write_dataset(tmp_path / "shards")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SystemExit) as caught:
+        main(shlex.split(line))  # type: ignore[operator]
+    assert caught.value.code == 2
+    text = capsys.readouterr().err
+    program = "shardio-read" if main is read else "shardio-convert"
+    command = line.partition(" ")[0]
+    assert text.startswith(f"{program} {command}: error: ")
+    assert text.endswith(f"; see {program} {command} --help\n")
 
 
 def test_in_make_hints_speak_of_its_variables(capsys: Captured) -> None:

@@ -31,12 +31,12 @@ from shardio.format.done import DoneRecord
 from shardio.format.label import Label
 from shardio.format.label_kind import columns_of, floats_of
 from shardio.format.naming import RECORDS, ShardName
+from shardio.format.table_columns import label_columns
 from shardio.storage import storage_for
 from shardio.storage.paths import join
 
 ROW_GROUP = 65_536
 _CODEC = "zstd"
-_COLUMNS = ("split", "shard", "number", "row", "path")
 
 
 def write_records_table(
@@ -57,7 +57,11 @@ def write_records_table(
         [
             *(("split", pa.string()), ("shard", pa.string()), ("number", pa.int64())),
             *(("row", pa.int64()), ("path", pa.string())),
-            *zip(_names(labels), map(_type, labels), strict=True),
+            *zip(
+                label_columns([label.name for label in labels]).values(),
+                map(_type, labels),
+                strict=True,
+            ),
         ]
     )
 
@@ -161,20 +165,6 @@ def _rows(group: list[_Part], table: Table, labels: Sequence[Label], schema: Any
             stored = pa.ListArray.from_arrays(ends, stored)
         columns.append(stored)
     return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _names(labels: Sequence[Label]) -> list[str]:
-    """Return the names of the labels' columns, all of them distinct."""
-    taken = {*_COLUMNS, *(label.name for label in labels if label.name not in _COLUMNS)}
-    names = []
-    for label in labels:
-        name = label.name
-        if name in _COLUMNS:
-            while name in taken:
-                name = f"label.{name}"
-            taken.add(name)
-        names.append(name)
-    return names
 
 
 def _type(label: Label) -> Any:

@@ -8,7 +8,19 @@ from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from types import ModuleType
 
-from reader.commands import cache, export, index, info, mount, report, show, stage, unmount, verify
+from reader.commands import (
+    cache,
+    croissant,
+    export,
+    index,
+    info,
+    mount,
+    report,
+    show,
+    stage,
+    unmount,
+    verify,
+)
 from shardio.arguments import Parser, add_quiet, complete
 from shardio.errors import OptionError, ShardioError
 from shardio.plain_text import plain_lines
@@ -16,6 +28,7 @@ from shardio.version import __version__
 
 _COMMANDS: dict[str, ModuleType] = {
     "cache": cache,
+    "croissant": croissant,
     "export": export,
     "index": index,
     "info": info,
@@ -27,7 +40,7 @@ _COMMANDS: dict[str, ModuleType] = {
     "verify": verify,
 }
 # Those that take long, or tell what they have done.
-_TELLING = ("export", "index", "report", "show", "stage", "verify")
+_TELLING = ("croissant", "export", "index", "report", "show", "stage", "verify")
 
 
 def build_parser() -> Parser:
@@ -40,6 +53,7 @@ def build_parser() -> Parser:
         sentence = f"{text[:1].upper()}{text[1:]}."
         command = commands.add_parser(name, help=text, description=sentence)
         module.add_arguments(command)
+        command.set_defaults(parser=command)
         if name in _TELLING:
             add_quiet(command)
     return parser
@@ -56,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with redirect_stdout(io.StringIO()) if is_quiet else nullcontext():
             return int(_COMMANDS[arguments.command].run(arguments))
     except OptionError as error:
-        parser.error(str(error))
+        # That of the command, whose help says what it takes.
+        command: Parser = arguments.parser
+        command.error(str(error))
     except ShardioError as error:
         print(f"{parser.prog}: {plain_lines(str(error))}", file=sys.stderr)
         return 1

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 from reader.files.shard import ShardFile
 from shardio.errors import MissingExtraError, MissingFileError
+from shardio.format.layout import ROW
 from shardio.format.manifest import Manifest
 from shardio.format.naming import RECORDS, ShardName
+from shardio.format.table_columns import label_columns
 from shardio.storage import RangeReader, storage_for
 from shardio.storage.digest import digest_of
 from shardio.storage.paths import folder_of, join, name_of
 
 _LOG = logging.getLogger("shardio")
-_OWN = ("split", "shard", "number", "row", "path")
 
 
 def column_of_table(
@@ -35,7 +36,8 @@ def column_of_table(
         return False
     from pyarrow import parquet
 
-    title = f"label.{name}" if name in _OWN and name != "row" else name
+    columns = label_columns([label.name for label in manifest.labels])
+    title = name if name == ROW else columns[name]
     with closing(_Ranges(path)) as file, parquet.ParquetFile(file, pre_buffer=False) as table:
         if table.metadata.num_rows != manifest.rows_written:
             return False
@@ -102,8 +104,8 @@ def table_of_columns(
         "row": np.asarray(rows),
         "path": pa.nulls(len(rows), pa.string()),
     }
-    for name, values in columns.items():
-        title = f"label.{name}" if name in _OWN else name
+    for name, title in label_columns(list(columns)).items():
+        values = columns[name]
         if values.ndim > 1:
             flat = pa.array(np.asarray(values).reshape(-1))
             ends = np.arange(0, values.size + 1, values.shape[1], dtype=np.int64)

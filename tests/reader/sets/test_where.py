@@ -287,3 +287,27 @@ def test_the_pass_is_one_for_all_heads(kinds: Made, monkeypatch: pytest.MonkeyPa
     shards.labels_array()
     shards.drop(rows=[3])
     assert len(passes) == 1
+
+
+def test_labels_with_the_names_of_columns_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    names = write_images(tmp_path / "images", 12, (60, 40))
+    labels = ("shard", "label.shard", "label.label.shard", "number")
+    rows = [[f"images/{x}", n % 2, n % 3, n % 5, n % 7] for n, x in enumerate(names)]
+    table = write_csv(tmp_path / "t.csv", ["path", *labels], rows)
+    options = ConvertOptions(transform=Transform(None, (16, 8)), shards=2, labels=labels)
+    convert(str(table), str(tmp_path / "out"), options, engine="inline")
+    shards = open_shards(tmp_path / "out")
+    row = shards.labels_of("row")
+    for name, classes in zip(labels, (2, 3, 5, 7), strict=True):
+        assert np.array_equal(shards.labels_of(name), row % classes), name
+    for found in (shards.table(), without_a_table(tmp_path / "out").table()):
+        assert found["label.label.label.shard"].to_pylist() == (row % 2).tolist()
+        assert found["label.shard"].to_pylist() == (row % 3).tolist()
+        assert found["label.number"].to_pylist() == (row % 7).tolist()
+
+
+def without_a_table(folder: Path) -> ShardSet:
+    """The same set, whose labels are read from its shards."""
+    record_columns._known.clear()
+    (folder / RECORDS).unlink()
+    return open_shards(folder)
