@@ -3,7 +3,7 @@
     python benchmarks/read.py [--records 131072] [--rounds 5] [--folder data/bench] [--only TABLE]
 
 All ways read the same shards from the page cache, batches of 128, in one process, in turn. The
-tables are `ways`, `orders`, `tensorflow` and `fit`.
+tables are `ways`, `orders`, `labels`, `tensorflow` and `fit`.
 """
 
 from __future__ import annotations
@@ -134,6 +134,20 @@ def orders(shards: ShardSet, paths: list[str]) -> list[Way]:
     ]
 
 
+def labels(shards: ShardSet) -> list[Way]:
+    """List labels as integers, for a sparse loss, and one-hot, for as many classes as there are."""
+
+    def ways(name: str, **options: Any) -> list[Way]:
+        dataset = shards.to_tf_dataset(BATCH, dtype="uint8", **options)
+        numpy = timed(lambda: drain(shards.batches(BATCH, dtype="uint8", **options)))
+        return [
+            Way(f"batches, {name}", numpy),
+            Way(f"to_tf_dataset, {name}", timed(lambda: drain(dataset))),
+        ]
+
+    return [*ways(INTEGERS), *ways("one_hot", one_hot=True)]
+
+
 def brighter(x: Any, ys: Any, rng: np.random.Generator) -> tuple[Any, Any]:
     """Change the brightness of each image, in place."""
     x *= rng.uniform(0.8, 1.2, (len(x), 1, 1, 1)).astype(np.float32)
@@ -212,6 +226,7 @@ def fits(shards: ShardSet) -> list[Way]:
     ]
 
 
+INTEGERS = "integers"
 FIT = "fit, batches of 128"
 NUMPY, READY, SLOWER = "batches", "numpy_function, ready array", "the slower of the first two"
 
@@ -222,7 +237,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=131_072)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=Path("data/bench"))
-    parser.add_argument("--only", choices=["ways", "orders", "tensorflow", "fit"])
+    parser.add_argument("--only", choices=["ways", "orders", "labels", "tensorflow", "fit"])
     arguments = parser.parse_args()
     manifest = made_shards.make(arguments.folder, arguments.records)
     paths = [str(arguments.folder / shard.file) for shard in manifest.shards]
@@ -233,6 +248,9 @@ def main() -> None:
     if arguments.only in (None, "orders"):
         rates = measure(orders(shards, paths), 3 * arguments.rounds)
         print(table(rates, "exact"))
+    if arguments.only in (None, "labels"):
+        rates = measure(labels(shards), arguments.rounds)
+        print(table(rates, f"to_tf_dataset, {INTEGERS}"))
     if arguments.only in (None, "tensorflow"):
         rates = measure(tensorflow(shards), 3 * arguments.rounds)
         rates[SLOWER] = list(map(min, rates[NUMPY], rates[READY]))

@@ -78,7 +78,7 @@ def test_the_code_runs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pooled = keras.layers.Flatten()(keras.layers.AveragePooling2D(16)(image))
     heads = [keras.layers.Dense(21000, activation="softmax")(pooled) for _ in range(4)]
     model = keras.Model(image, heads)
-    model.compile("sgd", loss=["categorical_crossentropy"] * 4)
+    model.compile("sgd", loss=["sparse_categorical_crossentropy"] * 4)
     names: dict[str, Any] = {"model": model}
     code = [block.replace("/ssd/", "ssd/") for block in blocks("python")]
     assert len(code) == 8

@@ -1,9 +1,10 @@
 """Loaders that read a set, found among the callers. Nothing is imported here.
 
 A DataLoader of PyTorch asks a set for an iterator as any loop does, and its users expect a whole
-pass of it. A loader of Hugging Face accelerate shares the batches of a set among processes itself:
-what a process reads of a set that is shared already would be shared again, and the rest of the
-records never seen.
+pass of it. It tells no set whether it is going to put batches of the items together, which it does
+unless it has `batch_size=None`, and its own default is 1. A loader of Hugging Face accelerate
+shares the batches of a set among processes itself: what a process reads of a set that is shared
+already would be shared again, and the rest of the records never seen.
 """
 
 from __future__ import annotations
@@ -24,6 +25,26 @@ _SHARE = ("DataLoaderDispatcher", "DataLoaderShard", "IterableDatasetShard")
 def is_read_by_loader() -> bool:
     """Return whether a DataLoader asks, in the process that it reads in."""
     return any(frame.f_globals.get("__name__") == _FETCHER for frame in _callers())
+
+
+def refuse_batches_of_batches(batches: object) -> None:
+    """Raise OptionError where a DataLoader would put several of these batches together.
+
+    With a `collate_fn` of the caller's own, the caller knows.
+    """
+    for frame in _callers():
+        fetcher = frame.f_locals.get("self")
+        if frame.f_globals.get("__name__") != _FETCHER or fetcher is None:
+            continue
+        collate = getattr(fetcher, "collate_fn", None)
+        joins = getattr(fetcher, "auto_collation", False)
+        is_default = getattr(collate, "__name__", "") == "default_collate"
+        if joins and is_default and getattr(fetcher, "dataset", None) is batches:
+            raise OptionError(
+                "to_torch gives whole batches, and this DataLoader would stack them, to x of shape "
+                "(n, batch, ...): write DataLoader(shards.to_torch(batch_size=64), "
+                "batch_size=None); without batch_size=None a DataLoader takes 1"
+            )
 
 
 def refuse_shared_twice(worker: tuple[int, int]) -> None:

@@ -15,7 +15,11 @@ from reader.batching.batch_form import Batch, BatchParts
 from reader.batching.batches import Batches
 from reader.batching.options import BatchOptions
 from reader.dataset import Dataset
-from reader.frameworks.calling_loader import is_read_by_loader, refuse_shared_twice
+from reader.frameworks.calling_loader import (
+    is_read_by_loader,
+    refuse_batches_of_batches,
+    refuse_shared_twice,
+)
 from reader.frameworks.sent_transform import refuse_local_function
 from reader.order.mixed import MixStart
 from shardio.errors import MissingExtraError, OptionError
@@ -168,6 +172,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         return options.steps(options.positions(self._shards)) * (options.epochs or 1)
 
     def __iter__(self) -> Iterator[Batch]:
+        refuse_batches_of_batches(self)
         # Now, and not at the first batch, which not every rank may ask for.
         return self._begin(self._located())
 

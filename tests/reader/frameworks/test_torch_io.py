@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import operator
 import pickle
 import warnings
 from collections.abc import Callable
@@ -186,3 +188,45 @@ def test_passes_are_counted_for_any_number_of_workers(made: Made) -> None:
         torch.manual_seed(5)  # so all iterations get one seed
         wanted = orders(shards.batches(4, rows=True, drop_remainder=False, start_epoch=number))
         assert orders(loader(dataset, workers)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("workers", "given"), [(0, {}), (0, {"batch_size": 4, "drop_last": True}), (1, {})]
+)
+def test_a_loader_that_would_stack_batches_is_refused(
+    made: Made, workers: int, given: dict[str, Any]
+) -> None:
+    batches = open_shards(made.glob).to_torch(5)
+    with pytest.raises(OptionError, match="batch_size=None"):
+        list(loaders.DataLoader(batches, num_workers=workers, **given))
+    gc.collect()  # the processes end with the iterator, which the error has held
+    assert len(list(loader(batches, 0))) == len(batches)
+
+
+def test_a_loader_with_a_collate_of_the_callers_own_is_not(made: Made) -> None:
+    batches = open_shards(made.glob).to_torch(5)
+    found = list(loaders.DataLoader(batches, batch_size=1, collate_fn=operator.itemgetter(0)))
+    assert [len(x) for x, _ in found] == [5] * len(batches)
+
+
+class Apart(loaders.IterableDataset):  # type: ignore[misc,name-defined]
+    """The samples of batches, one by one."""
+
+    def __init__(self, batches: Any) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Any:
+        for x, _ in self.batches:
+            yield from x
+
+
+def test_a_loader_may_put_samples_together_again(made: Made) -> None:
+    samples = Apart(open_shards(made.glob).to_torch(5))
+    assert [len(x) for x in loaders.DataLoader(samples, batch_size=10)] == [10, 10, 10, 5]
+
+
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning")
+def test_the_stateful_loader_is_refused_too(made: Made) -> None:
+    stateful = pytest.importorskip("torchdata.stateful_dataloader")
+    with pytest.raises(OptionError, match="batch_size=None"):
+        next(iter(stateful.StatefulDataLoader(open_shards(made.glob).to_torch(5), batch_size=2)))
