@@ -23,42 +23,32 @@ import tensorflow as tf
 from rounds import Way, measure, table, timed
 
 from reader import ShardSet, mix, open_shards
+from reader.measure.adaptors import counted
+from reader.measure.stock import stock
 
 BATCH = 128
 HEADS = ("y0", "y1", "y2", "y3")
 
 
-def stock(paths: list[str], *, tutorial: bool) -> tf.data.Dataset:
-    """tf.data's own idioms: parse each record, then batch; or batch, then parse, the best one."""
+def tutorial(paths: list[str]) -> tf.data.Dataset:
+    """tf.data's idiom of the tutorials: parse each record, then batch."""
     features = {
         "image": tf.io.FixedLenFeature([], tf.string),
         **{head: tf.io.FixedLenFeature([], tf.int64) for head in HEADS},
     }
 
-    def unpack(parsed: dict[str, tf.Tensor], shape: list[int]) -> Any:
-        image = tf.reshape(tf.io.decode_raw(parsed["image"], tf.uint8), shape)
-        return image, tuple(parsed[head] for head in HEADS)
+    def parsed(record: tf.Tensor) -> Any:
+        found = tf.io.parse_single_example(record, features)
+        image = tf.reshape(tf.io.decode_raw(found["image"], tf.uint8), [32, 128, 3])
+        return image, tuple(found[head] for head in HEADS)
 
-    if tutorial:
-        dataset = tf.data.TFRecordDataset(paths)
-        dataset = dataset.map(
-            lambda record: unpack(tf.io.parse_single_example(record, features), [32, 128, 3])
-        )
-        return dataset.batch(BATCH, drop_remainder=True).prefetch(2)
-    dataset = tf.data.TFRecordDataset(paths, buffer_size=8 << 20, num_parallel_reads=2)
-    dataset = dataset.batch(BATCH, drop_remainder=True)
-    return dataset.map(
-        lambda records: unpack(tf.io.parse_example(records, features), [BATCH, 32, 128, 3]),
-        num_parallel_calls=2,
-    ).prefetch(2)
+    dataset = tf.data.TFRecordDataset(paths).map(parsed)
+    return dataset.batch(BATCH, drop_remainder=True).prefetch(2)
 
 
 def drain(batches: Any) -> int:
     """Go through all batches; returns the number of images."""
-    count = 0
-    for x, *_ in batches:
-        count += len(x)
-    return count
+    return sum(counted(batches))
 
 
 def bare(paths: list[str], size: int, stride: int) -> int:
@@ -87,8 +77,8 @@ def ways(shards: ShardSet, paths: list[str]) -> list[Way]:
 
     stride = shards.layout.stride
     return [
-        tensors("tf.data best, no shuffle", lambda: stock(paths, tutorial=False)),
-        tensors("tf.data tutorial", lambda: stock(paths, tutorial=True)),
+        tensors("tf.data best, no shuffle", lambda: stock(shards, BATCH, shuffled=0)),
+        tensors("tf.data tutorial", lambda: tutorial(paths)),
         numpy("uint8 exact", dtype="uint8"),
         numpy("uint8 window", dtype="uint8", shuffle="window"),
         numpy("uint8 none", dtype="uint8", shuffle="none"),

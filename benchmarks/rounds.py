@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from shardio.measure.rounds import interleaved, ratio
+
 
 @dataclass(frozen=True)
 class Way:
@@ -31,13 +33,7 @@ def timed(work: Callable[[], int]) -> Callable[[], float]:
 
 def measure(ways: list[Way], rounds: int) -> dict[str, list[float]]:
     """Run every way once to warm up, then `rounds` times in turn; returns items a second."""
-    rates: dict[str, list[float]] = {way.name: [] for way in ways}
-    for number in range(rounds + 1):
-        for way in ways:
-            rate = way.run()
-            if number:
-                rates[way.name].append(rate)
-    return rates
+    return interleaved({way.name: way.run for way in ways}, rounds)
 
 
 def table(rates: dict[str, list[float]], base: str, unit: str = "images/s") -> str:
@@ -49,9 +45,8 @@ def table(rates: dict[str, list[float]], base: str, unit: str = "images/s") -> s
         f"{'':{width}}  {unit:>12}  {'min':>10}  {'max':>10}  ratio to {base}",
     ]
     for name, values in rates.items():
-        ratio = statistics.median(a / b for a, b in zip(values, rates[base], strict=True))
         lines.append(
             f"{name:{width}}  {statistics.median(values):12,.0f}  {min(values):10,.0f}  "
-            f"{max(values):10,.0f}  {ratio:.2f}"
+            f"{max(values):10,.0f}  {ratio(values, rates[base]):.2f}"
         )
     return "\n".join(lines)

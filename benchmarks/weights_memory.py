@@ -19,11 +19,11 @@ import numpy as np
 from made_records import LABELS, made_records, write_heads
 from memory_cases import main
 from numpy.typing import NDArray
-from sampled_memory import SampledMemory
 
 from reader.order.draw import DrawnOrder
 from reader.sets.draws import RecordWeights, draws_of
 from reader.sets.record_columns import column
+from shardio.measure.memory import SampledMemory
 
 CASES = ("balanced", "from Parquet", "one class", "two heads", "array")
 _PIECE = 1_000_000

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from made_records import made_records, write_heads
 from memory_cases import main
-from sampled_memory import SampledMemory
 
 from reader.sets.choice import chosen, whole
 from reader.sets.selection import Selection
+from shardio.measure.memory import SampledMemory
 
 CASES = ("one class", "a thousand classes", "a function", "drop a thousand rows", "every tenth")
 

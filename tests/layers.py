@@ -33,6 +33,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "shardio.plain_text": (),
     "shardio.progress": (),
     "shardio.version": (),
+    "shardio.measure": ("shardio.errors",),
     "shardio.sizes": ("shardio.errors",),
     "shardio.format": ("shardio.errors", "shardio.cached_property", "shardio.grammar"),
     "shardio.storage": ("shardio.errors",),
@@ -65,6 +66,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "reader.sets",
     ),
     "reader.look": ("reader.shardset", "reader.batching", "reader.fetch", "reader.sets"),
+    "reader.measure": ("reader.shardset", "reader.foreign"),
     "reader.resume": ("reader.batching",),
     "reader.opening": (
         "reader.shardset",
@@ -77,6 +79,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "reader.commands": (
         "reader.opening",
         "reader.look",
+        "reader.measure",
         "reader.cache",
         "reader.shardset",
         "reader.batching",
@@ -152,9 +155,13 @@ ROOMS: dict[str, tuple[str, ...]] = {
 # A heavy package (left) is imported in these rooms or files only; in shardset.py for types.
 # Importing the packages, or the command lines, loads none of them: test_layering.py tries it.
 HEAVY: dict[str, tuple[str, ...]] = {
-    "tensorflow": ("reader/frameworks/", "reader/shardset.py"),
+    "tensorflow": ("reader/frameworks/", "reader/shardset.py", "reader/measure/stock.py"),
     "keras": ("reader/frameworks/", "reader/shardset.py", "reader/resume/"),
-    "torch": ("reader/frameworks/", "reader/resume/keras_state.py"),
+    "torch": (
+        "reader/frameworks/",
+        "reader/resume/keras_state.py",
+        "reader/measure/adaptors.py",
+    ),
     "jax": (),
     "pyspark": (),
     "PIL": ("converter/imaging/", "reader/foreign/decode.py", "shardio/pictures/picture.py"),

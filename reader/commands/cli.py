@@ -9,6 +9,7 @@ from contextlib import nullcontext, redirect_stdout
 from types import ModuleType
 
 from reader.commands import (
+    bench,
     cache,
     croissant,
     export,
@@ -27,6 +28,7 @@ from shardio.plain_text import plain_lines
 from shardio.version import __version__
 
 _COMMANDS: dict[str, ModuleType] = {
+    "bench": bench,
     "cache": cache,
     "croissant": croissant,
     "export": export,

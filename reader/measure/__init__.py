@@ -1,0 +1,1 @@
+"""How fast a set is read here: storage, decoding, orders, adaptors, and what a model takes."""

@@ -1,0 +1,1 @@
+"""How fast work is done, what it costs, and how both are shown."""
