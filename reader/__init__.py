@@ -17,17 +17,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reader.batching.options import BatchOptions
     from reader.batching.stream_stats import StallMonitor
+    from reader.frameworks.keras_stalls import StallCallback
     from reader.opening.mix import mix
     from reader.opening.open_shards import open_shards
     from reader.shardset import ShardSet
 
-__all__ = ["BatchOptions", "ShardSet", "StallMonitor", "mix", "open_shards"]
+__all__ = ["BatchOptions", "ShardSet", "StallCallback", "StallMonitor", "mix", "open_shards"]
 
 # Imported when they are asked for: `python -m reader` imports this file first, and Ctrl-C during
 # the imports is to be caught.
 _PLACES = {
     "BatchOptions": "batching.options",
     "ShardSet": "shardset",
+    "StallCallback": "frameworks.keras_stalls",
     "StallMonitor": "batching.stream_stats",
     "mix": "opening.mix",
     "open_shards": "opening.open_shards",

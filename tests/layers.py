@@ -90,7 +90,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "reader.mount",
     ),
     "reader.__main__": ("reader.commands",),
-    "reader": ("reader.opening", "reader.shardset", "reader.batching"),
+    "reader": ("reader.opening", "reader.shardset", "reader.frameworks", "reader.batching"),
     # Images in, shards out.
     "converter.table.scratch": (),
     "converter.table.grouping": ("converter.table.scratch",),
