@@ -1,4 +1,4 @@
-"""What tests of all packages share: one real HDFS, and no process that outlives its test."""
+"""What tests of all packages share: a real HDFS and S3, and no process that outlives its test."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import pytest
 
@@ -14,11 +15,13 @@ from examples.hdfs import hadoop
 from examples.hdfs.cluster import Cluster
 from examples.hdfs.configuration import ClusterOptions
 from tests import started
+from tests.s3.place import BUCKET, s3_files
+from tests.s3.server import S3Server, environment, program
 
 _BEFORE = pytest.StashKey[set[int]]()
 # Kinds of slow tests that have targets of their own. With --part every n-th test of a kind runs: no
 # more than two minutes.
-PARTS = {"kills": 8, "fuzz": 2, "outages": 7, "browser": 2}
+PARTS = {"kills": 8, "fuzz": 2, "outages": 7, "browser": 2, "s3": 2}
 
 
 def pytest_configure() -> None:
@@ -115,3 +118,30 @@ def hdfs(hadoop_is_there: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
                 patch.delenv(name)
         with Cluster(tmp_path_factory.mktemp("hdfs"), options) as cluster:
             yield cluster
+
+
+@pytest.fixture(scope="session")
+def s3_is_there() -> None:
+    """Skips where no server can be started, but for continuous integration."""
+    missing = [] if find_spec("s3fs") else ["s3fs"]
+    missing += [] if program().exists() else [program().name]
+    if missing:
+        reason = f"no S3 to test with: `bash .ci/s3 PYTHON` installs {' and '.join(missing)}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def s3(s3_is_there: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """One server with one bucket, which all processes know of by their environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("AWS_"):
+                patch.delenv(name)
+        server = S3Server(tmp_path_factory.mktemp("s3"))
+        for name, value in environment(server.url).items():
+            patch.setenv(name, value)
+        s3_files().mkdir(BUCKET)
+        yield server
+        server.stop()

@@ -12,8 +12,9 @@ from pathlib import Path
 _MARK = "SHARDIO_TEST_RUN"
 # Helpers of this process that serve the whole run: they end when its end of a pipe is closed.
 _HELPERS = (b"multiprocessing.", b"torch_shm_manager")
-# A fixture of the whole run has them.
-_SERVERS = b"java\0"
+S3_SERVER = "moto_server"
+# Fixtures of the whole run have them.
+_SERVERS = (b"java\0", f"/{S3_SERVER}\0".encode())
 _SECONDS = 60
 
 
@@ -68,10 +69,10 @@ def at_the_end() -> set[int]:
 def end(pids: set[int], *, servers: bool = False) -> list[str]:
     """Wait until processes have ended, and kill those that do not; return their commands.
 
-    Servers of HDFS are left alone, unless `servers`.
+    Servers of HDFS and S3 are left alone, unless `servers`.
     """
     deadline = time.monotonic() + _SECONDS
-    while left := {pid for pid in pids & started() if servers or _SERVERS not in _command(pid)}:
+    while left := {pid for pid in pids & started() if servers or not _is_server(pid)}:
         if time.monotonic() > deadline:
             break
         time.sleep(0.02)
@@ -81,6 +82,11 @@ def end(pids: set[int], *, servers: bool = False) -> list[str]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     return commands
+
+
+def _is_server(pid: int) -> bool:
+    command = _command(pid)
+    return any(name in command for name in _SERVERS)
 
 
 def _command(pid: int) -> bytes:

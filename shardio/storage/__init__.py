@@ -2,6 +2,7 @@
 
 local     a folder of this machine
 hdfs      hdfs:// and viewfs://, without Java
+s3        s3://, through s3fs
 remote    any other fsspec file system, memory:// among them
 """
 

@@ -11,9 +11,11 @@ from shardio.storage.local import LocalStorage
 from shardio.storage.paths import _ROOT, join, scheme_of
 from shardio.storage.protocol import Storage
 from shardio.storage.remote import FsspecStorage
+from shardio.storage.s3 import S3Storage
 
 # fsspec knows these too, by whatever package was installed last.
 _HDFS = ("hdfs", "viewfs")
+_S3 = ("s3", "s3a")
 # What fsspec calls a folder of this machine.
 _LOCAL = ("file", "local")
 
@@ -23,7 +25,10 @@ def storage_for(path: str) -> Storage:
     root = _ROOT.match(path)
     if root is None:
         return LocalStorage()
-    return HdfsStorage(root[0]) if scheme_of(path) in _HDFS else FsspecStorage(root[0])
+    scheme = scheme_of(path)
+    if scheme in _HDFS:
+        return HdfsStorage(root[0])
+    return S3Storage(root[0]) if scheme in _S3 else FsspecStorage(root[0])
 
 
 def local_path(path: str) -> str | None:

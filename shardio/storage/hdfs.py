@@ -15,10 +15,10 @@ from typing import Any, BinaryIO, cast
 from shardio.errors import MissingFileError, OutputError, StorageError
 from shardio.storage.hdfs_client import client_for
 from shardio.storage.hdfs_files import HdfsRanges, identity
-from shardio.storage.hdfs_stream import HdfsStream
 from shardio.storage.hdfs_writer import HdfsWriter
 from shardio.storage.paths import name_of
 from shardio.storage.protocol import Access, FileInfo, RangeReader
+from shardio.storage.ranges_stream import RangesStream
 from shardio.storage.temporary import temporary_name
 from shardio.storage.whole import read_stream
 
@@ -82,9 +82,12 @@ class HdfsStorage:
         return HdfsRanges(self._root, path, self._inner(path))
 
     def open_stream(self, path: str) -> BinaryIO:
-        """Open a file for reading; it is read ahead when it is read in sequence."""
+        """Open a file for reading.
+
+        Read in sequence, the DataNode goes on sending as far as sockets hold it.
+        """
         ranges = HdfsRanges(self._root, path, self._inner(path))
-        return cast(BinaryIO, HdfsStream(ranges))
+        return cast(BinaryIO, RangesStream(ranges))
 
     def read_file(self, path: str, max_bytes: int) -> bytes:
         """Return a whole file."""

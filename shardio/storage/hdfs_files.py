@@ -97,7 +97,7 @@ class HdfsRanges:
             raise UnusableFileError(f"{url}: Is a directory")
         self._identity = identity(status)
         # Blocks that another program is still writing are not ours to read.
-        self.size = min(int(status.length), int(file.file_length()))
+        self.size: int = min(int(status.length), int(file.file_length()))
         self._file: tuple[Any, HdfsClient] | None = file, client
 
     def _open(self) -> tuple[Any, Any, HdfsClient]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from io import BytesIO
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, ClassVar, TypeVar, cast
 
 from shardio.errors import (
     LoginError,
@@ -50,6 +50,9 @@ _found = _Found()
 class FsspecStorage:
     """The file system that a URL's scheme and host name, with fsspec's own configuration."""
 
+    # Of the file system itself.
+    _options: ClassVar[dict[str, Any]] = {}
+
     def __init__(self, root: str) -> None:
         self._root = root
 
@@ -84,7 +87,8 @@ class FsspecStorage:
 
         try:
             # fsspec's own cache knows a file system by the thread that made it, which ends here.
-            return fsspec.core.url_to_fs(self._root, skip_instance_cache=True)[0]
+            options = {**self._options, "skip_instance_cache": True}
+            return fsspec.core.url_to_fs(self._root, **options)[0]
         except ImportError as error:
             raise MissingExtraError(
                 f"{self._root} needs a package that is not installed: {error}"
@@ -118,9 +122,12 @@ class FsspecStorage:
 
         def info(files: Any) -> FileInfo:
             files.invalidate_cache(path.rpartition("/")[0])
-            return info_of(path, files.info(path))
+            return self._info(path, files.info(path))
 
         return self._ask_again(path, info)
+
+    def _info(self, path: str, entry: dict[str, Any]) -> FileInfo:
+        return info_of(path, entry)
 
     def is_link(self, path: str) -> bool:
         """Whether `path` itself is a symbolic link, where the file system has such."""

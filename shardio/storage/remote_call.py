@@ -14,6 +14,7 @@ from shardio.errors import (
     UnavailableError,
     UnusableFileError,
 )
+from shardio.storage import s3_errors
 from shardio.storage.waiting import Call, NoAnswerError, Wait, patiently
 
 T = TypeVar("T")
@@ -27,6 +28,11 @@ LARGE = 1 << 30
 RETRY_SECONDS = 60.0
 # Not now, but maybe later: time-outs, too many requests.
 _PASSING = (408, 425, 429)
+# Names of errors of aiohttp and botocore that come of connections.
+_NETWORK = {
+    *("ClientConnectionError", "ClientPayloadError", "EndpointConnectionError"),
+    *("HTTPClientError", "ConnectTimeoutError", "IncompleteReadError", "ResponseParserError"),
+}
 # Words by which libraries say that a login was refused: in names of errors, and in texts.
 _LOGIN = ("Authentication", "Credential")
 _LOGIN_TEXT = re.compile(r"530[ -]|.*(InvalidAccessKeyId|SignatureDoesNotMatch)", re.DOTALL)
@@ -59,6 +65,8 @@ def translate(error: Exception, path: str) -> Exception:
     """Turn a foreign error into ours, naming the path."""
     if isinstance(error, ShardioError):
         return error
+    if answered := s3_errors.translate(error, path):
+        return answered
     error = _true(error)
     reason = str(error) or type(error).__name__
     status = _status(error)
@@ -93,7 +101,7 @@ def _is_of_network(error: Exception) -> bool:
     if isinstance(error, passing):
         return True
     names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"ClientConnectionError", "ClientPayloadError", "EndpointConnectionError"})
+    return bool(names & _NETWORK)
 
 
 def _status(error: Exception) -> int | None:

@@ -1,22 +1,32 @@
-"""Files of HDFS that are read from start to end."""
+"""Files of servers that are read from start to end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from io import SEEK_CUR, SEEK_END, SEEK_SET, RawIOBase
-from typing import Any
+from typing import Any, Protocol
 
-from shardio.storage.hdfs_files import HdfsRanges
+from shardio.storage.protocol import RangeReader
 
 # Many readers want a start only, or parts; one that has read so much in sequence will go on.
 _SEQUENCE_BYTES = 256 << 10
 
 
-class HdfsStream(RawIOBase):
-    """A file read from its start to its end, and ahead of its reader: the DataNode goes on sending
-    as far as sockets hold it. It can be moved in."""
+class StreamedRanges(RangeReader, Protocol):
+    """An open file that can be read on and on, too."""
 
-    def __init__(self, ranges: HdfsRanges) -> None:
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+
+    def packets(self, offset: int) -> Iterator[bytes]:
+        """Yield what is in the file from byte `offset` on, in pieces of the storage's choice."""
+
+
+class RangesStream(RawIOBase):
+    """A file read from its start to its end, and ahead of its reader. It can be moved in."""
+
+    def __init__(self, ranges: StreamedRanges) -> None:
         self._ranges = ranges
         self._position = 0
         # Where a read goes on in sequence, and how much has been read so.
