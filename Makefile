@@ -27,7 +27,7 @@ PART ?=
 C_SOURCES := $(wildcard reader/core/*.[ch]) converter/sources/_files.c
 
 .DEFAULT_GOAL := help
-.PHONY: help shards table train hdfs hdfs-stop mount test test-slow test-kills test-fuzz test-outages test-browser test-hdfs test-asan lint bench bench-peers dist clean
+.PHONY: help shards table train hdfs hdfs-stop mount test test-slow test-kills test-fuzz test-outages test-browser test-s3 test-hdfs test-asan lint bench bench-peers dist clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -74,6 +74,10 @@ test-outages: $(VENV)/.dev ## let servers of HDFS die, freeze and restart
 test-browser: $(VENV)/.dev ## try pages in a headless Chromium
 	@bash .ci/browser $(BIN)/python
 	$(BIN)/python -m pytest -m browser $(if $(PART),--part)
+
+test-s3: $(VENV)/.dev ## convert to and read from an S3 server on this machine
+	@bash .ci/s3 $(BIN)/python
+	$(BIN)/python -m pytest -m s3 $(if $(PART),--part)
 
 test-hdfs: $(VENV)/.dev ## run all tests of HDFS
 	@bash .ci/hadoop

@@ -25,7 +25,7 @@ from shardio.storage.s3_files import S3Ranges, S3Writer
 
 # Requests of a process that may be under way at once; botocore's own default is 10.
 _CONNECTIONS = 32
-# Objects that a request lists, or removes, at most.
+# Objects that a request removes at most.
 _AT_ONCE = 1000
 # By process and bucket. All threads share one: it makes their requests in a thread of its own, and
 # logging in takes a quarter of a second.
@@ -142,11 +142,12 @@ class S3Storage(FsspecStorage):
         """Remove an object, and all that is in the folder of that name."""
         bucket, itself = self._place(path)
         keys = [itself] if itself else []
-        # With itself no more than a request takes.
-        for _, page in self._pages(path, MaxKeys=_AT_ONCE - 1):
+        for _, page in self._pages(path):
             keys += [entry["Key"] for entry in page.get("Contents", [])]
-            self._delete(path, bucket, keys)
-            keys = []
+            while len(keys) >= _AT_ONCE:
+                self._delete(path, bucket, keys[:_AT_ONCE])
+                del keys[:_AT_ONCE]
+        self._delete(path, bucket, keys)
 
     def _delete(self, path: str, bucket: str, keys: Sequence[str]) -> None:
         if not keys:

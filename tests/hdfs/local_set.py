@@ -1,4 +1,4 @@
-"""A set converted on local disk, and what the same conversion must give on HDFS."""
+"""A set converted on local disk, and what the same conversion must give on a server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from converter import ConvertOptions, Summary, convert
 from converter.engines.protocol import NoProgress
@@ -14,7 +14,6 @@ from reader import open_shards
 from reader.batching.batches import Batches
 from shardio.format.transform import Transform
 from tests.converter.inputs import write_csv, write_images
-from tests.hdfs.place import HdfsPlace
 
 # Batches of the large set in so little memory that nothing of an epoch is left for the next.
 LITTLE: dict[str, Any] = {"epochs": 2, "batch_size": 4, "memory": "32MB"}
@@ -79,8 +78,16 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def digests(place: HdfsPlace) -> dict[str, str]:
-    """Return the SHA-256 of all files below a folder, hidden ones too, as Hadoop reads them."""
+class Stored(Protocol):
+    """A folder on a server, read without shardio."""
+
+    def names(self) -> list[str]: ...
+
+    def read(self, name: str) -> bytes: ...
+
+
+def digests(place: Stored) -> dict[str, str]:
+    """Return the SHA-256 of all files below a folder, hidden ones too, as others read them."""
     return {name: digest(place.read(name)) for name in place.names()}
 
 

@@ -35,6 +35,9 @@ class S3Place:
         data: bytes = s3_files().cat_file(f"{self.folder}/{name}")
         return data
 
+    def remove(self, name: str) -> None:
+        s3_files().rm_file(f"{self.folder}/{name}")
+
     def names(self) -> list[str]:
         top = self.folder.partition("://")[2] + "/"
         return sorted(name.removeprefix(top) for name in s3_files().find(self.folder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -49,6 +50,8 @@ class S3Server:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
+        # Lists come in short pages.
+        settings = {"MOTO_S3_DEFAULT_MAX_KEYS": "5", **(settings or {})}
         self._log = folder / f"{self.port}.log"
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
@@ -56,10 +59,11 @@ class S3Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **(settings or {})},
+                env={**os.environ, **settings},
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )
+        self._seen = 0
         self._wait_until_up()
 
     def _wait_until_up(self) -> None:
@@ -72,6 +76,14 @@ class S3Server:
                 assert self._process.poll() is None, self._log.read_text()
                 assert time.monotonic() < end, self._log.read_text()
                 time.sleep(0.05)
+
+    def requests(self) -> list[str]:
+        """Return what was asked since the last call: methods and paths."""
+        with open(self._log, errors="replace") as log:
+            log.seek(self._seen)
+            text = log.read()
+            self._seen = log.tell()
+        return re.findall(r'"((?:[A-Z]+) \S+) HTTP', text)
 
     def freeze(self) -> None:
         """Stop the process where it is: connections stay open and nothing answers."""
