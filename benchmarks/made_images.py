@@ -20,6 +20,8 @@ class Kind:
     width: int
     height: int
     format: str
+    bytes: int | None = None
+    """All files have so many: what no decoder reads follows the image."""
 
     @property
     def title(self) -> str:
@@ -53,6 +55,9 @@ def _drawn(kind: Kind, seed: int) -> bytes:
         image.save(data, "PNG")
     else:
         image.save(data, kind.format, quality=90)
+    if kind.bytes is not None:
+        assert data.tell() <= kind.bytes, "the image alone has more"
+        data.write(rng.bytes(kind.bytes - data.tell()))
     return data.getvalue()
 
 

@@ -16,14 +16,28 @@ from shardio.format.transform import Transform
 
 # No Pillow has decoded anything.
 _NOTHING = Versions("none", "none")
+_CAPTCHA = Transform((186, 0, 300, 30), (128, 32))
 
 
-def make(folder: Path, records: int, shards: int = 16, classes: int = 21_000) -> Manifest:
-    """Write `records` images of 32x128x3 with four heads to `folder`; keeps what is there."""
+def make(
+    folder: Path,
+    records: int,
+    shards: int = 16,
+    classes: int = 21_000,
+    transform: Transform = _CAPTCHA,
+) -> Manifest:
+    """Write `records` images with four heads to `folder`; keeps what is there.
+
+    They have the size and channels of `transform`, by default 32x128x3.
+    """
     path = folder / MANIFEST
     if path.exists():
         manifest = Manifest.from_json(path.read_bytes())
-        if manifest.rows_written == records and len(manifest.shards) == shards:
+        if (manifest.rows_written, len(manifest.shards), manifest.transform) == (
+            records,
+            shards,
+            transform,
+        ):
             return manifest
         if manifest.versions == _NOTHING:  # else it is a set of somebody, and stays
             for old in (MANIFEST, *(shard.file for shard in manifest.shards)):
@@ -33,7 +47,7 @@ def make(folder: Path, records: int, shards: int = 16, classes: int = 21_000) ->
     folder.mkdir(parents=True, exist_ok=True)
     manifest = Manifest(
         plan_sha256="0" * 64,
-        transform=Transform((186, 0, 300, 30), (128, 32)),
+        transform=transform,
         labels=tuple(Label(f"y{head}", classes) for head in range(4)),
         seed=0,
         versions=_NOTHING,
