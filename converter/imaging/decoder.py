@@ -19,7 +19,7 @@ from converter.imaging.dds_pixels import load_masked_dds
 from converter.imaging.defined_pixels import load_defined
 from converter.imaging.jpeg_header import BLOCK, JpegHeader
 from converter.imaging.orientation import UPRIGHT, is_on_its_side, orientation_of, turned
-from converter.imaging.pillow import load_formats
+from converter.imaging.pillow import load_formats, quiet
 from converter.imaging.png_header import PngHeader
 from converter.imaging.png_tile import keep_upper_rows
 from shardio.format.transform import APPLY, MAX_PIXELS, Transform
@@ -69,6 +69,10 @@ class Decoder:
                 else:
                     image = _rows_of_jpeg(data, header, rows)
                 return self._turned(image, size, orientation)
+        with quiet():
+            return self._by_pillow(data, box, orientation)
+
+    def _by_pillow(self, data: bytes, box: Box | None, orientation: int) -> Decoded:
         with self._limited():
             opened = Image.open(BytesIO(data), formats=load_formats())
         size = opened.size
@@ -85,7 +89,7 @@ class Decoder:
     def decode_truncated(self, data: bytes, box: Box | None) -> Decoded:
         """Decode a file whose end is missing: what it lacks is black, or grey in JPEG."""
         orientation = orientation_of(data, None)
-        with self._limited(), _truncated_accepted():
+        with quiet(), self._limited(), _truncated_accepted():
             opened = Image.open(BytesIO(data), formats=load_formats())
             size = opened.size
             self._check(size, box, orientation)

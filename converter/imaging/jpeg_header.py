@@ -30,6 +30,7 @@ _PLAIN = frozenset({0xC4, 0xDB, _RESTART_INTERVAL, 0xFE, *range(0xE0, 0xF0)})
 # refuses. MPF makes another kind of file of it.
 _JFIF, _ADOBE = (0xE0, b"JFIF", 14), (0xEE, b"Adobe", 12)
 _MULTI_PICTURE = (0xE2, b"MPF\0")
+_MAY_BE_ODD = frozenset(marker for marker, *_ in (_JFIF, _ADOBE, _MULTI_PICTURE))
 # What is given of a large file: so many times the part that the rows have in the height, and so
 # many bytes. Below this much nothing is won.
 _PART, _MORE, _WORTH_BYTES = 1.5, 4096, 1 << 16
@@ -87,7 +88,9 @@ class JpegHeader:
                 if frame or size < 11 or size != 8 + 3 * data[body + 5]:
                     return None
                 frame = body
-            elif marker not in _PLAIN or _is_odd(data, marker, body, size):
+            elif marker not in _PLAIN or (
+                marker in _MAY_BE_ODD and _is_odd(data, marker, body, size)
+            ):
                 return None
             elif marker == _RESTART_INTERVAL:
                 restarts = True

@@ -12,7 +12,7 @@ from io import BytesIO
 from PIL import ExifTags, Image
 
 from converter.imaging.jpeg_header import JpegHeader
-from converter.imaging.pillow import load_formats
+from converter.imaging.pillow import load_formats, quiet
 from converter.imaging.png_header import PngHeader
 
 UPRIGHT = 1
@@ -42,9 +42,10 @@ def orientation_of(data: bytes, header: JpegHeader | PngHeader | None) -> int:
     if isinstance(header, JpegHeader) and (plain := _plain_exif(header.exif(data))) is not None:
         return plain
     try:
-        image = Image.open(BytesIO(data), formats=load_formats())
-        # Pillow turns TIFF and AVIF by itself.
-        found = UPRIGHT if image.format in _TURNED else image.getexif().get(_TAG, UPRIGHT)
+        with quiet():
+            image = Image.open(BytesIO(data), formats=load_formats())
+            # Pillow turns TIFF and AVIF by itself.
+            found = UPRIGHT if image.format in _TURNED else image.getexif().get(_TAG, UPRIGHT)
     except Exception:  # of a damaged file Pillow says more when it is decoded
         return UPRIGHT
     return found if found in _WAYS else UPRIGHT

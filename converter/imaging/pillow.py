@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from converter.imaging.bad_image import BadImageError
@@ -50,6 +53,14 @@ def load_formats() -> list[str]:
     Image.init()
     # Pillow looks a format up without asking whether this build of it has that one.
     return [name for name in _FORMATS if name in Image.OPEN]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Ignore warnings: odd metadata is of no interest, and one for each image hides the rest."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def is_simd() -> bool:

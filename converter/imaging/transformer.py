@@ -11,7 +11,7 @@ RGBA first. EXIF orientation is applied only where the transform says so.
 from __future__ import annotations
 
 import time
-import warnings
+from contextlib import nullcontext
 from io import BytesIO
 
 from PIL import Image
@@ -27,7 +27,7 @@ from converter.imaging.colours import (
 from converter.imaging.decoder import Box, Decoded, Decoder
 from converter.imaging.image_counts import ImageCounts, ImageTimes
 from converter.imaging.orientation import UPRIGHT
-from converter.imaging.pillow import reject
+from converter.imaging.pillow import quiet, reject
 from shardio.format.encoding import Encoding
 from shardio.format.transform import ENLARGED, MAX_PIXELS, MODES, NO_RESAMPLING, Transform
 
@@ -69,25 +69,23 @@ class ImageTransformer:
         if not data:
             raise BadImageError("the file is empty")
         box = box or self._transform.crop
-        with warnings.catch_warnings():
-            # Odd metadata is of no interest here, and a warning for each image hides the rest.
-            warnings.simplefilter("ignore")
-            try:
-                start = time.perf_counter()
-                found = self._decode(data, box)
-                decoded = time.perf_counter()
-                self.times.decoding += decoded - start
-                # The decoded image stays until the end: freed memory would be given back to the
-                # kernel, and asked for again.
+        try:
+            start = time.perf_counter()
+            found = self._decode(data, box)
+            decoded = time.perf_counter()
+            self.times.decoding += decoded - start
+            # The decoded image stays until the end: freed memory would be given back to the kernel,
+            # and asked for again. What Pillow warns of when it converts stands in the file's notes.
+            with quiet() if found.image.info else nullcontext():
                 cut, transparent = self._cut_out(found.image, box)
-                packed = self._resize(cut)
-                self.times.resizing += time.perf_counter() - decoded
-            except (BadImageError, MemoryError):
-                raise
-            # Pillow's plugins raise nearly anything on hostile bytes: SyntaxError, struct.error,
-            # KeyError, ... The bytes are in memory, so none of it comes from the storage.
-            except Exception as error:
-                reject(error, data)
+            packed = self._resize(cut)
+            self.times.resizing += time.perf_counter() - decoded
+        except (BadImageError, MemoryError):
+            raise
+        # Pillow's plugins raise nearly anything on hostile bytes: SyntaxError, struct.error,
+        # KeyError, ... The bytes are in memory, so none of it comes from the storage.
+        except Exception as error:
+            reject(error, data)
         counts = self.counts
         counts.transparent += transparent
         counts.one_colour += _is_one_colour(packed, self._transform.channels)

@@ -146,25 +146,33 @@ def _rows(group: list[_Part], table: Table, labels: Sequence[Label], schema: Any
 
     rows = np.concatenate([part for _, _, part in group])
     counts = [len(part) for _, _, part in group]
-    of_part = pa.array(np.repeat(np.arange(len(group)), counts))
+    of_part = _arrow(np.repeat(np.arange(len(group)), counts))
     numbers = np.concatenate([np.arange(at, at + len(part)) for _, at, part in group])
     paths = table.paths(rows) if table.has_paths else [None] * len(rows)
     columns = [
         pa.array([name.split for name, _, _ in group]).take(of_part),
         pa.array([str(name) for name, _, _ in group]).take(of_part),
-        pa.array(numbers),
-        pa.array(rows),
+        _arrow(numbers),
+        _arrow(rows),
         pa.array(paths, pa.string()),
     ]
     values = table.labels[rows]
     for label, of_label in zip(labels, columns_of([x.kind for x in labels]), strict=True):
         flat = np.ascontiguousarray(values[:, of_label]).reshape(-1)
-        stored = pa.array(floats_of(flat) if label.kind.is_float else flat.astype(np.int32))
+        stored = _arrow(floats_of(flat) if label.kind.is_float else flat.astype(np.int32))
         if label.kind.length > 1:
             ends = np.arange(len(rows) + 1, dtype=np.int32) * label.kind.length
-            stored = pa.ListArray.from_arrays(ends, stored)
+            stored = pa.ListArray.from_arrays(_arrow(ends), stored)
         columns.append(stored)
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _arrow(values: NDArray[Any]) -> Any:
+    """Return numbers as an Arrow array; `pa.array` would import numpy.ma for them."""
+    import pyarrow as pa
+
+    memory = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, memory])
 
 
 def _type(label: Label) -> Any:

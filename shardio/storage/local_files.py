@@ -6,8 +6,7 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 from shardio.errors import MissingFileError, OutputError, StorageError, UnusableFileError
@@ -96,15 +95,25 @@ class LocalRanges:
             self.descriptor = -1
 
 
-@contextmanager
-def translated(path: str) -> Iterator[None]:
-    """Raise errors of the operating system in the block as ours, naming the path."""
-    try:
-        yield
-    except (StorageError, OutputError):
-        raise
-    except (OSError, ValueError) as error:
-        raise translate(error, path) from error
+class translated:
+    """Raise errors of the operating system in the block as ours, naming the path.
+
+    Entered for every image; a generator would take a few times as long.
+    """
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, StorageError | OutputError):
+            return
+        if isinstance(error, OSError | ValueError):
+            raise translate(error, self._path) from error
 
 
 def translate(error: OSError | ValueError, path: str) -> Exception:
