@@ -222,6 +222,14 @@ def parse_metadata(text: str) -> tuple[str, str]:
     return name.strip(), value
 
 
+def parse_property(text: str) -> tuple[str, str]:
+    """Read `spark.name=VALUE`."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.startswith("spark."):
+        raise OptionError(f"a property of Spark is spark.NAME=VALUE, not {text!r}")
+    return name, value
+
+
 def parse_names(text: str) -> tuple[str, ...]:
     """Read names between commas; an empty text is no name."""
     return tuple(name.strip() for name in text.split(",")) if text.strip() else ()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 
 from converter.engines import Engine, Progress, engine_for
@@ -35,7 +35,7 @@ from converter.sources.archives import known_archives
 from converter.sources.storage_trial import try_roots
 from converter.table.cells.label_statistics import label_statistics
 from converter.table.first_rows import first_rows
-from shardio.errors import OptionError
+from shardio.errors import OptionError, ShardioError
 from shardio.format.done import DoneRecord
 from shardio.format.inputs import ConversionInputs
 from shardio.format.label_kind import CLASS
@@ -53,6 +53,7 @@ def convert(
     root: str | None = None,
     engine: str = "processes",
     workers: int | None = None,
+    spark: Mapping[str, str] | None = None,
     max_rejects: str = "1%",
     overwrite: bool = False,
     repair: bool = False,
@@ -70,7 +71,8 @@ def convert(
     Parquet table (see `options`) are copied to the disk of `out`, or to TMPDIR where that is a URL.
     The bytes of the shards depend on the table, the images and `options` alone. An interrupted
     conversion goes on when it is called again, and looks at the images again that were rejected; it
-    must find the images below the same `root`, unless they were `moved`. `overwrite` starts anew;
+    must find the images below the same `root`, unless they were `moved`. The `engine` spark takes
+    properties of Spark, and uses the SparkContext that there may be. `overwrite` starts anew;
     `repair` makes those shards of a finished set again that are missing or damaged, or that lack an
     image which can be used by now. `max_rejects` is a number of rows or a percentage. With `unique`
     a path that has different labels in different rows is an error. `metadata` (name, description,
@@ -94,7 +96,7 @@ def convert(
     check_metadata(metadata or {})
     pillow.check_encoding(options.encoding)
     progress = progress or NoProgress()
-    with closing(engine_for(engine, workers)) as runner, known_archives():
+    with closing(engine_for(engine, workers, spark)) as runner, known_archives():
         if not dry_run:
             runner.get_ready()
         source = read_source(tables, options, root=root, unique=unique)
@@ -181,7 +183,8 @@ def convert(
             progress.begin(len(source), done_before, rejected)
             if rejected <= allowed:
                 jobs = replace(jobs, names=[name for name in names if name not in finished])
-                _work(jobs, runner, finished, progress, summary, allowed)
+                with _swept(folder, runner):
+                    _work(jobs, runner, finished, rejected_images, progress, summary, allowed)
             _close(folder, plan, jobs, finished, summary, limit, allowed)
         return summary
 
@@ -207,10 +210,22 @@ def _was_complete(
     return True
 
 
+@contextmanager
+def _swept(folder: OutputFolder, runner: Engine) -> Iterator[None]:
+    """Remove what attempts at shards have left that ended without a word, on other machines."""
+    try:
+        yield
+    finally:
+        if runner.is_elsewhere:
+            with suppress(ShardioError):
+                folder.remove_half_written()
+
+
 def _work(
     jobs: ConversionJobs,
     runner: Engine,
     finished: dict[ShardName, DoneRecord],
+    rejected_images: RejectedImages,
     progress: Progress,
     summary: Summary,
     allowed: int,
@@ -225,6 +240,8 @@ def _work(
             name = ShardName.parse(result.done.file)
             assert name is not None
             finished[name] = result.done
+            if runner.is_elsewhere:
+                rejected_images.check_unseen(result.done)
             summary.shards_made += 1
             summary.images += result.done.records + len(result.done.rejects)
             summary.times.add(result.times)

@@ -105,6 +105,20 @@ def hadoop_is_there() -> None:
 
 
 @pytest.fixture(scope="session")
+def spark_is_there() -> None:
+    """Skips where Spark cannot be had, but for continuous integration, where that is a failure."""
+    missing = "" if find_spec("pyspark") else "pyspark is not installed"
+    try:
+        hadoop.java()
+    except hadoop.UnavailableError as error:
+        missing = missing or str(error)
+    if missing and os.environ.get("CI") == "true":
+        pytest.fail(f"no Spark to test with: {missing}")
+    if missing:
+        pytest.skip(f"no Spark to test with: {missing}")
+
+
+@pytest.fixture(scope="session")
 def hdfs(hadoop_is_there: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One NameNode and one DataNode, with small blocks, started by the first test that asks."""
     # Hadoop's own client waits that long, hundreds of times, before it asks again whether the

@@ -122,7 +122,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "converter.options",
         "converter.table",
     ),
-    "converter.engines": ("converter.shards", "converter.imaging"),
+    "converter.engines": ("converter.shards", "converter.sources", "converter.imaging"),
     "converter.report": (
         "converter.engines",
         "converter.shards",
@@ -163,11 +163,12 @@ HEAVY: dict[str, tuple[str, ...]] = {
         "reader/measure/adaptors.py",
     ),
     "jax": (),
-    "pyspark": (),
+    "pyspark": ("converter/engines/spark/",),
     "PIL": ("converter/imaging/", "reader/foreign/decode.py", "shardio/pictures/picture.py"),
     "pyarrow": (
         "converter/table/",
         "converter/shards/records_table.py",
+        "converter/shards/published_rows.py",
         "reader/sets/records_table.py",
         "reader/look/export_writers.py",
         "reader/look/origins.py",

@@ -14,7 +14,7 @@ _MARK = "SHARDIO_TEST_RUN"
 _HELPERS = (b"multiprocessing.", b"torch_shm_manager")
 S3_SERVER = "moto_server"
 # Fixtures of the whole run have them.
-_SERVERS = (b"java\0", f"/{S3_SERVER}\0".encode())
+_SERVERS = (b"java\0", f"/{S3_SERVER}\0".encode(), b"\0pyspark.daemon\0")
 _SECONDS = 60
 
 
@@ -69,7 +69,7 @@ def at_the_end() -> set[int]:
 def end(pids: set[int], *, servers: bool = False) -> list[str]:
     """Wait until processes have ended, and kill those that do not; return their commands.
 
-    Servers of HDFS and S3 are left alone, unless `servers`.
+    Servers of HDFS, S3 and Spark are left alone, unless `servers`.
     """
     deadline = time.monotonic() + _SECONDS
     while left := {pid for pid in pids & started() if servers or not _is_server(pid)}:

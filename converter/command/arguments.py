@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from converter.command.image_arguments import add_image_arguments
 from converter.command.table_arguments import add_table_arguments, kind
 from converter.engines import ENGINES
-from converter.options import parse_metadata
+from converter.options import parse_metadata, parse_property
 from shardio.arguments import Parser, add_quiet
 from shardio.errors import MissingExtraError
 from shardio.sizes import parse_bytes
@@ -90,6 +90,20 @@ def build_parser() -> Parser:
     )
     run.add_argument(
         "--workers", type=int, metavar="N", help="number of worker processes (default: one a core)"
+    )
+    run.add_argument(
+        "--master",
+        metavar="URL",
+        help="of --engine spark: the cluster, such as yarn or spark://host:7077 (default: "
+        "spark-submit's, or local[*])",
+    )
+    run.add_argument(
+        "--conf",
+        type=kind(parse_property),
+        action="append",
+        default=[],
+        metavar="spark.NAME=VALUE",
+        help="of --engine spark: a property of Spark; may be given several times",
     )
     run.add_argument(
         "--max-rejects",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import signal
 import sys
@@ -55,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 root=arguments.root,
                 engine=arguments.engine,
                 workers=arguments.workers,
+                spark=_properties(arguments),
                 max_rejects=arguments.max_rejects,
                 overwrite=arguments.overwrite,
                 repair=arguments.repair,
@@ -91,6 +93,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json or not arguments.quiet:
         print(text.encode(encoding, "backslashreplace").decode(encoding))
     return 0
+
+
+def _properties(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return the properties of Spark that were given."""
+    master = {} if arguments.master is None else {"spark.master": arguments.master}
+    return {**dict(arguments.conf), **master}
 
 
 def _progress(quiet: bool) -> AbstractContextManager[NoProgress]:

@@ -15,6 +15,8 @@ _TELL_SECONDS = 0.1
 class InlineEngine:
     """Runs jobs one after the other."""
 
+    is_elsewhere = False
+
     def get_ready(self) -> None:
         """Do nothing: there is nothing to start."""
 

@@ -30,6 +30,8 @@ class ProcessesEngine:
     else of this one: threads, clients and locks that are held are not copied well.
     """
 
+    is_elsewhere = False
+
     def __init__(self, workers: int) -> None:
         self._workers = workers
 

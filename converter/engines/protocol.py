@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
+from converter.shards.published_rows import PublishedJobs
 from converter.shards.shard import ShardJob, ShardResult
 from shardio.format.naming import ShardName
 
@@ -19,6 +21,9 @@ class Jobs(Protocol):
     def job(self, name: ShardName) -> ShardJob:
         """Make the job of a shard."""
 
+    def published(self) -> AbstractContextManager[PublishedJobs]:
+        """Publish the rows of all jobs in the output folder while the block runs."""
+
 
 class Progress(Protocol):
     """Counts the work that is done."""
@@ -29,6 +34,10 @@ class Progress(Protocol):
 
 class Engine(Protocol):
     """Runs jobs."""
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it works on other machines, which see what is on shared storage only."""
 
     def get_ready(self) -> None:
         """Start what takes time before the first job; never waits."""

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from converter.options import ConvertOptions
-from converter.shards.plan import ShardPlan
+from converter.shards.plan import ALL, ShardPlan
+from converter.shards.published_rows import SLICE, PublishedJobs, publish_rows
 from converter.shards.shard import ShardJob
 from converter.sources.image_finder import ImageFinder
 from converter.table.image_column import ImageCopy
 from converter.table.table import Table
+from shardio.errors import ShardioError
 from shardio.format.naming import ShardName
+from shardio.storage import storage_for
 from shardio.storage.paths import is_local
-
-ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,24 @@ class ConversionJobs:
         with ImageCopy(self.table.images, wanted, folder) as images:
             yield replace(self, images=images)
 
+    @contextmanager
+    def published(self) -> Iterator[PublishedJobs]:
+        """Publish the rows of all jobs for other machines; they are gone when the block ends."""
+        common = replace(self.job(self.names[0], slice(0)), contested=True)
+        folder, jobs = publish_rows(self.folder, common, self.names, self._slices)
+        try:
+            yield jobs
+        finally:
+            with suppress(ShardioError):  # it goes with the work folder
+                storage_for(folder).delete(folder)
+
+    def _slices(self, name: ShardName) -> Iterator[ShardJob]:
+        for start in range(0, self.plan.count_of(name), SLICE):
+            yield self.job(name, slice(start, start + SLICE))
+
     def job(self, name: ShardName, part: slice = ALL) -> ShardJob:
         """Make the job of a shard, or of a part of its rows."""
-        rows = self.plan.rows_of(name)[part]
+        rows = self.plan.rows_of(name, part)
         paths = self.table.paths(rows)
         return ShardJob(
             folder=self.folder,

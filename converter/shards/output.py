@@ -26,6 +26,7 @@ from shardio.format.naming import (
     PLAN,
     RECORDS,
     REJECTS,
+    ROWS_FOLDER,
     ShardName,
 )
 from shardio.format.plan import ConversionPlan, transform_in
@@ -190,8 +191,8 @@ class OutputFolder:
     ) -> dict[ShardName, DoneRecord]:
         """Return the done-records of the shards that need not be made again.
 
-        Files that a killed run left half-written are removed. With `indexed` each shard has an
-        index beside it.
+        Files that a killed run left half-written are removed, and done-records of other shards.
+        With `indexed` each shard has an index beside it.
         """
         self.remove_half_written()
         sizes = {name: info.size for name, info in self._names().items() if not info.is_folder}
@@ -210,6 +211,7 @@ class OutputFolder:
                 continue  # damaged: the shard is made again
             if done.file == str(shard) and done.bytes == sizes[str(shard)]:
                 found[shard] = done
+        self.work.remove_records_but({f"{shard}.json" for shard in found})
         return found
 
     def unfinish(self, file: str) -> None:
@@ -241,10 +243,8 @@ class OutputFolder:
         if lost := self._lost(manifest):
             raise OutputError(
                 f"{counted(len(lost), 'finished file')} of {self.folder} "
-                f"{agreeing(len(lost), 'is')} gone, or of "
-                "another size "
-                f"({_listed(lost)}): something else deletes or writes there. Give the same command "
-                "again to make them again"
+                f"{agreeing(len(lost), 'is')} gone, or of another size ({_listed(lost)}): "
+                "something else writes there. Give the same command again to make them again"
             )
         self.write(MANIFEST, manifest.to_json())
         self.work.remove()
@@ -263,7 +263,7 @@ class OutputFolder:
             or is_half_written(info)
         }
         self._refuse_folders(ours)
-        for name in (MANIFEST, PLAN, INPUTS, METADATA, DONE_FOLDER, *ours):
+        for name in (MANIFEST, PLAN, INPUTS, METADATA, DONE_FOLDER, ROWS_FOLDER, *ours):
             self._storage.delete(self._path(name))
 
     def _refuse_folders(self, found: dict[str, FileInfo]) -> None:

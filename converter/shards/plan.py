@@ -15,6 +15,7 @@ from shardio.format.plan import PlannedSplit
 from shardio.grammar import counted
 from shardio.permutation import Permutation
 
+ALL = slice(None)
 DEFAULT_SHARD_BYTES = 256_000_000
 # A table too small for several shards of the default size is still cut into some, so that workers
 # can share it; but not so fine that opening shards would cost more than reading them.
@@ -41,15 +42,24 @@ class ShardPlan:
             for index in range(split.shards)
         ]
 
-    def rows_of(self, name: ShardName) -> NDArray[np.int64]:
-        """Return the rows of a shard in the order in which they are stored."""
+    def count_of(self, name: ShardName) -> int:
+        """Return the number of rows of a shard."""
+        return len(self._places(name))
+
+    def rows_of(self, name: ShardName, part: slice = ALL) -> NDArray[np.int64]:
+        """Return the rows of a shard, or a part of them, in the order in which they are stored."""
         rows = self.rows[name.split]
-        count = next(split.rows for split in self.splits if split.split == name.split)
-        first = count * name.index // name.count
-        last = count * (name.index + 1) // name.count
-        shuffle = Permutation(count, self.seed, f"split {name.split}")
-        places = shuffle(np.arange(first, last))
+        shuffle = Permutation(self._rows_in(name.split), self.seed, f"split {name.split}")
+        place = self._places(name)[part]
+        places = shuffle(np.arange(place.start, place.stop, place.step))
         return places if rows is None else rows[places]
+
+    def _places(self, name: ShardName) -> range:
+        count = self._rows_in(name.split)
+        return range(count * name.index // name.count, count * (name.index + 1) // name.count)
+
+    def _rows_in(self, split: str) -> int:
+        return next(planned.rows for planned in self.splits if planned.split == split)
 
 
 def plan_shards(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
+import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,13 +16,17 @@ from converter.shards.plan import ShardPlan
 from converter.shards.shard import box_of
 from converter.sources.image_files import ImageFiles
 from converter.sources.image_finder import ImageFinder
+from converter.table.paths.locations import NO_FILE
 from converter.table.table import Table
-from shardio.errors import MissingFileError, OutputError, UnusableFileError
-from shardio.format.done import Reject
+from shardio.errors import MissingFileError, OutputError, StorageError, UnusableFileError
+from shardio.format.done import DoneRecord, Reject
 from shardio.format.manifest import Manifest
 from shardio.format.naming import REJECTS
 from shardio.format.plan import ConversionPlan
 from shardio.grammar import counted
+
+# Reasons that depend on the machine and the user.
+_UNSEEN = (NO_FILE, *(os.strerror(number) for number in (errno.EACCES, errno.EPERM)))
 
 
 def rejects_of(
@@ -68,11 +74,27 @@ class RejectedImages:
             return set()  # they are of the table, which is the same
         return {name for name, found in rejects.items() if self._is_one_usable(found)}
 
+    def check_unseen(self, done: DoneRecord) -> None:
+        """Raise StorageError where another machine found no file for an image, and this one does.
+
+        Nor is a file rejected that only the user of this process may read.
+        """
+        unseen = [reject for reject in done.rejects if reject.reason.startswith(_UNSEEN)]
+        if self._table.images is None and (found := self._usable_one(unseen)) is not None:
+            raise StorageError(
+                f"{done.file}: row {found.row}, {found.path}: {found.reason}, says a machine of "
+                "the cluster; here it can be read. Images must be on storage that all machines "
+                "reach, and readable for the user that they work as"
+            )
+
     def _is_one_usable(self, rejects: Sequence[Reject]) -> bool:
+        return self._usable_one(rejects) is not None
+
+    def _usable_one(self, rejects: Sequence[Reject]) -> Reject | None:
         from converter.imaging.transformer import ImageTransformer
 
         if not rejects:
-            return False
+            return None
         transformer = ImageTransformer(
             self._plan.transform,
             strict=self._plan.strict_decode,
@@ -89,5 +111,5 @@ class RejectedImages:
                 except (MissingFileError, UnusableFileError, BadImageError):
                     continue
                 self.usable += 1
-                return True
-        return False
+                return reject
+        return None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from converter.imaging.bad_image import BadImageError
 from converter.imaging.image_counts import ImageTimes
+from converter.shards.attempts import publish_done
 from converter.sources.image_files import ImageFiles
 from converter.sources.image_finder import ImageFinder
 from converter.sources.patience import writing
@@ -56,6 +57,8 @@ class ShardJob:
     max_pixels: int = MAX_PIXELS
     truncated: bool = False
     encoding: Encoding = field(default_factory=Encoding)
+    # Whether another attempt at it may be under way, on another machine.
+    contested: bool = False
 
     @property
     def layout(self) -> RecordLayout:
@@ -130,14 +133,13 @@ def _make_shard(
     storage = storage_for(job.folder)
     with storage.publish(join(job.folder, str(job.name)), attempt=attempt) as file:
         done, sizes = write_records(job, file, image_done, pause, times)
+        # The done-record comes first: a shard without one would have to be made again.
+        publish_done(job.folder, done, attempt, contested=job.contested)
         if not job.encoding.is_raw:
             index = ShardIndex.of_offsets(np.cumsum([0, *sizes], dtype=np.int64))
             path = join(job.folder, str(job.name)) + INDEX_SUFFIX
             with storage.publish(path, attempt=attempt) as beside:
                 beside.write(index.to_text())
-        # The done-record comes first: a shard without one would have to be made again.
-        with storage.publish(join(job.folder, job.name.done_path), attempt=attempt) as record:
-            record.write(done.to_json())
         start = time.perf_counter()
     times.writing += time.perf_counter() - start
     return ShardResult(done, times)

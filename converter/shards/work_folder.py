@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from shardio.errors import MissingFileError
-from shardio.format.naming import DONE_FOLDER, LOCK, WORK_FOLDER
+from shardio.format.naming import DONE_FOLDER, LOCK, ROWS_FOLDER, WORK_FOLDER
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.folder_lock import locked
 from shardio.storage.links import refuse_link
@@ -28,7 +28,7 @@ class WorkFolder:
 
     def refuse_links(self) -> None:
         """Raise OutputError where files of this folder would lie in another one."""
-        for name in (WORK_FOLDER, DONE_FOLDER):
+        for name in (WORK_FOLDER, DONE_FOLDER, ROWS_FOLDER):
             refuse_link(join(self._folder, name))
 
     @property
@@ -62,6 +62,12 @@ class WorkFolder:
         self.refuse_links()
         infos = self._storage.list(join(self._folder, folder))
         return {info.path.rsplit("/", 1)[-1]: info for info in infos}
+
+    def remove_records_but(self, kept: set[str]) -> None:
+        """Remove the done-records that have no shard: attempts at it compare theirs with them."""
+        for name, info in self.files(DONE_FOLDER).items():
+            if name not in kept:
+                self._storage.delete(info.path)
 
     def remove(self) -> None:
         """Remove it with all that is in it, but for the lock of a running conversion."""

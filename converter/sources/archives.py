@@ -161,13 +161,18 @@ def read_packed(location: str, max_bytes: int) -> bytes:
 @contextmanager
 def known_archives() -> Iterator[None]:
     """Keep the indexes of archives for one run; files may change between runs."""
-    global _of_process
     try:
         yield
     finally:
-        known, _of_process = _of_process, Archives()
-        known.close()
-        close_lmdbs()
+        forget_archives()
+
+
+def forget_archives() -> None:
+    """Close all archives, and forget their indexes."""
+    global _of_process
+    known, _of_process = _of_process, Archives()
+    known.close()
+    close_lmdbs()
 
 
 def _forget() -> None:

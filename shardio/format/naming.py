@@ -16,6 +16,8 @@ PLAN = f"{WORK_FOLDER}/plan.json"
 INPUTS = f"{WORK_FOLDER}/inputs.json"
 METADATA = f"{WORK_FOLDER}/metadata.json"
 DONE_FOLDER = f"{WORK_FOLDER}/done"
+# The rows of shards that machines of a cluster make: a folder in it for each run.
+ROWS_FOLDER = f"{WORK_FOLDER}/rows"
 LOCK = f"{WORK_FOLDER}/lock"
 # What is being copied into a folder.
 STAGE = f"{WORK_FOLDER}/stage.json"
