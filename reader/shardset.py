@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Unpack
@@ -152,11 +153,13 @@ class ShardSet(Dataset):
         """
         return self._part(self._selection.where(condition, heads))
 
-    def drop(self, *, rows: Sequence[Any]) -> ShardSet:
+    def drop(self, *, rows: Sequence[Any] | str | os.PathLike[str]) -> ShardSet:
         """Return the set without the records of some rows of the input table.
 
         Of a join and a mix a row is a pair: the number of the member, and the row in its table.
-        Raises OptionError for rows that the set does not have.
+        `rows` may also name a file that lists them, as `shardio-read browse` makes it; paths in it
+        are compared with those of the set. Raises OptionError for rows that the set does not have,
+        or has of another path, and FormatError for a file that is no list.
         """
         return self._part(self._selection.drop(rows))
 

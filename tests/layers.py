@@ -67,6 +67,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "reader.look": ("reader.shardset", "reader.batching", "reader.fetch", "reader.sets"),
     "reader.measure": ("reader.shardset", "reader.foreign"),
+    "reader.browse": ("reader.look", "reader.shardset", "reader.sets"),
     "reader.resume": ("reader.batching",),
     "reader.opening": (
         "reader.shardset",
@@ -78,6 +79,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "reader.commands": (
         "reader.opening",
+        "reader.browse",
         "reader.look",
         "reader.measure",
         "reader.cache",
@@ -177,6 +179,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
     "hdfs_native": ("shardio/storage/hdfs_client.py",),
     "fsspec": ("shardio/storage/remote.py",),
     "mfusepy": ("reader/mount/fuse_server.py",),
+    "werkzeug": ("reader/browse/app.py", "reader/browse/server.py"),
 }
 
 

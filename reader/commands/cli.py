@@ -10,6 +10,7 @@ from types import ModuleType
 
 from reader.commands import (
     bench,
+    browse,
     cache,
     croissant,
     export,
@@ -29,6 +30,7 @@ from shardio.version import __version__
 
 _COMMANDS: dict[str, ModuleType] = {
     "bench": bench,
+    "browse": browse,
     "cache": cache,
     "croissant": croissant,
     "export": export,

@@ -44,6 +44,20 @@ class Origins:
             start += count
         return found
 
+    def records_with(self, text: str) -> NDArray[np.int64]:
+        """Return the records whose paths have a text in them, whatever its case."""
+        if self._file is None:
+            return np.empty(0, dtype=np.int64)
+        import pyarrow.compute as pc
+
+        found, start = [], 0
+        for group in range(self._file.num_row_groups):
+            column = self._file.read_row_group(group, columns=["path"]).column("path")
+            fits = pc.match_substring(column, text, ignore_case=True).fill_null(False)
+            found.append(np.flatnonzero(fits.to_numpy()) + start)
+            start += len(column)
+        return self._numbers().numbers(np.concatenate([*found, np.empty(0, np.int64)]))
+
     def records_of(self, rows: Sequence[int]) -> list[int | None] | None:
         """Return the record of each row of the table, None for one without; None if not known."""
         if self._file is None:
@@ -85,6 +99,15 @@ class _Numbers:
         """Return the places of records."""
         shard = np.searchsorted(self._ends, ids, side="right")
         return np.asarray(ids - self._first[shard] + self._places[shard])
+
+    def numbers(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the records at places; those whose shards are not in the set are left out."""
+        order = np.argsort(self._places, kind="stable")
+        begins, counts = self._places[order], (self._ends - self._first)[order]
+        shard = np.searchsorted(begins, places, side="right") - 1
+        inside = (shard >= 0) & (places < begins[shard] + counts[shard])
+        shard, places = shard[inside], places[inside]
+        return np.asarray(places - begins[shard] + self._first[order][shard])
 
     def number(self, place: int) -> int | None:
         """Return the record at a place; None where its shard is not in the set."""

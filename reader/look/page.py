@@ -14,6 +14,7 @@ from reader.look.markup import details, element, facts, paragraph, section, tabl
 from reader.look.origins import Origins
 from reader.look.rejects import Rejects
 from reader.look.survey import Survey
+from reader.shardset import ShardSet
 from shardio.format.transform import COLOURS
 from shardio.grammar import counted
 from shardio.sizes import in_words
@@ -27,10 +28,8 @@ _SHARDS = 200
 
 def page(found: Survey, rejects: Rejects, origins: Origins) -> str:
     """Return the page of a set that has records."""
-    manifest = found.shards.manifest
-    name = dict(manifest.metadata).get("name", "") if manifest is not None else ""
     folder = folder_of(found.shards.shards[0].path) if found.shards.shards else ""
-    title = name or folder.rpartition("/")[2] or "shards"
+    title = title_of(found.shards)
     classes = classes_shown(found)
     images = Images.of(found, classes, origins)
     parts = [
@@ -55,6 +54,13 @@ def page(found: Survey, rejects: Rejects, origins: Origins) -> str:
     top += element("nav", f"<ul>{links}</ul>", aria_label="Sections")
     body = element("header", top) + element("main", sections, id="main")
     return _document(title, body + element("footer", text(made)))
+
+
+def title_of(shards: ShardSet) -> str:
+    """Return what a set is called: by its metadata, or as its folder."""
+    name = "" if shards.manifest is None else shards.manifest.metadata.get("name", "")
+    folder = folder_of(shards.shards[0].path) if shards.shards else ""
+    return name or folder.rpartition("/")[2] or "shards"
 
 
 def _document(title: str, body: str) -> str:
@@ -150,9 +156,5 @@ def _made(found: Survey) -> str:
             ("Seed", manifest.seed),
             ("Decoders", f"Pillow {manifest.versions.pillow}, {manifest.versions.libjpeg}"),
             ("Id", manifest.fingerprint[:16]),
-            (
-                "Where the time of the conversion went",
-                "not recorded in the dataset; the conversion's summary says it",
-            ),
         ]
     )

@@ -30,23 +30,25 @@ class Thumbnail:
 
 def thumbnails(shards: ShardSet, ids: NDArray[np.int64]) -> dict[int, Thumbnail]:
     """Read records and make their thumbnails, by number."""
-    height, width, _ = shards.shape
-    scale = scale_for(width, height, _SIDE)
     found = {}
     records = Records(shards)
     try:
         for part, images, numbers in records.pieces(np.unique(ids)):
             for number, image, of_record in zip(part.tolist(), images, numbers, strict=True):
-                small = scaled(rgb(image), min(1.0, scale))
-                found[number] = Thumbnail(
-                    _url(small),
-                    max(1, round(width * scale)),
-                    max(1, round(height * scale)),
-                    of_record.copy(),
-                )
+                found[number] = thumbnail(image, of_record.copy())
     finally:
         records.close()
     return found
+
+
+def thumbnail(image: NDArray[np.uint8], numbers: NDArray[np.int64]) -> Thumbnail:
+    """Make the thumbnail of an image (height, width, channels)."""
+    height, width, _ = image.shape
+    scale = scale_for(width, height, _SIDE)
+    small = scaled(rgb(image), min(1.0, scale))
+    return Thumbnail(
+        _url(small), max(1, round(width * scale)), max(1, round(height * scale)), numbers
+    )
 
 
 def _url(image: NDArray[np.uint8]) -> str:

@@ -25,7 +25,7 @@ def chosen_by(shards: ShardSet, conditions: Sequence[str]) -> tuple[ShardSet, st
         if not equals:
             raise OptionError(f"--where is LABEL=CLASS, such as y0=17, not {condition!r}")
         label = class_label(name, shards.labels, "--where")
-        number = _class_of(value, label)
+        number = class_of(value, label)
         part = part.where(**{name: number})
         said.append(f"{name}={label.in_words(np.array([number]))}")
     if conditions and not len(part):
@@ -33,16 +33,16 @@ def chosen_by(shards: ShardSet, conditions: Sequence[str]) -> tuple[ShardSet, st
     return part, " and ".join(said)
 
 
-def _class_of(value: str, label: Label) -> int:
+def class_of(value: str, label: Label) -> int:
     """Return the number of a class that is given by its text, or by its number."""
     if label.vocabulary is not None and value in label.vocabulary:
         return label.vocabulary.index(value)
     if not re.fullmatch(r"[0-9]{1,18}", value):
         near = "" if label.vocabulary is None else did_you_mean(value, label.vocabulary)
-        raise OptionError(f"--where: {label.name} has no class {value!r}{near}")
+        raise OptionError(f"label {label.name} has no class {value!r}{near}")
     number = int(value)
     if label.classes and number >= label.classes:
         raise OptionError(
-            f"--where: {label.name} has {label.classes:,} classes, from 0, and no {number}"
+            f"label {label.name} has {label.classes:,} classes, from 0, and no {number}"
         )
     return number

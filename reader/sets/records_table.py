@@ -56,6 +56,31 @@ def column_of_table(
     return True
 
 
+def paths_of(
+    manifest: Manifest | None, shards: Sequence[ShardFile], ids: NDArray[np.int64]
+) -> list[str | None] | None:
+    """Return the paths of records of some shards; None where the table is not there or known."""
+    path = _path(manifest, shards)
+    if manifest is None or path is None or not has_pyarrow():
+        return None
+    from pyarrow import parquet
+
+    paths: list[str | None] = [None] * len(ids)
+    with closing(_Ranges(path)) as file, parquet.ParquetFile(file, pre_buffer=False) as table:
+        at = 0
+        for group in range(table.num_row_groups):
+            count = table.metadata.row_group(group).num_rows
+            for here, there, size in _parts(manifest, shards, at, count):
+                wanted = np.flatnonzero((ids >= there) & (ids < there + size))
+                if len(wanted):
+                    column = table.read_row_group(group, columns=["path"]).column(0)
+                    found = column.take(ids[wanted] - there + here).to_pylist()
+                    for number, text in zip(wanted.tolist(), found, strict=True):
+                        paths[number] = text
+            at += count
+    return paths
+
+
 def table_of(manifest: Manifest | None, shards: Sequence[ShardFile]) -> Any:
     """Return the rows of some shards as a pyarrow.Table, or None where there are none.
 

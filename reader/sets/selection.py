@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,16 +22,20 @@ from reader.sets.conditions import (
 )
 from reader.sets.kept_array import keep_array
 from reader.sets.record_columns import Records, column
-from reader.sets.records_table import table_of, table_of_columns
+from reader.sets.records_table import paths_of, table_of, table_of_columns
 from shardio.errors import OptionError
 from shardio.format.layout import ROW
 from shardio.format.naming import ShardName
+from shardio.format.row_list import parse_row_list
+from shardio.storage import storage_for
 from shardio.storage.paths import name_of
 
 SPLIT = "split"
 _NAMED = 5
 # Rows are below 2^35 in our format, and numbers of records in others'.
 _ROW_BITS = 40
+# A line for each of a hundred million rows.
+_LIST_BYTES = 1 << 34
 
 
 @dataclass(frozen=True)
@@ -77,11 +82,13 @@ class Selection:
 
         return listed(self._kept(keep))
 
-    def drop(self, rows: Sequence[Any]) -> Choice:
-        """Choose all but those of some rows of the input table.
+    def drop(self, rows: Sequence[Any] | str | os.PathLike[str]) -> Choice:
+        """Choose all but those of some rows of the input table, or of a file that lists them.
 
         Raises OptionError for rows of which there is no record.
         """
+        if isinstance(rows, str | os.PathLike):
+            return self._drop_listed(os.fspath(rows))
         if not isinstance(rows, Iterable):
             raise OptionError(f"rows is a list of rows, such as [{rows!r}], not {rows!r}")
         numbers = np.array([self._row(row) for row in rows], dtype=np.int64)
@@ -99,6 +106,25 @@ class Selection:
             more = ", ..." if len(missing) > _NAMED else ""
             raise OptionError(f"the set has no record of row {named}{more}")
         return choice
+
+    def _drop_listed(self, name: str) -> Choice:
+        """Choose all but those of a list, whose paths are compared where both are known."""
+        listed = parse_row_list(storage_for(name).read_file(name, _LIST_BYTES), name)
+        if self.records.members:
+            return self.drop([(row.member, row.row) for row in listed])
+        if any(row.member is not None for row in listed):
+            raise OptionError(f"{name} lists rows of several joined sets, and this is one set")
+        with_path = {row.row: row.path for row in listed if row.path is not None}
+        ids = np.flatnonzero(np.isin(column(self.records, ROW), np.array([*with_path], np.int64)))
+        paths = paths_of(self.records.manifest, self.records.shards, ids) if with_path else None
+        rows = self._values(ROW, ids).tolist()
+        for row, path in zip(rows, paths or [], strict=False):
+            if path is not None and path != with_path[row]:
+                raise OptionError(
+                    f"{name} is a list of another table: row {row} is {with_path[row]!r} there, "
+                    f"and {path!r} here"
+                )
+        return self.drop([row.row for row in listed])
 
     def _row(self, row: Any) -> int:
         """Return a row as a number, with that of its member in the higher bits."""
