@@ -68,7 +68,7 @@ class Finder:
         self._origins = origins
         self._kept: OrderedDict[Query, Found] = OrderedDict()
         self._turn = Lock()
-        self._rarities: NDArray[np.int64] | None = None
+        self._rarities: NDArray[np.unsignedinteger] | None = None
         counts = [shard.records for shard in shards.shards]
         self._ends = np.cumsum(counts, dtype=np.int64)
         self.names = [name_of(shard.path) for shard in shards.shards]
@@ -195,25 +195,30 @@ class Finder:
             mask |= _spell(spelled, letters[0].vocabulary, text)
         return mask
 
-    def _rarity(self) -> NDArray[np.int64]:
-        """Return how often the rarest class of each record comes."""
+    def _rarity(self) -> NDArray[np.unsignedinteger]:
+        """Return the rank of each record's rarest class by how often that comes, from 0."""
         if self._rarities is None:
             heads = [label for label in self._shards.labels if label.kind.is_class]
             if not heads:
                 raise OptionError("no label has classes, of which some could be rare")
-            least = np.full(len(self._shards), np.iinfo(np.int64).max, dtype=np.int64)
-            for label in heads:
-                np.minimum(least, _frequencies(self._labels()[label.name]), out=least)
+            of_heads = [_numbered(self._labels()[label.name]) for label in heads]
+            counts = [np.bincount(values) for values in of_heads]
+            distinct = np.unique(np.concatenate(counts))
+            # Ranks of 16 bits are sorted in a tenth of the time of counts.
+            dtype = np.uint16 if len(distinct) <= 1 << 16 else np.uint32
+            ranks = [np.searchsorted(distinct, one).astype(dtype) for one in counts]
+            least = ranks[0][of_heads[0]]
+            for of_classes, values in zip(ranks[1:], of_heads[1:], strict=True):
+                np.minimum(least, of_classes[values], out=least)
             self._rarities = least
         return self._rarities
 
 
-def _frequencies(values: NDArray[Any]) -> NDArray[np.int64]:
-    """Return how often the value of each record comes."""
+def _numbered(values: NDArray[Any]) -> NDArray[Any]:
+    """Return classes that are few enough to be counted in an array."""
     if int(values.max(initial=0)) < MOST_CLASSES:
-        return np.asarray(np.bincount(values)[values])
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray(counts[inverse.reshape(-1)])
+        return values
+    return np.asarray(np.unique(values, return_inverse=True)[1].reshape(-1))
 
 
 def _any(mask: Mask) -> Mask:

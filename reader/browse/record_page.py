@@ -78,5 +78,8 @@ def _value(label: Label, numbers: NDArray[np.int64]) -> str:
     words = label.in_words(numbers)
     if not label.kind.is_class:
         return text(words, 10_000)
-    same = Query(labels=((label.name, str(int(numbers[0]))),))
+    number = int(numbers[0])
+    # A number may be the text of another class.
+    value = str(number) if label.vocabulary is None else label.vocabulary[number]
+    same = Query(labels=((label.name, value or str(number)),))
     return link(same.address(), words)

@@ -27,6 +27,8 @@ from shardio.grammar import counted
 from shardio.version import __version__
 
 _WAIT_SECONDS = 2.0
+# A page has few images; most of them stand in it pixel by pixel.
+_THUMBNAIL_BYTES = 32_000
 
 
 class Site:
@@ -113,7 +115,7 @@ class Site:
                     row=int(numbers[-1]),
                     member=self._member_of(number),
                     path=paths.get(number),
-                    image=thumbnail(image, numbers),
+                    image=thumbnail(image, numbers, most_bytes=_THUMBNAIL_BYTES),
                 )
             )
         return cards

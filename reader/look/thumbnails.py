@@ -41,23 +41,28 @@ def thumbnails(shards: ShardSet, ids: NDArray[np.int64]) -> dict[int, Thumbnail]
     return found
 
 
-def thumbnail(image: NDArray[np.uint8], numbers: NDArray[np.int64]) -> Thumbnail:
-    """Make the thumbnail of an image (height, width, channels)."""
+def thumbnail(
+    image: NDArray[np.uint8], numbers: NDArray[np.int64], *, most_bytes: int = _MOST_BYTES
+) -> Thumbnail:
+    """Make the thumbnail of an image (height, width, channels), a file of so many bytes at most."""
     height, width, _ = image.shape
     scale = scale_for(width, height, _SIDE)
     small = scaled(rgb(image), min(1.0, scale))
     return Thumbnail(
-        _url(small), max(1, round(width * scale)), max(1, round(height * scale)), numbers
+        _url(small, most_bytes),
+        max(1, round(width * scale)),
+        max(1, round(height * scale)),
+        numbers,
     )
 
 
-def _url(image: NDArray[np.uint8]) -> str:
+def _url(image: NDArray[np.uint8], most_bytes: int) -> str:
     data, kind = png_bytes(image), "png"
     # PNG suits drawings, and images of few pixels.
-    while len(data) > _MOST_BYTES:
+    while len(data) > most_bytes:
         for quality in _QUALITIES:
             data, kind = jpeg_bytes(image, quality), "jpeg"
-            if len(data) <= _MOST_BYTES:
+            if len(data) <= most_bytes:
                 break
         else:
             image = scaled(image, 0.7)

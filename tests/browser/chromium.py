@@ -21,7 +21,7 @@ _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
 @dataclass(frozen=True)
 class Browser:
-    """A browser without network."""
+    """A browser, without network but for pages of this machine."""
 
     driven: Any
 
@@ -30,16 +30,26 @@ class Browser:
         self, file: Path, scheme: str, size: tuple[int, int], *, errors: int = 0
     ) -> Iterator[Any]:
         """Open a file in a window of `size`; whatever the console says at the end is an error."""
+        with self.opened(file.as_uri(), scheme, size, errors=errors) as opened:
+            yield opened
+
+    @contextmanager
+    def opened(
+        self, address: str, scheme: str, size: tuple[int, int], *, errors: int = 0
+    ) -> Iterator[Any]:
+        """Open an address likewise; what it loads from elsewhere than this machine fails."""
         width, height = size
         context = self.driven.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, offline=True
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            offline=address.startswith("file:"),
         )
         said: list[str] = []
         try:
             opened = context.new_page()
             opened.on("console", lambda message: said.append(message.text))
             opened.on("pageerror", lambda error: said.append(str(error)))
-            opened.goto(file.as_uri())
+            opened.goto(address)
             yield opened
         finally:
             context.close()
