@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -19,10 +21,11 @@ from examples.hdfs.cluster import Cluster
 from examples.hdfs.configuration import ClusterOptions
 from shardio.format.naming import MANIFEST
 from shardio.storage import FileInfo, storage_for
-from shardio.storage.paths import join
+from shardio.storage.paths import join, name_of
 
 MIB = 1 << 20
 PIECE = 4 * MIB
+Packets = Iterable[bytes]
 
 
 def timed(count: Callable[[], float]) -> float:
@@ -71,8 +74,35 @@ def bare_pieces(url: str, infos: list[FileInfo], threads: int) -> float:
         return sum(pool.map(read, pieces)) / MIB
 
 
-def bare_streams(url: str, infos: list[FileInfo], threads: int) -> float:
-    """Read with hdfs-native alone, some files at once, packet by packet; returns MiB."""
+def count(_: FileInfo, packets: Packets) -> int:
+    """Count the bytes."""
+    return sum(map(len, packets))
+
+
+def digested(_: FileInfo, packets: Packets) -> int:
+    """Compute their SHA-256."""
+    digest, size = hashlib.sha256(), 0
+    for packet in packets:
+        digest.update(packet)
+        size += len(packet)
+    return size
+
+
+def written(folder: str, info: FileInfo, packets: Packets) -> int:
+    """Write them to a file in `folder`, durably."""
+    with open(join(folder, name_of(info.path)), "wb", buffering=0) as file:
+        size = sum(file.write(packet) for packet in packets)
+        os.fsync(file.fileno())
+    return size
+
+
+def bare_streams(
+    url: str, infos: list[FileInfo], threads: int, take: Callable[[FileInfo, Packets], int] = count
+) -> float:
+    """Read with hdfs-native alone, some files at once, packet by packet; returns MiB.
+
+    `take` gets the packets of a file, and returns how many bytes they were.
+    """
     from hdfs_native import Client
 
     parts = urlsplit(url)
@@ -80,7 +110,7 @@ def bare_streams(url: str, infos: list[FileInfo], threads: int) -> float:
 
     def read(info: FileInfo) -> int:
         file = client.read(urlsplit(info.path).path)
-        return sum(map(len, file.read_range_stream(0, info.size)))
+        return take(info, file.read_range_stream(0, info.size))
 
     with ThreadPoolExecutor(threads) as pool:
         return sum(pool.map(read, infos)) / MIB

@@ -26,7 +26,16 @@ from urllib.parse import urlsplit
 # For the examples.
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
-from bare_hdfs import MIB, PIECE, bare_reads, shards_on_hdfs, timed
+from bare_hdfs import (
+    MIB,
+    PIECE,
+    bare_reads,
+    bare_streams,
+    digested,
+    shards_on_hdfs,
+    timed,
+    written,
+)
 from rounds import Way, measure, table
 
 from reader import ShardSet, open_shards
@@ -93,6 +102,26 @@ def staged(url: str, folder: Path) -> float:
         staging = Staging(url, to, None)
         staging.run(lambda size: None)
     return staging.size / MIB
+
+
+def show_costs_of_stage(url: str, infos: list[FileInfo], folder: Path, rounds: int) -> None:
+    """Print the processor time of this process a MiB, for `stage` and what it cannot do without."""
+    with tempfile.TemporaryDirectory(dir=folder) as to:
+        works: dict[str, Callable[[], float]] = {
+            "read, 4 files as streams": partial(bare_streams, url, infos, 4),
+            "read, SHA-256 computed": partial(bare_streams, url, infos, 4, digested),
+            "read, written and synced": partial(bare_streams, url, infos, 4, partial(written, to)),
+            "stage": partial(staged, url, folder),
+        }
+        costs: dict[str, list[float]] = {name: [] for name in works}
+        for _ in range(rounds):
+            for name, work in works.items():
+                begun = time.process_time()
+                size = work()
+                costs[name].append((time.process_time() - begun) * 1000 / size)
+    print("\nprocessor time of the client, ms a MiB (median, least)")
+    for name, values in costs.items():
+        print(f"{name:26} {statistics.median(values):6.2f} {min(values):6.2f}")
 
 
 def written_to_disk(files: list[bytes], folder: Path) -> float:
@@ -217,6 +246,7 @@ def compare(url: str, folder: Path, rounds: int) -> None:
         rates = measure(bare + ways, rounds)
     best = max((one.name for one in bare), key=lambda name: statistics.median(rates[name]))
     print(table(rates, best, "MiB/s"))
+    show_costs_of_stage(url, infos, folder, rounds)
     compare_cached(url, folder, rounds)
     there = f"{url}-written-{secrets.token_hex(6)}"
     ways = [
