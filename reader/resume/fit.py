@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reader.resume.saves import Saves
 from reader.resume.stream import maker_of
-from shardio.errors import OptionError
+from shardio.errors import OptionError, StorageError
 from shardio.storage.folder_lock import locked
 
 if TYPE_CHECKING:
@@ -45,22 +45,31 @@ def fit(
 
     Raises OptionError for what `fit` cannot go on with (another set, batch size or order than
     those of the save, another model, several workers), OutputError where another process trains
-    into the folder.
+    into the folder, DatasetError where the save is damaged, StorageError where one cannot be
+    written.
     """
     from reader.resume.keras_training import KerasTraining
 
     wrong = sorted(_OURS & options.keys())
     if wrong:
         raise OptionError(f"resume.fit says {', '.join(wrong)} itself: leave it out")
-    if epochs < 1:
-        raise OptionError(f"epochs must be at least 1, not {epochs}")
+    if not callable(data):
+        raise OptionError(
+            "data must be a function that makes the stream, such as "
+            f"functools.partial(shards.to_tf_dataset, 128), not {type(data).__name__}"
+        )
+    if not isinstance(epochs, int) or epochs < 1:
+        raise OptionError(f"epochs must be a whole number, at least 1, not {epochs!r}")
     if every is None and minutes is None:
         raise OptionError("give every= or minutes=, or nothing is saved before the end")
     for name, value in (("every", every), ("minutes", minutes)):
         if value is not None and value <= 0:
             raise OptionError(f"{name} must be above 0, or None, not {value}")
     saves = Saves(folder)
-    saves.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        saves.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{saves.folder} cannot be a folder of saves: {error}") from error
     lock = saves.folder / ".lock" / "lock"
     lock.parent.mkdir(exist_ok=True)
     with locked(str(lock), f"another process trains into {saves.folder}: name another folder"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 import keras
 import numpy as np
+
+from reader.resume.save_files import read_arrays, read_values, write_values
 
 _FILE = "callbacks.json"
 _Number = (int, float, np.number, type(None))
@@ -97,12 +98,12 @@ class CallbackStates:
                 if _is_arrays(value):
                     for number, array in enumerate(value):
                         arrays[f"{name}/{key}/{number:06d}"] = array
-        (folder / _FILE).write_text(json.dumps(changed), encoding="utf-8")
+        write_values(folder / _FILE, changed)
         np.savez(folder / "callbacks.npz", **arrays)
 
     def load(self, folder: Path) -> None:
         """Read what had changed, for `begin` to set."""
-        texts = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+        texts = read_values(folder / _FILE)
         self._loaded = {
             name: {
                 key: None if value is None else int(value[1]) if value[0] else value[1]
@@ -110,10 +111,9 @@ class CallbackStates:
             }
             for name, values in texts.items()
         }
-        with np.load(folder / "callbacks.npz") as file:
-            for place in sorted(file.files):
-                name, key, _ = place.split("/")
-                self._loaded[name].setdefault(key, []).append(file[place])
+        for place, array in sorted(read_arrays(folder / "callbacks.npz").items()):
+            name, key, _ = place.split("/")
+            self._loaded[name].setdefault(key, []).append(array)
 
 
 def _numbers(callback: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from reader.resume.save_files import read_arrays
 from shardio.errors import OptionError
 
 
@@ -22,10 +23,11 @@ def save_variables(path: Path, variables: Sequence[Any]) -> None:
 def load_variables(path: Path, variables: Sequence[Any], what: str) -> None:
     """Give variables their values again.
 
-    Raises OptionError where the file is of others; then none has changed.
+    Raises OptionError where the file is of others, DatasetError where it is damaged; then none has
+    changed.
     """
-    with np.load(path) as file:
-        values = [file[name] for name in sorted(file.files)]
+    found = read_arrays(path)
+    values = [found[name] for name in sorted(found)]
     now = [_value(variable) for variable in variables]
     if len(values) != len(now):
         raise OptionError(
@@ -82,8 +84,7 @@ class Randomness:
 
     def load(self, path: Path) -> None:
         """Remember the state of a file for the next batch."""
-        with np.load(path) as file:
-            self._kept = dict(file)
+        self._kept = read_arrays(path)
 
 
 def _draws() -> dict[str, Any]:

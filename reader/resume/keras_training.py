@@ -7,7 +7,6 @@ one; callbacks see one training.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,9 +18,10 @@ import numpy as np
 from reader.batching.batch_maker import BatchMaker
 from reader.resume.keras_callbacks import CallbackStates, OneTraining
 from reader.resume.keras_state import Randomness, load_variables, save_variables
+from reader.resume.save_files import read_values, write_values
 from reader.resume.saves import Saves
 from reader.resume.stream import identity_of, maker_of
-from shardio.errors import OptionError
+from shardio.errors import OptionError, StorageError
 
 _VERSION = 1
 _STATE = "training.json"
@@ -85,11 +85,6 @@ class KerasTraining:
                 **options,
             )
             self._stopped = self._model.stop_training
-            if not self._stopped and self._done % self._steps:
-                raise OptionError(
-                    f"fit ended at step {self._done % self._steps} of the {self._steps} of an "
-                    "epoch: data must return an endless stream"
-                )
         self._list.finish()
         self._finished = True
         self.save()
@@ -130,8 +125,12 @@ class KerasTraining:
 
     def end_epoch(self, epoch: int) -> None:
         """Save, if it is time, after validation and all callbacks."""
-        if not self._model.stop_training:
-            self._done = (epoch + 1) * self._steps
+        step = self._done - epoch * self._steps
+        if step != self._steps and not self._model.stop_training:
+            raise OptionError(
+                f"epoch {epoch} ended at step {step} of {self._steps}: data must return an endless "
+                "stream"
+            )
         self._stopped = self._model.stop_training
         self._random.keep()
         if self._is_due():
@@ -143,7 +142,16 @@ class KerasTraining:
         return self._seconds is not None and time.monotonic() - self._saved_at >= self._seconds
 
     def save(self) -> None:
-        """Save everything together."""
+        """Save everything together; raises StorageError where the folder takes no file."""
+        try:
+            self._save()
+        except OSError as error:
+            raise StorageError(
+                f"{self._saves.folder} takes no save ({error}); the last one is whole: the same "
+                "call goes on from there"
+            ) from error
+
+    def _save(self) -> None:
         model = self._model
         if keras.backend.backend() == "jax":
             model.jax_state_sync()
@@ -164,7 +172,7 @@ class KerasTraining:
                 "history": _plain(self._history.history),
                 "epochs": list(getattr(self._history, "epoch", [])),
             }
-            (folder / _STATE).write_text(json.dumps(state), encoding="utf-8")
+            write_values(folder / _STATE, state)
         self._saved, self._saved_at = self._done, time.monotonic()
 
     def _load(self, data: Callable[..., Any]) -> None:
@@ -172,7 +180,7 @@ class KerasTraining:
         folder = self._saves.latest
         if folder is None:
             return
-        state: dict[str, Any] = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+        state: dict[str, Any] = read_values(folder / _STATE)
         if state.get("version") != _VERSION:
             raise OptionError(f"{folder} is a save of another version; name another folder")
         for name, now in self._stream.items():

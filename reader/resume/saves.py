@@ -40,7 +40,7 @@ class Saves:
         Raises DatasetError where it is named and not there.
         """
         try:
-            name = (self.folder / _POINTER).read_text(encoding="utf-8").strip()
+            name = (self.folder / _POINTER).read_text(encoding="utf-8", errors="replace").strip()
         except FileNotFoundError:
             return None
         found = self.folder / name

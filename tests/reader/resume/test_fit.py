@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import keras
 import pytest
 
 from reader import ShardSet, open_shards, resume
-from shardio.errors import OptionError, OutputError
+from reader.resume.save_files import read_arrays, read_values
+from shardio.errors import DatasetError, OptionError, OutputError, StorageError
 from shardio.storage.folder_lock import locked
 from tests.reader.datasets import Made, write_dataset
 
@@ -133,6 +135,109 @@ def test_two_processes_do_not_train_into_one_folder(made: Made, tmp_path: Path) 
         pytest.raises(OutputError, match="another process trains into"),
     ):
         train(made, tmp_path)
+
+
+AFTER: dict[str, Any] = {
+    "Take": lambda data: data.take(4),
+    "Skip": lambda data: data.skip(1),
+    "Shuffle": lambda data: data.shuffle(3),
+    "Batch": lambda data: data.unbatch().batch(10),
+    "Repeat": lambda data: data.prefetch(1).repeat(2).prefetch(1),
+    "Zip": lambda data: type(data).zip((data, type(data).range(9).repeat())),
+    "deterministic=False": lambda data: data.map(
+        lambda x, ys: (x, ys), num_parallel_calls=2, deterministic=False
+    ),
+}
+
+
+@pytest.mark.parametrize("what", AFTER)
+def test_what_moves_batches_to_other_steps_is_refused(
+    made: Made, tmp_path: Path, what: str
+) -> None:
+    shards = open_shards(made.glob)
+    with pytest.raises(OptionError, match=what):
+        train(made, tmp_path, data=lambda **place: AFTER[what](shards.to_tf_dataset(5, **place)))
+
+
+def test_a_stream_may_be_mapped(made: Made, tmp_path: Path) -> None:
+    shards = open_shards(made.glob)
+
+    def mapped(**place: Any) -> Any:
+        data = shards.to_tf_dataset(5, **place).map(lambda x, ys: (x * 0, ys), num_parallel_calls=2)
+        return data.map(lambda x, ys: (x, ys)).prefetch(2)
+
+    assert len(train(made, tmp_path, data=mapped, epochs=2).epoch) == 2
+
+
+def test_an_epoch_that_ends_early_is_an_error(made: Made, tmp_path: Path) -> None:
+    """Keras itself only warns, and goes on with the next epoch."""
+    shards = open_shards(made.glob)
+
+    class Short(keras.utils.PyDataset):  # type: ignore[misc]
+        def __init__(self, inner: Any) -> None:
+            super().__init__()
+            self.inner = inner
+            self._shardio_maker = inner._shardio_maker
+
+        num_batches = 4
+
+        def __getitem__(self, index: int) -> Any:
+            return self.inner[index]
+
+    with (
+        pytest.raises(OptionError, match="epoch 0 ended at step 4 of 7"),
+        pytest.warns(UserWarning, match="ran out of data"),
+    ):
+        train(made, tmp_path, data=lambda **place: Short(shards.to_keras(5, **place)))
+
+
+FILES = ["model.npz", "optimizer.npz", "metrics.npz", "random.npz", "callbacks.json"]
+DAMAGE: dict[str, Any] = {
+    "gone": None,
+    "cut": lambda data: data[:-40],
+    "empty": lambda data: b"",
+    "flipped": lambda data: (
+        data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]
+    ),
+}
+
+
+def test_a_save_that_is_damaged_is_named(made: Made, saved: Path) -> None:
+    save = next(saved.glob("save-*"))
+    for name in [*FILES, "training.json", "callbacks.npz"]:
+        whole = (save / name).read_bytes()
+        for how, damage in DAMAGE.items():
+            if how == "flipped" and name == "callbacks.npz":
+                continue  # no callback has an array: there is nothing to compare
+            (save / name).unlink()
+            if damage is not None:
+                (save / name).write_bytes(damage(whole))
+            read = read_values if name.endswith("json") else read_arrays
+            with pytest.raises(DatasetError, match=rf"{name}.* cannot be read .*remove {saved} to"):
+                read(save / name)
+        with pytest.raises(DatasetError, match="cannot be read"):
+            train(made, saved)
+        (save / name).write_bytes(whole)
+    assert len(train(made, saved).epoch) == 3
+
+
+def test_a_folder_that_takes_no_save_is_told(made: Made, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="cannot be a folder of saves"):
+        train(made, tmp_path / "file")
+
+    class Full(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch == 3:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(StorageError, match=r"takes no save .*the last one is whole"):
+            train(made, tmp_path / "saves", Full())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(train(made, tmp_path / "saves").epoch) == 3
 
 
 def test_a_start_step_needs_an_endless_stream(made: Made) -> None:
