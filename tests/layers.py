@@ -36,6 +36,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "shardio.measure": ("shardio.errors",),
     "shardio.sizes": ("shardio.errors",),
     "shardio.format": ("shardio.errors", "shardio.cached_property", "shardio.grammar"),
+    "shardio.imaging": ("shardio.format",),
     "shardio.storage": ("shardio.errors",),
     "shardio.pictures": ("shardio.format", "shardio.errors", "shardio.plain_text"),
     # Shards in, batches out.
@@ -166,7 +167,12 @@ HEAVY: dict[str, tuple[str, ...]] = {
     ),
     "jax": (),
     "pyspark": ("converter/engines/spark/",),
-    "PIL": ("converter/imaging/", "reader/foreign/decode.py", "shardio/pictures/picture.py"),
+    "PIL": (
+        "converter/imaging/",
+        "shardio/imaging/",
+        "reader/foreign/decode.py",
+        "shardio/pictures/picture.py",
+    ),
     "pyarrow": (
         "converter/table/",
         "converter/shards/records_table.py",

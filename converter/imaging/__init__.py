@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from converter.imaging.bad_image import BadImageError
     from converter.imaging.transformer import ImageTransformer
+    from shardio.imaging.bad_image import BadImageError
 
 __all__ = ["BadImageError", "ImageTransformer"]
 

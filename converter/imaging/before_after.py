@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from converter.imaging.bad_image import BadImageError
-from converter.imaging.colours import may_be_transparent, on_background, to_colours
 from converter.imaging.decoder import Box, Decoder
 from converter.imaging.transformer import ImageTransformer
 from shardio.format.transform import MODES, Transform
+from shardio.imaging.bad_image import BadImageError
+from shardio.imaging.colours import may_be_transparent, on_background, to_colours
 
 
 @dataclass(frozen=True)

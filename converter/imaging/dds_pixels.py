@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from converter.imaging.bad_image import BadImageError
+from shardio.imaging.bad_image import BadImageError
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile

@@ -12,9 +12,6 @@ from io import BytesIO
 
 from PIL import Image, ImageFile
 
-from converter.imaging.bad_image import BadImageError
-from converter.imaging.claims import check_opened, check_size
-from converter.imaging.colours import check_transparent_colour
 from converter.imaging.dds_pixels import load_masked_dds
 from converter.imaging.defined_pixels import load_defined
 from converter.imaging.jpeg_header import BLOCK, JpegHeader
@@ -23,6 +20,9 @@ from converter.imaging.pillow import load_formats, quiet
 from converter.imaging.png_header import PngHeader
 from converter.imaging.png_tile import keep_upper_rows
 from shardio.format.transform import APPLY, MAX_PIXELS, Transform
+from shardio.imaging.bad_image import BadImageError
+from shardio.imaging.claims import check_opened, check_size
+from shardio.imaging.colours import check_transparent_colour
 
 Box = tuple[int, int, int, int]
 _MAX_SIDE = 1_000_000

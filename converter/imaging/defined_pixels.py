@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from converter.imaging.bad_image import BadImageError
+from shardio.imaging.bad_image import BadImageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage

@@ -8,12 +8,12 @@ from io import BytesIO
 
 from PIL import Image
 
-from converter.imaging.bad_image import BadImageError
-from converter.imaging.claims import check_opened, check_size
 from converter.imaging.jpeg_header import JpegHeader
 from converter.imaging.orientation import is_on_its_side, orientation_of
 from converter.imaging.pillow import load_formats, reject
 from converter.imaging.png_header import PngHeader
+from shardio.imaging.bad_image import BadImageError
+from shardio.imaging.claims import check_opened, check_size
 
 
 @dataclass(frozen=True)

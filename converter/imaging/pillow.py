@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from converter.imaging.bad_image import BadImageError
-from converter.imaging.file_kind import kind_of
 from shardio.errors import MissingExtraError, OptionError
 from shardio.format.encoding import Encoding
 from shardio.format.manifest import Versions
+from shardio.imaging.bad_image import BadImageError
+from shardio.imaging.file_kind import kind_of
 
 try:
     import PIL

@@ -16,23 +16,21 @@ from io import BytesIO
 
 from PIL import Image
 
-from converter.imaging.bad_image import BadImageError
-from converter.imaging.colours import (
-    is_grey,
-    is_transparent,
-    may_be_transparent,
-    on_background,
-    to_colours,
-)
 from converter.imaging.decoder import Box, Decoded, Decoder
 from converter.imaging.image_counts import ImageCounts, ImageTimes
 from converter.imaging.orientation import UPRIGHT
 from converter.imaging.pillow import quiet, reject
 from shardio.format.encoding import Encoding
 from shardio.format.transform import ENLARGED, MAX_PIXELS, MODES, NO_RESAMPLING, Transform
-
-# Pillow's own limit of a side.
-_MAX_SIDE = 1_000_000
+from shardio.imaging.bad_image import BadImageError
+from shardio.imaging.centre import centre_of
+from shardio.imaging.colours import (
+    is_grey,
+    is_transparent,
+    may_be_transparent,
+    on_background,
+    to_colours,
+)
 
 
 class ImageTransformer:
@@ -143,7 +141,9 @@ class ImageTransformer:
     def _resize(self, image: Image.Image) -> bytes:
         # RGBA is resized with its alpha, as the reference does; packing drops it afterwards.
         if self._transform.shorter is not None:
-            image = self._centre(image, self._transform.shorter)
+            assert self._resample is not None, "a shorter side is for images that are resized"
+            side = self._transform.shorter
+            image = centre_of(image, (side, side), self._size, self._resample)
         elif self._resample is not None:
             image = image.resize(self._size, self._resample)
         elif image.size != self._size:
@@ -153,23 +153,6 @@ class ImageTransformer:
                 f"nothing is resized; --size {size} alone resizes it"
             )
         return image.tobytes("raw", self._mode)
-
-    def _centre(self, image: Image.Image, shorter: int) -> Image.Image:
-        """Resize to a shorter side and cut out the centre, rounding as torchvision does."""
-        width, height = image.size
-        if max(width, height) * shorter // min(width, height) > _MAX_SIDE:
-            raise BadImageError(f"an image of {width}x{height} is too long for a side of {shorter}")
-        size = (
-            (shorter, int(shorter * height / width))
-            if width <= height
-            else (int(shorter * width / height), shorter)
-        )
-        image = image.resize(size, self._resample)
-        left, top = (
-            round((whole - part) / 2.0) for whole, part in zip(size, self._size, strict=True)
-        )
-        right, bottom = left + self._size[0], top + self._size[1]
-        return image.crop((left, top, right, bottom))
 
 
 def _is_one_colour(packed: bytes, channels: int) -> bool:

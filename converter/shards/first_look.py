@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.imaging.bad_image import BadImageError
 from converter.imaging.image_counts import ImageCounts
 from converter.options import ConvertOptions
 from converter.shards.shard import box_of, reject_of
@@ -35,6 +34,7 @@ from shardio.errors import (
 from shardio.format.done import Reject
 from shardio.format.transform import APPLY, NO_RESAMPLING, Transform
 from shardio.grammar import agreeing, counted
+from shardio.imaging.bad_image import BadImageError
 
 _IMAGES = 200
 _SHOWN = 5

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from converter.imaging.bad_image import BadImageError
 from converter.shards.output import OutputFolder
 from converter.shards.plan import ShardPlan
 from converter.shards.shard import box_of
@@ -24,6 +23,7 @@ from shardio.format.manifest import Manifest
 from shardio.format.naming import REJECTS
 from shardio.format.plan import ConversionPlan
 from shardio.grammar import counted
+from shardio.imaging.bad_image import BadImageError
 
 # Reasons that depend on the machine and the user.
 _UNSEEN = (NO_FILE, *(os.strerror(number) for number in (errno.EACCES, errno.EPERM)))

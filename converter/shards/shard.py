@@ -13,7 +13,6 @@ import crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.imaging.bad_image import BadImageError
 from converter.imaging.image_counts import ImageTimes
 from converter.shards.attempts import publish_done
 from converter.sources.image_files import ImageFiles
@@ -29,6 +28,7 @@ from shardio.format.label_kind import LabelKind
 from shardio.format.layout import RecordLayout
 from shardio.format.naming import INDEX_SUFFIX, ShardName
 from shardio.format.transform import MAX_PIXELS, Transform
+from shardio.imaging.bad_image import BadImageError
 from shardio.storage import storage_for
 from shardio.storage.paths import join
 

@@ -1,8 +1,8 @@
 """Encoded images: PNG, JPEG or WebP to pixels. The only file of the reader that imports PIL.
 
-The pixels are those of `np.asarray(Image.open(file).convert("RGB"))`, or "L" or "RGBA" for sets of
-1 or 4 channels, but for 16-bit grey, of which the high byte is kept. EXIF orientation is not
-applied.
+The pixels are those that the converter makes of the same file, with the same functions: images
+become L, RGB or RGBA before they are resized, but for RGBA, which loses its alpha after that. Of
+16-bit grey the high byte is kept. EXIF orientation is not applied.
 """
 
 from __future__ import annotations
@@ -16,42 +16,17 @@ from numpy.typing import NDArray
 
 from reader.foreign.image_claim import check_claim
 from shardio.errors import FormatError, MissingExtraError, UnsupportedRecordError
-from shardio.format.transform import MODES
+from shardio.format.transform import MAX_PIXELS, MODES
+from shardio.imaging.bad_image import BadImageError
+from shardio.imaging.centre import centre_of
+from shardio.imaging.colours import check_transparent_colour, to_colours
+from shardio.imaging.file_kind import other_image
 
 # What is done to images of other sizes: the whole of each is resized, or its centre.
 Fit = Literal["whole", "center"]
 
+_MAX_SIDE = 1_000_000
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-# How files of other kinds begin, or what stands at byte 4.
-_OTHERS = {
-    b"II*\0": "a TIFF",
-    b"MM\0*": "a TIFF",
-    b"\0\0\0\x0cjP  ": "a JPEG 2000",
-    b"\0\0\0\x0cJXL ": "a JPEG XL",
-    b"\xff\x0a": "a JPEG XL",
-}
-_BRANDS = {b"ftypavif": "an AVIF", b"ftyphei": "a HEIF", b"ftypmif": "a HEIF"}
-
-
-def is_encoded(data: bytes | memoryview) -> bool:
-    """Whether data begin as a PNG, JPEG, WebP, GIF or BMP file does."""
-    start = bytes(data[:12])
-    if start.startswith(b"BM"):  # and says how long it is: pixels may begin so, too
-        return int.from_bytes(data[2:6], "little") == len(data)
-    return (
-        start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a"))
-        or start[:4] + start[8:] == b"RIFFWEBP"
-    )
-
-
-def other_kind(data: bytes | memoryview) -> str:
-    """Return what kind of image file data begin as, if it is one that is not read, or nothing."""
-    start = bytes(data[:12])
-    for offset, kinds in ((0, _OTHERS), (4, _BRANDS)):
-        for signature, kind in kinds.items():
-            if start.startswith(signature, offset):
-                return f"{kind} file"
-    return ""
 
 
 def image_shape(data: bytes | memoryview) -> tuple[int, int, int]:
@@ -80,28 +55,25 @@ def decode(data: bytes | memoryview, out: NDArray[np.uint8], fit: Fit | None = N
         )
     mode = MODES[out.shape[2]]
     try:
-        if image.mode.startswith("I;16") or image.mode == "I":
-            grey = (np.asarray(image) >> 8).astype(np.uint8)
-            image = _pillow()[0].fromarray(grey)
-        image = image if image.mode == mode else image.convert(mode)
-        if (height, width) != out.shape[:2]:
-            image = _resized(image, out.shape[1], out.shape[0], fit)
+        if mode == "RGBA":
+            check_transparent_colour(image)
+        image = to_colours(image, None, mode)
+        if fit is not None:
+            image = _resized(image, (out.shape[1], out.shape[0]), fit)
         pixels = np.asarray(image)
-        out[:] = pixels.reshape(out.shape)
+        out[:] = pixels.reshape(*out.shape[:2], -1)[..., : out.shape[2]]
     except MemoryError:
         raise
+    except BadImageError as error:
+        raise UnsupportedRecordError(f"its image cannot be read: {error}") from error
     # Pillow's plugins raise nearly anything on damaged bytes, and these are in memory.
     except Exception as error:
         raise FormatError(f"its image cannot be decoded: {error}") from error
 
 
-def _resized(image: Any, width: int, height: int, fit: Fit | None) -> Any:
-    pillow, _ = _pillow()
-    if fit != "center":
-        return image.resize((width, height), pillow.Resampling.BICUBIC)
-    from PIL import ImageOps
-
-    return ImageOps.fit(image, (width, height), pillow.Resampling.BICUBIC)
+def _resized(image: Any, size: tuple[int, int], fit: Fit) -> Any:
+    bicubic = _pillow()[0].Resampling.BICUBIC
+    return centre_of(image, size, size, bicubic) if fit == "center" else image.resize(size, bicubic)
 
 
 def _open(data: bytes | memoryview) -> Any:
@@ -109,17 +81,22 @@ def _open(data: bytes | memoryview) -> Any:
     try:
         opened = image.open(BytesIO(data), formats=formats)
     except image.UnidentifiedImageError as error:
-        kind, words = other_kind(data), f"its image is none of {', '.join(formats)}"
+        kind, words = other_image(data), f"its image is none of {', '.join(formats)}"
         if kind:
             raise UnsupportedRecordError(f"{words}, but {kind}") from error
         raise FormatError(words) from error
-    except image.DecompressionBombError as error:
+    except (image.DecompressionBombError, image.DecompressionBombWarning) as error:
         raise UnsupportedRecordError(f"its image is too large to be decoded: {error}") from error
     except MemoryError:
         raise
     except Exception as error:
         raise FormatError(f"its image cannot be decoded: {error}") from error
     width, height = opened.size
+    if width * height > MAX_PIXELS or max(width, height) > _MAX_SIDE:
+        raise UnsupportedRecordError(
+            f"its image has {width}x{height} pixels, and more than {MAX_PIXELS:,}, or "
+            f"{_MAX_SIDE:,} a side, are not read; shardio-convert takes it with --max-pixels"
+        )
     check_claim(opened.format, width, height, len(data))
     return opened
 

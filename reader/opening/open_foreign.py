@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from reader.files.shard import IndexedShard, ShardFile
-from reader.foreign.decode import Fit, image_shape, is_encoded, other_kind
+from reader.foreign.decode import Fit, image_shape
 from reader.foreign.features import choose_image, choose_labels, kinds_of, strange_labels
 from reader.foreign.image_claim import can_hold
 from reader.foreign.indexed_records import IndexedRecords
@@ -26,6 +26,7 @@ from shardio.format.manifest import Manifest
 from shardio.format.naming import INDEX_SUFFIX, MANIFEST
 from shardio.format.transform import MODES
 from shardio.grammar import counted
+from shardio.imaging.file_kind import is_common, other_image
 from shardio.storage import FileInfo
 from shardio.storage.paths import folder_of
 
@@ -122,7 +123,7 @@ def _shape(
         raise OptionError(f"shape must be (height, width, channels) with 1, 3 or 4, not {shape}")
     size = None if shape is None else shape[0] * shape[1] * shape[2]
     # Pixels may begin as a file does; then their number is that of the shape.
-    if is_encoded(data) and (len(data) != size or _is_of(data, shape)):
+    if is_common(data) and (len(data) != size or _is_of(data, shape)):
         height, width, channels = image_shape(data)
         if options.size is not None:
             height, width = options.size
@@ -139,7 +140,7 @@ def _shape(
             f"feature {image!r} holds {tensor}, which is not read: write the pixels as they are "
             "(tobytes), or as a PNG"
         )
-    kind = other_kind(data)
+    kind = other_image(data)
     begins = f" (it begins as {kind})" if kind else ""
     if options.size is not None:
         raise OptionError(

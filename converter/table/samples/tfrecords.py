@@ -20,12 +20,8 @@ from converter.table.samples.table_file import TableFile
 from converter.table.scratch import Scratch
 from shardio.errors import TableError
 from shardio.format.example import BYTES, Feature
+from shardio.imaging.file_kind import is_image
 
-_MAGIC = (
-    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*"),
-    *(b"\0\0\0\x0cjP  ", b"\0\0\0\x0cJXL "),
-)
-_BRANDS = (b"ftypavif", b"ftyphei", b"ftypmif")
 _MOST_NUMBERS = 4096
 _MOST_TEXT_BYTES = 1 << 20
 _SHOWN = 40
@@ -105,13 +101,7 @@ def _image_of(features: Mapping[str, Feature], location: str, asked: str | None)
 def _is_image(feature: Feature) -> bool:
     if feature.kind != BYTES or len(feature.values) != 1:
         return False
-    start = bytes(feature.values[0][:12])  # type: ignore[index]
-    return (
-        start.startswith(_MAGIC)
-        or start[4:].startswith(_BRANDS)
-        or start[:4] + start[8:] == b"RIFFWEBP"
-        or start[:2] + start[6:10] == b"BM\0\0\0\0"
-    )
+    return is_image(feature.values[0])  # type: ignore[arg-type]
 
 
 def _text_of(feature: Feature) -> str | None:

@@ -14,7 +14,6 @@ from PIL import Image, features
 
 from converter import ConvertOptions, convert
 from converter.command.cli import main
-from converter.imaging.bad_image import BadImageError
 from converter.imaging.transformer import ImageTransformer
 from reader import ShardSet, open_shards
 from reader.commands.describe import info
@@ -23,6 +22,7 @@ from reader.opening.sound_parts import SoundParts
 from shardio.errors import OptionError
 from shardio.format.encoding import Encoding
 from shardio.format.transform import MODES, RESAMPLINGS, Transform
+from shardio.imaging.bad_image import BadImageError
 from tests.converter.imaging.test_colours import KINDS, transparent
 from tests.converter.imaging.test_imaging import FILES
 from tests.converter.inputs import encoded, picture, reference, write_csv

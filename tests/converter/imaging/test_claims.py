@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converter.imaging.bad_image import BadImageError
 from converter.imaging.transformer import ImageTransformer
 from shardio.format.transform import Transform
+from shardio.imaging.bad_image import BadImageError
 from tests.converter.inputs import chunk, encoded, picture, png_header
 
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from converter.imaging.bad_image import BadImageError
 from converter.imaging.transformer import ImageTransformer
 from converter.options import ConvertOptions
 from converter.run import convert
 from shardio.format.transform import Transform
+from shardio.imaging.bad_image import BadImageError
 from tests.converter.inputs import encoded, picture, run, write_csv
 
 WHITE = (255, 255, 255)

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from converter.imaging.bad_image import BadImageError
 from converter.imaging.transformer import ImageTransformer
 from shardio.format.transform import Transform
+from shardio.imaging.bad_image import BadImageError
 from tests.converter.inputs import encoded, picture
 
 _SHORT, _LONG = 3, 4

@@ -10,11 +10,11 @@ import zipfile
 
 import pytest
 
-from converter.imaging.bad_image import BadImageError
-from converter.imaging.file_kind import kind_of
 from converter.imaging.image_facts import facts_of
 from converter.imaging.transformer import ImageTransformer
 from shardio.format.transform import Transform
+from shardio.imaging.bad_image import BadImageError
+from shardio.imaging.file_kind import kind_of
 from tests.converter.inputs import encoded, picture
 
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from converter.imaging.bad_image import BadImageError
 from converter.imaging.pillow import is_simd, versions
 from converter.imaging.transformer import ImageTransformer
 from shardio.errors import OptionError
 from shardio.format.transform import MAX_PIXELS, RESAMPLINGS, Transform
+from shardio.imaging.bad_image import BadImageError
 from tests.converter.inputs import chunk, encoded, interlaced_png, picture, png_header, reference
 
 Box = tuple[int, int, int, int]

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from converter.imaging.bad_image import BadImageError
 from converter.imaging.jpeg_header import JpegHeader
 from converter.imaging.png_tile import keep_upper_rows
 from converter.imaging.transformer import ImageTransformer
 from shardio.format.transform import RESAMPLINGS, Transform
+from shardio.imaging.bad_image import BadImageError
 from tests.converter.inputs import encoded, interlaced_png, picture, reference
 
 Box = tuple[int, int, int, int]

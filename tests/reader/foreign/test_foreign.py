@@ -311,7 +311,7 @@ class TestWhatDoesNotFit:
         (
             "image of another kind",
             lambda data: {"image": encode(photos(1)[0], "TIFF")},
-            "is none of PNG, JPEG, WEBP, GIF, BMP, but a TIFF file",
+            "is none of PNG, JPEG, WEBP, GIF, BMP, but a TIFF image",
         ),
         ("missing image", lambda data: {"image": None}, "'image' must be one image, not missing"),
         (

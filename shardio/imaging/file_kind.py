@@ -1,4 +1,4 @@
-"""What a file is that is no image Pillow can read, told by its first bytes: for the reason."""
+"""What a file is, told by its first bytes: an image, and of what kind, or something else."""
 
 from __future__ import annotations
 
@@ -60,9 +60,31 @@ _SVG = re.compile(rb"<svg\b")
 _CONTROL = bytes({*range(32)} - {*b"\t\n\r\f"})
 
 
-def kind_of(data: bytes) -> str | None:
-    """Return what a file is, with its article; None where that is not known."""
-    start = data[:_LOOKED_AT]
+def is_common(data: bytes | memoryview) -> bool:
+    """Whether data begin as a PNG, JPEG, WebP, GIF or BMP file does, which the reader decodes."""
+    start = bytes(data[:12])
+    if start.startswith(b"BM"):  # and says how long it is: pixels may begin so, too
+        return int.from_bytes(data[2:6], "little") == len(data)
+    return (
+        start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a"))
+        or start[:4] + start[8:] == b"RIFFWEBP"
+    )
+
+
+def is_image(data: bytes | memoryview) -> bool:
+    """Whether data begin as an image file of any kind does."""
+    return is_common(data) or other_image(data) is not None
+
+
+def other_image(data: bytes | memoryview) -> str | None:
+    """Return which kind of image file, with its article, data begin as that is no common one."""
+    kind = None if is_common(data) else kind_of(data)
+    return kind if kind is not None and " image" in kind and "damaged" not in kind else None
+
+
+def kind_of(data: bytes | memoryview) -> str | None:
+    """Return what a file is that Pillow cannot read, with its article; None where not known."""
+    start = bytes(data[:_LOOKED_AT])
     if start[4:8] == b"ftyp":
         return _BRANDS.get(start[8:12], "a video (MP4 or QuickTime)")
     for at, signature, kind in _SIGNATURES:

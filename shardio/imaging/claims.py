@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from converter.imaging.bad_image import BadImageError
 from shardio.format.transform import MAX_PIXELS
+from shardio.imaging.bad_image import BadImageError
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile

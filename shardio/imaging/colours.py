@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.imaging.bad_image import BadImageError
+from shardio.imaging.bad_image import BadImageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage

@@ -1,0 +1,1 @@
+"""What both halves know of image files: what they are and claim, their colours, their centre."""
