@@ -24,7 +24,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -131,10 +131,7 @@ def planned(job: Job, memory: int | None) -> tuple[Job, int]:
         worker=(0, job.world),
     )
     plan = Sizes(job.records, LAYOUT, LABELS, PIPELINE).plan(options)
-    return (
-        Job(job.records, job.stride, job.shards, job.world, job.batch, plan.block, plan.window),
-        plan.total,
-    )
+    return replace(job, block=plan.block, window=plan.window), plan.total
 
 
 def cached_traffic(job: Job, machines: int, cache: int, epochs: int) -> list[tuple[float, float]]:
