@@ -42,7 +42,8 @@ class S3Storage(FsspecStorage):
     _options: ClassVar[dict[str, Any]] = {"use_listings_cache": False}
 
     def __init__(self, root: str) -> None:
-        if "@" in root:
+        # A secret may have a slash in it, which ends the root; only names of Amazon have colons.
+        if "@" in root or (root.count(":") > 1 and "://arn:" not in root):
             # The message names none of it.
             raise UnknownStorageError(
                 "an s3:// URL names a bucket and no keys: they would stand in messages and files. "

@@ -12,7 +12,7 @@ from shardio.errors import MissingFileError, StorageError, UnavailableError, Unu
 from shardio.storage.remote_call import LARGE, ask, ask_again
 
 # S3 takes 10,000 parts of an object: of this size that is 160 GB.
-_PART_BYTES = 16 << 20
+PART_BYTES = 16 << 20
 # What is read in sequence comes in pieces of so many bytes.
 _PIECE_BYTES = 8 << 20
 
@@ -93,9 +93,9 @@ class S3Writer(RawIOBase):
     def write(self, data: Any, /) -> int:
         """Take all of `data`."""
         self._waiting += data
-        while len(self._waiting) >= _PART_BYTES:
-            self._send(bytes(self._waiting[:_PART_BYTES]))
-            del self._waiting[:_PART_BYTES]
+        while len(self._waiting) >= PART_BYTES:
+            self._send(bytes(self._waiting[:PART_BYTES]))
+            del self._waiting[:PART_BYTES]
         return memoryview(data).nbytes
 
     def finish(self) -> None:
@@ -107,11 +107,7 @@ class S3Writer(RawIOBase):
         if rest:
             self._send(rest)
         parts = {"Parts": self._parts}
-        try:
-            self._ask("complete_multipart_upload", MultipartUpload=parts, **self._condition)
-        except MissingFileError as error:
-            # Of two answers to the same request the first one was lost, or somebody has tidied up.
-            raise UnavailableError(f"{self._path}: the upload is gone; begin it again") from error
+        self._ask("complete_multipart_upload", MultipartUpload=parts, **self._condition)
 
     def discard(self) -> None:
         """Remove the parts that were sent; where that fails, rules of the bucket may do it."""
@@ -131,7 +127,11 @@ class S3Writer(RawIOBase):
 
     def _ask(self, method: str, **arguments: Any) -> Any:
         """Make a request, again while the server is unavailable: a part may be sent twice."""
-        return ask_again(lambda: self._ask_once(method, LARGE, **arguments))
+        try:
+            return ask_again(lambda: self._ask_once(method, LARGE, **arguments))
+        except MissingFileError as error:
+            # Of two answers to the last request the first one was lost, or somebody has tidied up.
+            raise UnavailableError(f"{self._path}: the upload is gone; begin it again") from error
 
     def _ask_once(self, method: str, size: int = 0, **arguments: Any) -> Any:
         known = {**self._name, **self._upload, **arguments}
