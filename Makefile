@@ -13,6 +13,8 @@ OUT ?= $(if $(IS_DEMO),$(DEMO)/shards,shards)
 SHARDS ?= $(OUT)
 # All that a training makes; the same command goes on from there.
 RUN ?= $(if $(and $(IS_DEMO),$(filter file,$(origin SHARDS))),$(DEMO)/training,training)
+# The most epochs of a training; 10 without.
+EPOCHS ?=
 # More options for the converter, e.g. ARGS='--size 64x64'; of `make train` without TABLE, for train.py.
 ARGS ?=
 # Where the demo's captchas have their characters.
@@ -39,9 +41,9 @@ shards: $(VENV)/.convert $(if $(IS_DEMO),$(DEMO)/labels.csv) ## convert images t
 table:
 	@bash .ci/table '$(TABLE)'
 
-train: $(VENV)/.train ## train a small Keras model [SHARDS=folder or glob, or TABLE=labels.csv; RUN=folder for what it makes]; without, on the demo
+train: $(VENV)/.train ## train a small Keras model [SHARDS=folder or glob, or TABLE=labels.csv; EPOCHS=10, RUN=folder for what it makes]; without, on the demo
 	$(if $(filter file,$(origin SHARDS)),$(if $(IS_DEMO),@test -e '$(OUT)/dataset.json' || )$(MAKE) --no-print-directory shards)
-	$(BIN)/python examples/captcha/train.py '$(SHARDS)' --out '$(RUN)' $(if $(filter file,$(origin TABLE)),$(ARGS))
+	$(BIN)/python examples/captcha/train.py '$(SHARDS)' --out '$(RUN)' $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(filter file,$(origin TABLE)),$(ARGS))
 
 hdfs: $(VENV)/.dev ## start a real HDFS on this machine, to try things out [DATANODES=1]
 	@bash .ci/hadoop

@@ -91,3 +91,17 @@ def _panel(title: str, lines: Mapping[str, Sequence[float]], left: int) -> str:
         colour = _COLOURS[place % len(_COLOURS)]
         parts.append(f'<text x="{left + width + 8}" y="{y}" fill="{colour}">{escape(name)}</text>')
     return "\n".join(parts)
+
+
+def ended_line(epochs: int, wanted: int, out: Path) -> str:
+    """Say that nothing was trained, since the training in `out` had ended, and how to go on."""
+    if epochs < wanted:
+        return (
+            f"this training was stopped early after {epochs} of {wanted} epochs, and nothing was "
+            "trained now; another --out (make: RUN=) begins from the start"
+        )
+    return (
+        f"this training had ended, after {epochs} epochs, and nothing was trained now; "
+        f"--epochs {2 * epochs} --out {out} goes on (make train: EPOCHS={2 * epochs}); another "
+        "--out (make: RUN=) begins from the start"
+    )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from reader import ShardSet, open_shards
 from shardio.errors import DatasetError, OptionError, ShardioError
+from shardio.format.naming import ShardName
 
 TRAIN, VAL = "train", "val"
 
@@ -23,7 +24,8 @@ def open_splits(place: str, cache: str | None = None) -> Splits:
     """Open a folder or a glob of shards.
 
     With a split `val` there, that is held out; without one the last tenth of the shards is, at
-    least one. Raises ShardioError for what cannot be opened or has nothing to learn.
+    least one. With a split `train`, that alone is trained on, and `test` stays unseen. Raises
+    ShardioError for what cannot be opened or has nothing to learn.
     """
     folder = place if Path(place).is_dir() or ".tfrecord" not in place else None
     found = open_shards(place, "*") if folder else open_shards(place)
@@ -33,8 +35,10 @@ def open_splits(place: str, cache: str | None = None) -> Splits:
         raise OptionError(f"{place}: this example trains on labels of one class each")
     base = folder or found.shards[0].path.rpartition("/")[0]
     held_out = _split(base, VAL, cache)
+    paths = [shard.path for shard in found.shards]
+    if TRAIN in found.splits:
+        paths = [path for path in paths if _split_of(path) == TRAIN]
     if held_out is None:
-        paths = [shard.path for shard in found.shards]
         count = max(1, len(paths) // 10)
         if len(paths) < 2:
             raise OptionError(
@@ -50,12 +54,14 @@ def open_splits(place: str, cache: str | None = None) -> Splits:
         return Splits(train, held_out, f"{line}{len(paths)} shards; there is no split val)")
     if set(found.splits) == {VAL}:
         raise OptionError(f"{place}: these are the shards of val, and there are none to train on")
-    train = open_shards(
-        [shard.path for shard in found.shards if not shard.path.rpartition("/")[2].startswith(VAL)],
-        cache=cache,
-    )
+    train = open_shards([path for path in paths if _split_of(path) != VAL], cache=cache)
     line = f"{len(train):,} images to train on, {len(held_out):,} of the split val to validate on"
     return Splits(train, held_out, line)
+
+
+def _split_of(path: str) -> str:
+    name = ShardName.parse(path.rpartition("/")[2])
+    return "" if name is None else name.split
 
 
 def _split(folder: str, split: str, cache: str | None) -> ShardSet | None:

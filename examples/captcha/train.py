@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from augmentation import augment
 from quiet import quiet
-from results import write_curves, write_predictions
+from results import ended_line, write_curves, write_predictions
 from splits import Splits, open_splits
 
 from reader import ShardSet
@@ -91,7 +91,10 @@ def train(splits: Splits, out: Path, epochs: int, batch_size: int, verbose: int)
         batch_size, dtype="uint8", shuffle="none", drop_remainder=False
     )
 
+    trained: list[int] = []
+
     def report(epoch: int, logs: dict[str, float]) -> None:
+        trained.append(epoch)
         right = [value for name, value in logs.items() if name.startswith("val_") and "acc" in name]
         shown = "  ".join(f"{value:.1%}" for value in right)
         print(
@@ -129,6 +132,8 @@ def train(splits: Splits, out: Path, epochs: int, batch_size: int, verbose: int)
     for label, share in zip(splits.held_out.labels, right.mean(axis=0), strict=True):
         print(f"{label.name}: {share:.1%} right of {len(right):,}")
     print(f"all labels of an image: {right.all(axis=1).mean():.1%}")
+    if not trained:
+        print(ended_line(len(history["loss"]), epochs, out))
     print(f"best model, TensorBoard, predictions and curves: {out}")
 
 

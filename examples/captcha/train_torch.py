@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from augmentation import augment
-from results import write_curves, write_predictions
+from results import ended_line, write_curves, write_predictions
 from splits import Splits, open_splits
 
 from reader import ShardSet
@@ -119,6 +119,8 @@ def train(splits: Splits, out: Path, epochs: int, batch_size: int) -> None:
         return loss / len(splits.held_out), torch.cat(found).numpy(), torch.cat(true).numpy()
 
     plain.train()
+    if rank == 0 and done >= epochs * steps:
+        print(ended_line(done // steps, epochs, out))
     while done < epochs * steps:
         for x, ys in DataLoader(data, batch_size=None, pin_memory=on_gpu):
             heads = logits_of(model, x)

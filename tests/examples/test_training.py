@@ -71,6 +71,17 @@ def test_a_split_val_is_what_is_held_out(split: Path, place: str) -> None:
     assert len(splits.train) + len(splits.held_out) == 120
 
 
+def test_the_split_test_is_not_trained_on(tmp_path: Path) -> None:
+    three = make(tmp_path / "three", "train=0.6,val=0.2,test=0.2")
+    for place in ("", "/*.tfrecord"):
+        splits = open_splits(f"{three}{place}")
+        assert splits.train.splits.keys() == {"train"}
+        assert splits.held_out.splits.keys() == {"val"}
+    two = make(tmp_path / "two", "train=0.6,test=0.4")
+    splits = open_splits(str(two))
+    assert splits.train.splits.keys() == splits.held_out.splits.keys() == {"train"}
+
+
 @pytest.mark.parametrize("place", ["", "/train-*.tfrecord"])
 def test_without_one_the_last_shards_are(plain: Path, place: str) -> None:
     splits = open_splits(f"{plain}{place}")
@@ -140,3 +151,9 @@ def test_an_example_learns_and_writes_into_its_folder_only(
     assert again.returncode == 0, again.stderr
     assert "epoch 5" in again.stdout
     assert "epoch 4" not in again.stdout
+    assert "nothing was trained" not in again.stdout
+    ended = run(script, *arguments, 5, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert f"had ended, after 5 epochs, and nothing was trained now; --epochs 10 --out {out}" in (
+        ended.stdout
+    )
