@@ -57,11 +57,15 @@ class Apart(Generic[_Result]):
         self._begun = False
         self._send((begin, arguments))
 
-    def run(self, *arguments: Any) -> _Result:
-        """Run the work once, when it has begun."""
+    def ready(self) -> None:
+        """Wait until the work has begun."""
         if not self._begun:
             self._answer()
             self._begun = True
+
+    def run(self, *arguments: Any) -> _Result:
+        """Run the work once, when it has begun."""
+        self.ready()
         self._send(arguments)
         result: _Result = self._answer()
         return result

@@ -25,10 +25,11 @@ class Measured:
         """CPU seconds of a million images, of all threads."""
         return self.cpu / self.images * 1e6 if self.images else 0.0
 
-    @property
-    def busy(self) -> float:
-        """How many cores were at work, on average."""
-        return self.cpu / self.seconds if self.seconds else 0.0
+    def plus(self, other: Measured) -> Measured:
+        """Return both together."""
+        return Measured(
+            self.images + other.images, self.seconds + other.seconds, self.cpu + other.cpu
+        )
 
 
 def measured(counts: Iterable[int], seconds: float, settle: float = 0.0) -> Measured:
