@@ -33,6 +33,7 @@ hold the images, too, are tables as they are: .tar (WebDataset), .tfrecord, LMDB
 interrupted run goes on when the same command is given again.
 
 `shardio-convert show TABLE` shows images before and after, and converts nothing.
+`shardio-convert doctor TABLE` measures what shards would gain.
 """
 
 

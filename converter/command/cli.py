@@ -12,6 +12,7 @@ from threading import current_thread, main_thread
 
 from converter.command.arguments import build_parser, parse
 from converter.command.call import Call
+from converter.command.doctor import DOCTOR, doctor
 from converter.command.options import options_of
 from converter.command.show import SHOW, show
 from converter.engines.protocol import NoProgress
@@ -29,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     call = Call(sys.argv[1:] if argv is None else argv)
     if call.words[:1] == [SHOW] or is_completed_after(SHOW):
         return show(call.words[1:])
+    if call.words[:1] == [DOCTOR] or is_completed_after(DOCTOR):
+        return doctor(call.words[1:])
     parser = build_parser()
     complete(parser)
     parser.hint = call.hint
