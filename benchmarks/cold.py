@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +18,14 @@ import made_shards
 from rounds import Way, measure, table, timed
 
 from reader import ShardSet, open_shards
+from reader.measure.storage import at_random, forget, in_sequence
 from shardio.sizes import parse_bytes
 
 BATCH = 128
-PIECE = 4 << 20
 CGROUPS = (
     ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
     ("/sys/fs/cgroup", "memory.max"),
 )
-
-
-def forget(paths: list[str]) -> None:
-    """Let the kernel forget the pages of files."""
-    for path in paths:
-        descriptor = os.open(path, os.O_RDONLY)
-        os.fsync(descriptor)  # pages that are not written yet would stay
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.close(descriptor)
 
 
 def limit_memory(limit: int) -> None:
@@ -49,46 +38,6 @@ def limit_memory(limit: int) -> None:
             (group / "cgroup.procs").write_text(str(os.getpid()))
             return
     raise SystemExit("no control group for memory is found")
-
-
-def in_sequence(paths: list[str], stride: int, threads: int) -> int:
-    """Read every file in sequence, some at once; returns the number of records."""
-
-    def read(path: str) -> int:
-        buffer = bytearray(PIECE)
-        descriptor = os.open(path, os.O_RDONLY)
-        offset = 0
-        while got := os.preadv(descriptor, [buffer], offset):
-            offset += got
-        os.close(descriptor)
-        return offset
-
-    with ThreadPoolExecutor(threads) as pool:
-        return sum(pool.map(read, paths)) // stride
-
-
-def scattered(paths: list[str], stride: int, records: int, threads: int) -> int:
-    """Read records at random, some at once; returns how many."""
-    files = [os.open(path, os.O_RDONLY) for path in paths]
-    for file in files:
-        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
-    counts = [os.fstat(file).st_size // stride for file in files]
-
-    def work(seed: int) -> None:
-        chosen = random.Random(seed)
-        buffer = bytearray(stride)
-        for _ in range(records // threads):
-            number = chosen.randrange(len(files))
-            offset = chosen.randrange(counts[number]) * stride
-            assert os.preadv(files[number], [buffer], offset) == stride
-
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, range(threads)))
-    finally:
-        for file in files:
-            os.close(file)
-    return records
 
 
 def ours(shards: ShardSet, batches: int | None = None, **options: Any) -> int:
@@ -128,7 +77,7 @@ def main() -> None:
         return open_shards(str(arguments.folder))
 
     sequence = [
-        cold(f"the disk, in sequence, {n} at once", lambda n=n: in_sequence(paths, stride, n))  # type: ignore[misc]
+        cold(f"the disk, in sequence, {n} at once", lambda n=n: in_sequence(paths, n)[0] // stride)  # type: ignore[misc]
         for n in (1, 2, 4)
     ]
     sequence += [
@@ -141,7 +90,7 @@ def main() -> None:
     chance = [
         cold(
             f"the disk, at random, {n} at once",
-            lambda n=n: scattered(paths, stride, some * BATCH, n),  # type: ignore[misc]
+            lambda n=n: at_random(paths, stride, n, reads=some * BATCH)[0] // stride,  # type: ignore[misc]
         )
         for n in (16, 64)
     ]

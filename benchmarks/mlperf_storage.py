@@ -31,9 +31,9 @@ import accelerators
 import made_images
 import made_shards
 from accelerators import Job, Outcome, Stream
-from cold import forget, in_sequence
 from rounds import timed
 
+from reader.measure.storage import forget, in_sequence
 from shardio.format.transform import Transform
 from shardio.sizes import parse_bytes
 
@@ -190,7 +190,7 @@ def measure(
     for _ in range(rounds):
         for way in ways:
             if not cold:
-                in_sequence(way.paths, 1, 2)
+                in_sequence(way.paths, 2)
 
             def once(number: int, way: Way = way) -> Outcome:
                 return feed(data, way, number, longest, cold=cold)
@@ -243,7 +243,7 @@ def disk(data: Data) -> float:
     """Return the bytes a second of a cold disk, read in sequence, four files at once."""
     paths = sorted(map(str, data.shards.glob("*.tfrecord")))
     forget(paths)
-    return timed(lambda: in_sequence(paths, 1, 4))()
+    return timed(lambda: in_sequence(paths, 4)[0])()
 
 
 def main() -> None:

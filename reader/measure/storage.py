@@ -15,7 +15,7 @@ from threading import Lock
 from shardio.measure.measured import Measured
 from shardio.storage import RangeReader, storage_for
 
-PIECE = 1 << 20
+_PIECE = 1 << 20
 
 
 def forget(paths: Sequence[str]) -> None:
@@ -72,7 +72,7 @@ def in_sequence(
                 return next(places, None)
 
         def work() -> int:
-            memory, total = memoryview(bytearray(PIECE)), 0
+            memory, total = memoryview(bytearray(_PIECE)), 0
             while (place := next_place()) is not None:
                 number, offset, size = place
                 total += readers[number].read_into(offset, memory[:size])
@@ -132,8 +132,8 @@ def _places(sizes: Sequence[int], most: int | None) -> Iterator[tuple[int, int, 
     """Yield the pieces of files, one after the other: number of the file, offset and size."""
     left = sum(sizes) if most is None else most
     for number, size in enumerate(sizes):
-        for offset in range(0, size, PIECE):
-            taken = min(PIECE, size - offset, left)
+        for offset in range(0, size, _PIECE):
+            taken = min(_PIECE, size - offset, left)
             if taken <= 0:
                 return
             left -= taken
