@@ -34,7 +34,6 @@ def table(tmp_path: Path) -> Path:
         Transform(size=(20, 12)),
         Transform((10, 5, 70, 55), (20, 12)),
         Transform((10, 5, 70, 55), (60, 50), channels=1),
-        Transform(shorter=30, size=(30, 20), resample="bilinear"),
     ],
 )
 def test_the_usual_way_makes_the_same_images(tmp_path: Path, transform: Transform) -> None:
