@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
+from reader.foreign.label_bytes import LabelBytes
 from reader.foreign.layout import describe
 from shardio.errors import OptionError
 from shardio.format.example import BYTES, INT64, Feature
@@ -48,20 +50,29 @@ def choose_image(features: Mapping[str, Feature], name: str | None) -> str:
     return known[0]
 
 
-def choose_labels(features: Mapping[str, Feature], names: Sequence[str] | None) -> tuple[str, ...]:
+def choose_labels(
+    features: Mapping[str, Feature],
+    names: Sequence[str] | None,
+    label_bytes: Mapping[str, LabelBytes] = MappingProxyType({}),
+) -> tuple[str, ...]:
     """Return the features that hold the labels: `names`, or those that are called like labels.
 
-    The first record has to hold them, or a name that no record has would go unseen.
+    The first record has to hold them, or a name that no record has would go unseen. `label_bytes`
+    says how those are read that are bytes.
     """
     candidates = sorted(key for key, feature in features.items() if _is_one(feature, INT64))
     if names is not None:
-        usable = [key for key, feature in features.items() if feature.kind in (INT64, FLOATS)]
+        usable = [
+            key
+            for key, feature in features.items()
+            if (_is_one(feature, BYTES) if key in label_bytes else feature.kind in (INT64, FLOATS))
+        ]
         wrong = [name for name in names if name not in usable]
         if wrong or len(set(names)) != len(names):
             raise OptionError(
-                "labels must name features of numbers, each once: "
+                "labels must name features of numbers, or say how their bytes are read, each once: "
                 f"{', '.join(map(str, wrong or names))}; {list_features(features)}"
-                f"{_unsupported(features, wrong)}"
+                f"{_unsupported(features, [x for x in wrong if x not in label_bytes])}"
             )
         return tuple(names)
     known = [key for key in candidates if key.lower() in _LABELS]
@@ -78,12 +89,19 @@ def choose_labels(features: Mapping[str, Feature], names: Sequence[str] | None) 
     )
 
 
-def kinds_of(features: Mapping[str, Feature], labels: Sequence[str]) -> list[LabelKind]:
+def kinds_of(
+    features: Mapping[str, Feature],
+    labels: Sequence[str],
+    label_bytes: Mapping[str, LabelBytes] = MappingProxyType({}),
+) -> list[LabelKind]:
     """Return what labels are by the first record: one integer or float, or as many as it has."""
     kinds = []
     for name in labels:
         feature = features.get(name)
-        if feature is None or not feature.values or _is_one(feature, INT64):
+        if name in label_bytes:
+            assert feature is not None
+            kinds.append(label_bytes[name].kind_of(name, memoryview(feature.values[0])))  # type: ignore[arg-type]
+        elif feature is None or not feature.values or _is_one(feature, INT64):
             kinds.append(CLASS)
         else:
             number = FLOAT if feature.kind == FLOATS else INT
@@ -115,8 +133,9 @@ def _unsupported(features: Mapping[str, Feature], names: Sequence[str]) -> str:
             continue
         elif feature.kind == BYTES:
             reasons.append(
-                f"{name!r} holds text, and labels have to be numbers: shardio-convert makes a set "
-                "with classes of texts"
+                f"{name!r} holds bytes: labels={{{name!r}: ['cat', 'dog']}} lists the texts of its "
+                f"classes, {{{name!r}: 'int64'}} reads numbers as they lie in memory, and "
+                "shardio-convert numbers texts that are not known"
             )
         else:
             numbers = f"{len(feature.values)} numbers" if len(feature.values) != 1 else "a float"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reader.foreign.decode import Fit
+from reader.foreign.label_bytes import LabelBytes
 from shardio.cached_property import cached_property
 from shardio.errors import UnsupportedRecordError
 from shardio.format.example import BYTES, INT64, Feature
@@ -35,7 +36,8 @@ class ForeignLayout:
     record is its number in the set. `strange` are features that no record may hold, because the
     first one does not, and the labels would be others. `record_bytes` is the mean size of a record,
     `index_bytes` what the index takes. A label that is not there, or -1, is the class `missing`.
-    Images of other sizes are resized as `fit` says.
+    Images of other sizes are resized as `fit` says. `read_as` says of each label how it is read, if
+    it is bytes; without it none is.
     """
 
     image: str
@@ -49,6 +51,7 @@ class ForeignLayout:
     kinds: tuple[LabelKind, ...] = ()
     missing: int | None = None
     fit: Fit | None = None
+    read_as: tuple[LabelBytes | None, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.kinds:
@@ -88,7 +91,8 @@ class ForeignLayout:
     @property
     def choice(self) -> tuple[object, ...]:
         """Which of all that the records hold is read, and as what."""
-        more = () if self.missing is None and self.fit is None else (self.missing, self.fit)
+        said = self.missing, self.fit, *self.read_as
+        more = () if said == (None, None) else said
         return self.image, self.labels, self.shape, self.encoded, self.row, *more
 
     @cached_property
@@ -115,9 +119,12 @@ class ForeignLayout:
                 "not; say which features are the labels, with labels=[...] or --labels"
             )
         found = []
-        for name, kind in zip(self.labels, self.kinds, strict=True):
+        read_as = self.read_as or (None,) * len(self.labels)
+        for name, kind, how in zip(self.labels, self.kinds, read_as, strict=True):
             if self.missing is not None and kind.is_class and _lacks(features, name):
                 found.append(self.missing)
+            elif how is not None:
+                found += how.numbers(name, bytes_of(features, name, "label"), kind)
             else:
                 found += _numbers(features, name, kind)
         found.append(number if self.row is None else _integer(features, self.row, MAX_ROW))
@@ -129,14 +136,23 @@ def _lacks(features: Mapping[str, Feature], name: str) -> bool:
     feature = features.get(name)
     if feature is None or not feature.values:
         return True
-    return feature.kind == INT64 and list(feature.values) == [-1]
+    return (feature.kind == INT64 and list(feature.values) == [-1]) or (
+        feature.kind == BYTES and list(feature.values) == [b""]
+    )
 
 
 def image_of(features: Mapping[str, Feature], name: str) -> memoryview:
+    """Return the bytes of a feature with one value, the image."""
+    return bytes_of(features, name, "image")
+
+
+def bytes_of(features: Mapping[str, Feature], name: str, what: str) -> memoryview:
     """Return the bytes of a feature with one value."""
     feature = features.get(name)
     if feature is None or feature.kind != BYTES or len(feature.values) != 1:
-        raise UnsupportedRecordError(f"feature {name!r} must be one image, not {describe(feature)}")
+        raise UnsupportedRecordError(
+            f"feature {name!r} must be one {what}, not {describe(feature)}"
+        )
     value = feature.values[0]
     assert isinstance(value, memoryview)
     return value

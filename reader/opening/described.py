@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from reader.foreign.label_bytes import LabelBytes
 from shardio.errors import OptionError
 from shardio.format.label_kind import LabelKind
 from shardio.format.layout import MAX_LABEL
@@ -17,15 +18,16 @@ _SIDE = 65_535
 class SetOptions:
     """Shape of the images, classes of the heads, and the features that hold both; None is not said.
 
-    `classes` is one number for all heads, or one for each. `missing` is the class of labels that
-    are not there. Images are resized to `size`, (height, width), the whole of each or, with the
-    `crop` "center", as much of its centre as has that shape.
+    `classes` is one number for all heads, or one for each. `labels` may say how those are read that
+    are bytes. `missing` is the class of labels that are not there. Images are resized to `size`,
+    (height, width), the whole of each or, with the `crop` "center", as much of its centre as has
+    that shape.
     """
 
     shape: tuple[int, int, int] | None = None
     classes: int | Sequence[int] | None = None
     image: str | None = None
-    labels: Sequence[str] | None = None
+    labels: Sequence[str] | Mapping[str, str | Sequence[str] | None] | None = None
     missing: int | None = None
     size: tuple[int, int] | None = None
     crop: str | None = None
@@ -65,7 +67,7 @@ class SetOptions:
             raise OptionError('crop="center" goes with size=(height, width)')
         if isinstance(self.labels, str):
             object.__setattr__(self, "labels", (self.labels,))
-        elif self.labels is not None:
+        elif self.labels is not None and not isinstance(self.labels, Mapping):
             object.__setattr__(self, "labels", tuple(self.labels))
 
     @property
@@ -74,17 +76,37 @@ class SetOptions:
         return [name for name, value in vars(self).items() if value is not None]
 
     @property
+    def label_names(self) -> Sequence[str] | None:
+        """The features that hold the labels."""
+        return None if self.labels is None else tuple(self.labels)
+
+    @property
+    def label_bytes(self) -> dict[str, LabelBytes]:
+        """How the labels are read that are bytes, by name."""
+        said = self.labels if isinstance(self.labels, Mapping) else {}
+        return {name: LabelBytes.of(name, how) for name, how in said.items() if how is not None}
+
+    @property
     def of_features(self) -> bool:
         """Whether features were named, as those of a foreign set have to be."""
         return self.image is not None or self.labels is not None
 
-    def class_counts(self, kinds: Sequence[LabelKind]) -> list[int]:
-        """Return the number of classes of every head; 0 means not known, or floats."""
+    def class_counts(
+        self, kinds: Sequence[LabelKind], texts: Sequence[tuple[str, ...] | None] = ()
+    ) -> list[int]:
+        """Return the number of classes of every head; 0 means not known, or floats.
+
+        `texts` are those of the classes of each head, where they are known.
+        """
         classes = self.classes or 0
-        heads = sum(not kind.is_float for kind in kinds)
+        known = [of_head is not None for of_head in texts] or [False] * len(kinds)
+        heads = sum(not (kind.is_float or named) for kind, named in zip(kinds, known, strict=True))
         counts = list(classes) if isinstance(classes, Sequence) else [classes] * heads
         if len(counts) != heads or min(counts, default=0) < 0:
             what = "heads" if heads == len(kinds) else "heads of integers"
             raise OptionError(f"classes must be one number, or one for each of {heads} {what}")
         left = iter(counts)
-        return [0 if kind.is_float else next(left) for kind in kinds]
+        return [
+            len(texts[head] or ()) if known[head] else 0 if kind.is_float else next(left)
+            for head, kind in enumerate(kinds)
+        ]

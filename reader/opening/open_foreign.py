@@ -49,9 +49,12 @@ def open_foreign(files: list[FileInfo], first: bytes, options: SetOptions) -> Sh
         raise DatasetError(f"{path}: record 0 cannot be read: {error}") from error
     try:
         image = choose_image(features, options.image)
-        labels = choose_labels(features, options.labels)
-        kinds = kinds_of(features, labels)
-        counts = options.class_counts(kinds)
+        label_bytes = options.label_bytes
+        labels = choose_labels(features, options.label_names, label_bytes)
+        kinds = kinds_of(features, labels, label_bytes)
+        read_as = tuple(label_bytes.get(name) for name in labels)
+        texts = [None if how is None else how.texts for how in read_as]
+        counts = options.class_counts(kinds, texts)
         shape, encoded = _shape(features, image, options)
     except OptionError as error:
         raise OptionError(f"{path}: {error}") from error
@@ -66,12 +69,12 @@ def open_foreign(files: list[FileInfo], first: bytes, options: SetOptions) -> Sh
         fit = "center" if options.crop else "whole"
     layout = ForeignLayout(
         image, labels, shape, encoded, strange=strange, kinds=tuple(kinds),
-        missing=options.missing, fit=fit,
+        missing=options.missing, fit=fit, read_as=read_as if any(read_as) else (),
     )  # fmt: skip
     layout = measured(layout, shards)
     heads = tuple(
-        Label(name, count, None, kind)
-        for name, count, kind in zip(labels, counts, kinds, strict=True)
+        Label(name, count, of_head, kind)
+        for name, count, of_head, kind in zip(labels, counts, texts, kinds, strict=True)
     )
     return ShardSet(shards, IndexedRecords(layout), shape, heads, None, ())
 

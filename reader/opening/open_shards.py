@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ def open_shards(
     shape: tuple[int, int, int] | None = None,
     classes: int | Sequence[int] | None = None,
     image: str | None = None,
-    labels: str | Sequence[str] | None = None,
+    labels: str | Sequence[str] | Mapping[str, str | Sequence[str] | None] | None = None,
     missing: int | None = None,
     size: tuple[int, int] | None = None,
     crop: Literal["center"] | None = None,
@@ -46,11 +46,14 @@ def open_shards(
 
     TFRecord shards that others wrote are opened too: `image` names the bytes feature with the
     image, `labels` the features with the labels, where their usual names do not tell: integers,
-    floats, and lists of one length. A label that is not there or -1 is the class `missing`, if that
-    is given. Encoded images (PNG, JPEG, WebP, GIF, BMP) must all have one size, `shape` or that of
-    the first, or are resized to `size`, (height, width), with Pillow's bicubic filter: the whole
-    of each or, with `crop="center"`, as much of its centre as has that shape. Each shard is read
-    once for an index, which is kept beside it or, where that cannot be, in a cache folder.
+    floats, and lists of one length. A mapping says how labels are read that are bytes:
+    `labels={"name": ["cat", "dog"], "target": "int64", "y": None}` lists the texts of the classes
+    of one, gives the NumPy dtype of the values of another, and takes numbers as they are. A label
+    that is not there, -1 or an empty text is the class `missing`, if that is given. Encoded images
+    (PNG, JPEG, WebP, GIF, BMP) must all have one size, `shape` or that of the first, or are resized
+    to `size`, (height, width), with Pillow's bicubic filter: the whole of each or, with
+    `crop="center"`, as much of its centre as has that shape. Each shard is read once for an index,
+    which is kept beside it or, where that cannot be, in a cache folder.
 
     With `cache`, a folder on a local disk, whole shards are copied there by a thread from the first
     read on, checked, and read from there as soon as they are whole; the samples and their order are

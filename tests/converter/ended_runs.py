@@ -24,6 +24,7 @@ import pyarrow.csv, pyarrow.compute, fsspec.implementations.local
 CHANGES = {"os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"}
 how = json.loads(sys.argv[1])
 out, begun = how["out"], how["begun"]
+options = {k: tuple(v) if isinstance(v, list) else v for k, v in how["options"].items()}
 
 def ended(step):
     seen = 0
@@ -51,7 +52,7 @@ def run(step=None, **more):
             ended(step)
         try:
             convert(how["table"], how["scheme"] + out,
-                    ConvertOptions(transform=Transform(None, (4, 2)), shards=2),
+                    ConvertOptions(transform=Transform(None, (4, 2)), shards=2, **options),
                     engine="inline", max_rejects="9", **more)
         except ShardioError as error:
             print(error, file=sys.stderr, flush=True)
@@ -93,13 +94,15 @@ def sweep(
     scheme: str = "",
     begun: Path | None = None,
     start: str | None = None,
+    options: Mapping[str, Any] | None = None,
     first: Mapping[str, Any] | None = None,
     again: Mapping[str, Any] | None = None,
 ) -> Sequence[tuple[list[str], int, dict[str, bytes]]]:
     """Kill a run at each of its steps from the one that names `start` on, and run it again.
 
-    `begun` is what `out` holds before, `first` and `again` are arguments of both runs. Returns for
-    each step the files after the kill, the exit code of the second run, and the files after it.
+    `begun` is what `out` holds before, `options` are those of the conversion, `first` and `again`
+    are arguments of both runs. Returns for each step the files after the kill, the exit code of the
+    second run, and the files after it.
     """
     how = {
         "table": str(table),
@@ -107,6 +110,7 @@ def sweep(
         "scheme": scheme,
         "begun": None if begun is None else str(begun),
         "from": start,
+        "options": options or {},
         "first": first or {},
         "again": again or {},
     }
