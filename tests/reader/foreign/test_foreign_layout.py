@@ -81,15 +81,15 @@ def test_an_image_that_is_not_clear_is_asked_for(
         (
             {"image": b"x", "label": b"cat"},
             None,
-            r"NAME.*\. 'label' holds text, and labels",
+            r"NAME.*\. 'label' holds bytes: labels=",
         ),
-        ({"image": b"x", "label": b"cat"}, ["label"], r"each once: label; .* 'label' holds text"),
+        ({"image": b"x", "label": b"cat"}, ["label"], r"each once: label; .* 'label' holds bytes"),
         (
             {"image": b"x", "label": [1, 2]},
             None,
             r"\. 'label' holds 2 numbers: name it with labels=\['label'\]",
         ),
-        ({"image": b"x", "y0": 1, "y1": 2, "y2": b"c"}, None, r"\['NAME'\].*\. 'y2' holds text"),
+        ({"image": b"x", "y0": 1, "y1": 2, "y2": b"c"}, None, r"\['NAME'\].*\. 'y2' holds bytes"),
         ({"image": b"x", "y0": 1, "y1": [2, 3]}, None, r"\['NAME'\].*\. 'y1' holds 2 numbers"),
         ({"image": b"x", "height": 1, "image/width": 2, "obj_id": 3}, None, r"labels=\['NAME'\]"),
         ({"image": b"x", "height": 1, "kind": 2}, None, r"labels=\['kind'\]"),
