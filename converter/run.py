@@ -34,9 +34,10 @@ from converter.shards.source_table import check_places, read_source
 from converter.sources.archives import known_archives
 from converter.sources.storage_trial import try_roots
 from converter.table.cells.label_statistics import label_statistics
+from converter.table.dropped_rows import without_rows
 from converter.table.first_rows import first_rows
 from shardio.errors import OptionError, ShardioError
-from shardio.format.done import DoneRecord
+from shardio.format.done import DoneRecord, unusable
 from shardio.format.inputs import ConversionInputs
 from shardio.format.label_kind import CLASS
 from shardio.format.layout import MAX_ROW, RecordLayout
@@ -55,6 +56,7 @@ def convert(
     workers: int | None = None,
     spark: Mapping[str, str] | None = None,
     max_rejects: str = "1%",
+    drop: str | None = None,
     overwrite: bool = False,
     repair: bool = False,
     moved: bool = False,
@@ -73,11 +75,11 @@ def convert(
     conversion goes on when it is called again, and looks at the images again that were rejected; it
     must find the images below the same `root`, unless they were `moved`. The `engine` spark takes
     properties of Spark, and uses the SparkContext that there may be. `overwrite` starts anew;
-    `repair` makes those shards of a finished set again that are missing or damaged, or that lack an
-    image which can be used by now. `max_rejects` is a number of rows or a percentage. With `unique`
-    a path that has different labels in different rows is an error. `metadata` (name, description,
-    licence, URL, ...) stands in dataset.json only, in place of what stands there; None leaves that
-    as it is.
+    `repair` makes shards of a finished set again that are missing or damaged, or lack an image that
+    can be used by now. `max_rejects` is a number of rows or a percentage; `drop` names a list of
+    rows to leave out. With `unique` a path that has different labels in different rows is an error.
+    `metadata` (name, description, licence, URL, ...) stands in dataset.json only, in place of what
+    stands there; None leaves that as it is.
 
     Raises TableError, OutputError, RejectsError, WorkerError or StorageError; whatever happens,
     `out` holds dataset.json only once every shard is complete.
@@ -99,7 +101,7 @@ def convert(
     with closing(engine_for(engine, workers, spark)) as runner, known_archives():
         if not dry_run:
             runner.get_ready()
-        source = read_source(tables, options, root=root, unique=unique)
+        source = without_rows(read_source(tables, options, root=root, unique=unique), drop)
         if len(source) - 1 > MAX_ROW:
             raise OptionError(f"{source.name} has {len(source)} rows; {MAX_ROW + 1} is the most")
         folder = OutputFolder(out)
@@ -118,7 +120,7 @@ def convert(
         names = shards.names()
         plan = plan_of(source, options, shards, pillow.versions())
         summary = Summary(out, len(names), rows=len(source), versions=plan.versions)
-        summary.transform = plan.transform
+        summary.transform, summary.dropped = plan.transform, len(source.dropped)
         summary.heads = label_statistics(plan.labels, source.labels, source.splits, source.split)
         if options.splits is not None:
             shares = [name for name, _ in options.splits.shares]
@@ -175,12 +177,12 @@ def convert(
                     finished = {n: done for n, done in finished.items() if str(n) != file}
             summary.looked_at = rejected_images.looked_at
             summary.shards_kept = len(finished)
-            rejected = sum(len(done.rejects) for done in finished.values())
+            rejected = sum(len(unusable(done.rejects)) for done in finished.values())
             allowed = limit.rows(len(source))
             if rejected <= allowed:
                 progress.announce(summary.image_line())
             done_before = sum(done.records for done in finished.values()) + rejected
-            progress.begin(len(source), done_before, rejected)
+            progress.begin(len(source) - len(source.dropped), done_before, rejected)
             if rejected <= allowed:
                 jobs = replace(jobs, names=[name for name in names if name not in finished])
                 with _swept(folder, runner):
@@ -232,7 +234,7 @@ def _work(
 ) -> None:
     """Run the jobs, adding to `finished`, until all are done or too many rows are rejected."""
     start = time.perf_counter()
-    rejected = sum(len(done.rejects) for done in finished.values())
+    rejected = sum(len(unusable(done.rejects)) for done in finished.values())
     with jobs.ready() as ready, closing(runner.run(ready, progress)) as results:
         if ready.images is not None:
             summary.times.reading += time.perf_counter() - start
@@ -243,9 +245,9 @@ def _work(
             if runner.is_elsewhere:
                 rejected_images.check_unseen(result.done)
             summary.shards_made += 1
-            summary.images += result.done.records + len(result.done.rejects)
+            summary.images += result.done.records + len(unusable(result.done.rejects))
             summary.times.add(result.times)
-            rejected += len(result.done.rejects)
+            rejected += len(unusable(result.done.rejects))
             if rejected > allowed:
                 break
     summary.seconds = time.perf_counter() - start
@@ -266,8 +268,8 @@ def _close(
         key=lambda reject: reject.row,
     )
     folder.write_rejects(rejects)
-    if len(rejects) > allowed:
-        raise too_many_rejects(rejects, summary, limit, jobs.table)
+    if len(of_images := unusable(rejects)) > allowed:
+        raise too_many_rejects(of_images, summary, limit, jobs.table)
     summary.splits = accounts_of(plan.splits, finished)
     summary.rejected = len(rejects)
     summary.records = sum(done.records for done in finished.values())

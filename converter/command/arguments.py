@@ -113,6 +113,12 @@ def build_parser() -> Parser:
         help="fail if more images than this cannot be used (default: 1%%)",
     )
     run.add_argument(
+        "--drop",
+        metavar="FILE",
+        help="leave out the rows that this list names: a CSV file with a column row, as "
+        "shardio-read browse makes it, or a number in each line",
+    )
+    run.add_argument(
         "--overwrite", action="store_true", help="remove the shards that are in OUT and start over"
     )
     run.add_argument(

@@ -61,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 workers=arguments.workers,
                 spark=_properties(arguments),
                 max_rejects=arguments.max_rejects,
+                drop=arguments.drop,
                 overwrite=arguments.overwrite,
                 repair=arguments.repair,
                 moved=arguments.moved,

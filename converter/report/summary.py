@@ -44,6 +44,8 @@ class Summary:
     rows: int = 0
     records: int = 0
     rejected: int = 0
+    # Of the rejected rows, those that --drop has left out.
+    dropped: int = 0
     bytes: int = 0
     images: int = 0
     seconds: float = 0.0
@@ -103,6 +105,7 @@ class Summary:
             f"{self.folder}: {counted(self.records, 'record')} in {counted(self.shards, 'shard')}, "
             f"{_size(self.bytes)}",
             f"rows      {self.rows:,} read = {self.records:,} written + {self.rejected:,} rejected"
+            + (f", {self.dropped:,} of them by --drop" if self.dropped else "")
             + (" (see rejects.csv)" if self.rejected else ""),
             *self._table(),
             *([] if self.transform is None else [f"images    {self.image_line()}"]),
@@ -172,9 +175,9 @@ class Summary:
                 f"{sample.looked_at} {agreeing(sample.looked_at, 'was')} looked at and none "
                 f"can be used ({sample.example})."
             )
-        if self.rejected:
-            text += f" {counted(self.rejected, 'image', 'was')} rejected: --repair looks at "
-            text += f"{agreeing(self.rejected, 'it')} again."
+        if unusable := self.rejected - self.dropped:
+            text += f" {counted(unusable, 'image', 'was')} rejected: --repair looks at "
+            text += f"{agreeing(unusable, 'it')} again."
         return text
 
     def warnings(self) -> list[str]:
@@ -196,7 +199,12 @@ class Summary:
             "folder": self.folder,
             "state": "planned" if self.dry_run else "complete",
             "table": self.table,
-            "rows": {"read": self.rows, "written": self.records, "rejected": self.rejected},
+            "rows": {
+                "read": self.rows,
+                "written": self.records,
+                "rejected": self.rejected,
+                "dropped": self.dropped,
+            },
             "shards": {"all": self.shards, "made": self.shards_made, "kept": self.shards_kept},
             "indexes_made": self.indexes_made,
             "rejects_looked_at": self.looked_at,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from converter.options import ConvertOptions
 from converter.shards.plan import ShardPlan
 from converter.table.table import Table
@@ -27,4 +29,13 @@ def plan_of(
         split_shares=None if options.splits is None else str(options.splits),
         image_column=options.image_column if table.images is None else table.images.column,
         reading=options.reading.to_json(),
+        dropped=_dropped(table),
     )
+
+
+def _dropped(table: Table) -> tuple[int, str] | None:
+    """Return how many rows are left out, and the SHA-256 of their numbers as int64."""
+    if not len(table.dropped):
+        return None
+    numbers = table.dropped.astype("<i8").tobytes()
+    return len(table.dropped), hashlib.sha256(numbers).hexdigest()

@@ -211,8 +211,7 @@ def sampled(
     until the next try.
     """
     if rows is None:
-        count = min(_IMAGES, len(table))
-        rows = np.arange(count, dtype=np.int64) * len(table) // count
+        rows = table.kept(_IMAGES)
     paths = table.paths(rows)
     finder = None if table.has_images else ImageFinder.of(table)
     with (

@@ -74,7 +74,9 @@ class ConversionJobs:
             labels=self.table.labels[rows],
             paths=paths,
             locations=(
-                self.table.locations(rows) if self.images is None else self.images.locations(rows)
+                self.table.locations(rows)
+                if self.images is None
+                else self.table.marked(rows, self.images.locations(rows))
             ),
             boxes=None if self.table.boxes is None else self.table.boxes[rows],
             finder=None if self.table.has_images else ImageFinder.of(self.table),

@@ -18,7 +18,7 @@ from converter.sources.image_finder import ImageFinder
 from converter.table.paths.locations import NO_FILE
 from converter.table.table import Table
 from shardio.errors import MissingFileError, OutputError, StorageError, UnusableFileError
-from shardio.format.done import DoneRecord, Reject
+from shardio.format.done import DoneRecord, Reject, unusable
 from shardio.format.manifest import Manifest
 from shardio.format.naming import REJECTS
 from shardio.format.plan import ConversionPlan
@@ -93,6 +93,7 @@ class RejectedImages:
     def _usable_one(self, rejects: Sequence[Reject]) -> Reject | None:
         from converter.imaging.transformer import ImageTransformer
 
+        rejects = unusable(rejects)
         if not rejects:
             return None
         transformer = ImageTransformer(

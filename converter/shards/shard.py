@@ -19,8 +19,9 @@ from converter.sources.image_files import ImageFiles
 from converter.sources.image_finder import ImageFinder
 from converter.sources.patience import writing
 from converter.table.paths.locations import NO_FILE
+from converter.table.table import DROPPED
 from shardio.errors import MissingFileError, UnusableFileError, WorkerError
-from shardio.format.done import DoneRecord, Reject
+from shardio.format.done import LEFT_OUT, DoneRecord, Reject
 from shardio.format.encoding import Encoding
 from shardio.format.framing import mask_crc
 from shardio.format.index import ShardIndex
@@ -170,8 +171,9 @@ def write_records(
     rejects: list[Reject] = []
     sizes: list[int] = []
     raw = job.encoding.is_raw
-    with ImageFiles(job.locations, pause, job.finder) as files:
-        for index, read in enumerate(files):
+    kept = [index for index, location in enumerate(job.locations) if location != DROPPED]
+    with ImageFiles([job.locations[index] for index in kept], pause, job.finder) as files:
+        for index, read in zip(kept, files, strict=True):
             data = b""
             try:
                 data = read()
@@ -201,6 +203,8 @@ def write_records(
             image_done(len(data), False, len(record))
     times.reading += files.seconds
     times.add(transformer.times)
+    if len(kept) < len(job.locations):
+        rejects = _with_dropped(job, rejects)
     done = DoneRecord(
         file=str(job.name),
         records=len(crcs),
@@ -212,6 +216,15 @@ def write_records(
         **transformer.counts.to_done(),
     )
     return done, sizes
+
+
+def _with_dropped(job: ShardJob, rejects: list[Reject]) -> list[Reject]:
+    """Return the rejects with the rows that are left out, in the order of the rows of the job."""
+    of_rows = {reject.row: reject for reject in rejects}
+    for row, path, location in zip(job.rows.tolist(), job.paths, job.locations, strict=True):
+        if location == DROPPED:
+            of_rows[row] = Reject(row, path, LEFT_OUT)
+    return [of_rows[row] for row in job.rows.tolist() if row in of_rows]
 
 
 def box_of(boxes: NDArray[np.int32] | None, row: int) -> tuple[int, int, int, int] | None:

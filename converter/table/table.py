@@ -20,6 +20,9 @@ from shardio.format.label import Label
 from shardio.format.label_kind import LabelKind, columns_of
 from shardio.storage.paths import join, scheme_of
 
+# No path has this character in it; and it is absolute, as other locations may have to be.
+DROPPED = "/\0dropped"
+
 
 @dataclass(frozen=True)
 class Table:
@@ -62,6 +65,8 @@ class Table:
     boxes: NDArray[np.int32] | None = None
     # The names of the classes of heads, where the table's files have them.
     class_names: ClassNames = field(default_factory=dict)
+    # Rows that have no record, in order.
+    dropped: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -107,8 +112,23 @@ class Table:
     def locations(self, rows: NDArray[np.int64]) -> list[str]:
         """Return where the images of `rows` are, those of a column excepted."""
         if self.places is not None:
-            return self.places.locations(rows)
-        return [self.location(path) for path in self.paths(rows)]
+            return self.marked(rows, self.places.locations(rows))
+        return self.marked(rows, [self.location(path) for path in self.paths(rows)])
+
+    def marked(self, rows: NDArray[np.int64], locations: list[str]) -> list[str]:
+        """Return the locations of rows, where DROPPED stands for those that are left out."""
+        for at in np.flatnonzero(np.isin(rows, self.dropped)).tolist():
+            locations[at] = DROPPED
+        return locations
+
+    def kept(self, count: int) -> NDArray[np.int64]:
+        """Return `count` rows at most of those that are not left out, evenly spaced."""
+        total = len(self) - len(self.dropped)
+        count = min(count, total)
+        places = np.arange(count, dtype=np.int64) * total // max(1, count)
+        # How many of the rows left out come before each.
+        before = self.dropped - np.arange(len(self.dropped))
+        return np.asarray(places + np.searchsorted(before, places, side="right"))
 
     def location(self, path: str) -> str:
         """Return where the image of a row's `path` is: absolute, or below the root.

@@ -124,7 +124,9 @@ def _marks() -> str:
         )
     )
     inner = element("output", "", aria_live="polite") + buttons
-    inner += element("span", text("for shards.drop(rows=...)"), class_="soft")
+    inner += element(
+        "span", text("for shards.drop(rows=...) and shardio-convert --drop"), class_="soft"
+    )
     return element("div", inner, class_="marks", hidden="hidden")
 
 

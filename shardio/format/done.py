@@ -6,11 +6,14 @@ It is published before its shard. A shard is done when both are there and the si
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from shardio.format.fields import dump, load, refuse
 
+# Why a row has no record that nothing is wrong with.
+LEFT_OUT = "left out by --drop"
 COUNTS = ("one_colour", "transparent", "turned", "grey", "enlarged", "truncated")
 
 
@@ -21,6 +24,11 @@ class Reject:
     row: int
     path: str
     reason: str
+
+
+def unusable(rejects: Iterable[Reject]) -> list[Reject]:
+    """Return the rejects whose images could not be used: not those that were left out."""
+    return [reject for reject in rejects if reject.reason != LEFT_OUT]
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ class ConversionPlan:
     truncated: bool = False
     split_shares: str | None = None
     image_column: str | None = None
+    # How many rows were left out, and the SHA-256 of their numbers.
+    dropped: tuple[int, str] | None = None
     # How the table was read, where it did not tell by itself.
     reading: Mapping[str, Any] = field(default_factory=dict)
 
@@ -67,6 +69,7 @@ class ConversionPlan:
                 "table_sha256": self.table_sha256,
                 **column,
                 **({"reading": self.reading} if self.reading else {}),
+                **self._dropped(),
                 "transform": self.transform.to_json(),
                 "encoding": self.encoding,
                 "strict_decode": self.strict_decode,
@@ -78,6 +81,13 @@ class ConversionPlan:
                 "versions": asdict(self.versions),
             }
         )
+
+    def _dropped(self) -> dict[str, Any]:
+        """Return which rows were left out."""
+        if self.dropped is None:
+            return {}
+        rows, digest = self.dropped
+        return {"dropped": {"rows": rows, "sha256": digest}}
 
     def _accepted(self) -> dict[str, Any]:
         """Return what is accepted beside the usual."""
@@ -114,13 +124,14 @@ class ConversionPlan:
             encoding=manifest.encoding,
         )
         for strict in (self.strict_decode, not self.strict_decode):
-            tried = replace(theirs, strict_decode=strict)
-            if tried.sha256 == manifest.plan_sha256:
-                return self.differences(tried.to_json())
+            for dropped in dict.fromkeys((self.dropped, None)):
+                tried = replace(theirs, strict_decode=strict, dropped=dropped)
+                if tried.sha256 == manifest.plan_sha256:
+                    return self.differences(tried.to_json())
         rows = sum(split.rows for split in self.splits)
         return [
             *self.differences(theirs.to_json()),
-            "the table (or its splits, image_column, or how it is read) was another one"
+            "the table (or its splits, image_column, how it is read, or --drop) was another one"
             + (f", of {manifest.rows_read:,} rows" if manifest.rows_read != rows else ""),
         ]
 
