@@ -69,7 +69,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "reader.look": ("reader.shardset", "reader.batching", "reader.fetch", "reader.sets"),
     "reader.measure": ("reader.shardset", "reader.foreign"),
     "reader.browse": ("reader.look", "reader.shardset", "reader.sets"),
-    "reader.resume": ("reader.batching",),
+    "reader.resume": ("reader.batching", "reader.frameworks"),
     "reader.opening": (
         "reader.shardset",
         "reader.sets",

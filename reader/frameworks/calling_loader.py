@@ -24,7 +24,7 @@ _SHARE = ("DataLoaderDispatcher", "DataLoaderShard", "IterableDatasetShard")
 
 def is_read_by_loader() -> bool:
     """Return whether a DataLoader asks, in the process that it reads in."""
-    return any(frame.f_globals.get("__name__") == _FETCHER for frame in _callers())
+    return any(frame.f_globals.get("__name__") == _FETCHER for frame in callers())
 
 
 def refuse_batches_of_batches(batches: object) -> None:
@@ -32,7 +32,7 @@ def refuse_batches_of_batches(batches: object) -> None:
 
     With a `collate_fn` of the caller's own, the caller knows.
     """
-    for frame in _callers():
+    for frame in callers():
         fetcher = frame.f_locals.get("self")
         if frame.f_globals.get("__name__") != _FETCHER or fetcher is None:
             continue
@@ -63,11 +63,12 @@ def _is_shared() -> bool:
         # It changes the class of its loaders, and keeps the name.
         frame.f_globals.get("__name__") == _ACCELERATE
         and type(frame.f_locals.get("self")).__name__ in _SHARE
-        for frame in _callers()
+        for frame in callers()
     )
 
 
-def _callers() -> Iterator[FrameType]:
+def callers() -> Iterator[FrameType]:
+    """Yield the frames of all callers, the nearest first."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         yield frame

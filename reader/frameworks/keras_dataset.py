@@ -12,6 +12,7 @@ from reader.batching.memory import Pipeline
 from reader.batching.options import BatchOptions
 from reader.batching.rank import WorkerOfThen
 from reader.dataset import Dataset
+from reader.frameworks.calling_model import refuse_labels_by_place
 from shardio.errors import MissingExtraError, OptionError
 
 try:
@@ -64,6 +65,9 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
     @property
     def num_batches(self) -> int | None:
         """The number of batches of a pass, None without an end."""
+        # Keras asks before it trains.
+        if not self._maker.options.as_dict:
+            refuse_labels_by_place(self._maker.spec.heads)
         return None if self._maker.options.epochs is None else len(self)
 
     @property

@@ -6,7 +6,7 @@ import atexit
 import itertools
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
@@ -20,6 +20,7 @@ from reader.batching.memory import Pipeline
 from reader.batching.options import BatchOptions
 from reader.batching.rank import WorkerOfThen
 from reader.dataset import Dataset
+from reader.frameworks.calling_model import refuse_labels_by_place
 from shardio.errors import MissingExtraError, ShardioError
 
 try:
@@ -78,6 +79,19 @@ def _in_tensorflow() -> Iterator[None]:
         yield
     except ShardioError as error:
         raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+
+def _checked(total: int, heads: Sequence[str]) -> Callable[[], tf.Tensor]:
+    """Return a `cardinality` that refuses a model to which the labels do not fit.
+
+    Keras asks for it before it trains, unless it is told steps_per_epoch.
+    """
+
+    def cardinality() -> tf.Tensor:
+        refuse_labels_by_place(heads)
+        return tf.constant(total, dtype=tf.int64)
+
+    return cardinality
 
 
 _CALLS = _Calls()
@@ -166,4 +180,6 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions, start_step: int = 0) -
     settings.autotune.enabled = False
     dataset = dataset.with_options(settings)
     dataset._shardio_maker = maker
+    if not options.as_dict:
+        dataset.cardinality = _checked(total, maker.spec.heads)
     return dataset
