@@ -258,10 +258,8 @@ def _tensors(parts: BatchParts, *, channels_first: bool) -> BatchParts:
     if not channels_first:
         return found
     if found.images.ndim != 4:
-        raise OptionError(
-            f"channels_first is for (batch, height, width, channels), and transform returned x of "
-            f"shape {tuple(found.images.shape)}"
-        )
+        shape = found.images.shape
+        raise OptionError(f"channels_first is for images, not for x of shape {(*shape,)}")
     return found._replace(images=found.images.permute(0, 3, 1, 2))
 
 
