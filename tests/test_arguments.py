@@ -26,7 +26,7 @@ Captured = pytest.CaptureFixture[str]
         (convert, "--corp=1,2,3,4 t.csv out", "no option --corp; did you mean --crop?"),
         (convert, "t.csv out --zzzz", "no option --zzzz; see"),
         (convert, "t.csv out --engine inlin", "no --engine 'inlin'; did you mean inline?"),
-        (convert, "t.csv out --engine spark", "choose from processes, inline"),
+        (convert, "t.csv out --engine dask", "choose from processes, inline"),
         (convert, "t.csv out --crop-columns a,b,c,d", "l=a,t=b,r=c,b=d"),
         (convert, "t.csv", "required: OUT"),
         (read, "inof shards", "no COMMAND 'inof'; did you mean info?"),

@@ -111,7 +111,7 @@ BAD_ARGUMENTS = [
     (["--classes", "many"], "'many'"),
     (["--seed", -1], "not -1"),
     (["--seed", 1.5], "'1.5'"),
-    (["--engine", "spark"], "'spark'"),
+    (["--engine", "dask"], "'dask'"),
     (["--engine", "inline", "--workers", 2], "--workers"),
     (["--workers", 0], "not 0"),
     (["--max-rejects", "101%"], "'101%'"),
