@@ -107,7 +107,7 @@ dist: $(VENV)/.convert ## build the source archive and a wheel, and try both
 	bash .ci/dist $(BIN)/python
 
 clean: $(if $(wildcard data/hdfs),hdfs-stop) ## remove the environment, the demo and what benchmarks and checks left
-	rm -rf $(VENV) $(DEMO) data/bench data/bench-images data/bench-out data/hdfs data/mlperf data/peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) data/bench data/bench-images data/bench-out data/gpu-feed data/hdfs data/mlperf data/peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@rmdir data 2>/dev/null || true
 	find reader converter -name '*.so' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
