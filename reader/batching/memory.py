@@ -8,7 +8,9 @@
     order       positions that were computed at once
     files       memory for runs of records, open files, what allocators keep
     index       indexed shards only: where each record begins, for the whole set
-    decoders    records of any size: what each thread reads and decodes
+    decoders    records of any size: what each thread reads and decodes; of images that are resized,
+                a budget for those that are decoded at once, of the size of the first, in which a
+                larger one comes alone
     cache       with a cache only: what the thread that fills it copies at once
 
 Nothing but the index depends on the number of records. A process has a base besides: Python, NumPy

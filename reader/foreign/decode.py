@@ -7,6 +7,7 @@ become L, RGB or RGBA before they are resized, but for RGBA, which loses its alp
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import cache
 from io import BytesIO
 from typing import Any, Literal
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reader.foreign.image_claim import check_claim
+from reader.foreign.source_memory import SourceMemory
 from shardio.errors import FormatError, MissingExtraError, UnsupportedRecordError
 from shardio.format.transform import MAX_PIXELS, MODES
 from shardio.imaging.bad_image import BadImageError
@@ -38,8 +40,15 @@ def image_shape(data: bytes | memoryview) -> tuple[int, int, int]:
     return height, width, 3
 
 
-def decode(data: bytes | memoryview, out: NDArray[np.uint8], fit: Fit | None = None) -> None:
+def decode(
+    data: bytes | memoryview,
+    out: NDArray[np.uint8],
+    fit: Fit | None = None,
+    memory: SourceMemory | None = None,
+) -> None:
     """Decode an image into `out`, (height, width, channels); `fit` resizes what is of another size.
+
+    `memory` bounds what those of other sizes take that are decoded at once.
 
     Raises FormatError where it cannot be decoded, and UnsupportedRecordError where it is of another
     size or kind.
@@ -53,6 +62,11 @@ def decode(data: bytes | memoryview, out: NDArray[np.uint8], fit: Fit | None = N
             "read together; give open_shards size=(height, width), or make a set of them with "
             "shardio-convert"
         )
+    with nullcontext() if memory is None else memory.held(width * height):
+        _decode(image, out, fit)
+
+
+def _decode(image: Any, out: NDArray[np.uint8], fit: Fit | None) -> None:
     mode = MODES[out.shape[2]]
     try:
         if mode == "RGBA":

@@ -19,6 +19,7 @@ _IMAGES = (
     *("jpg", "jpeg", "png", "webp"),
 )
 _LABELS = ("label", "image/class/label", "image/label", "class", "target", "y")
+_LABELS_SET = frozenset(_LABELS)
 _HEAD = re.compile(r"y(0|[1-9][0-9]*)")
 # Heads that a record may hold although the first one does not; no set has as many.
 _HEADS = 256
@@ -119,7 +120,9 @@ def strange_labels(features: Mapping[str, Feature]) -> frozenset[str]:
 
 
 def _is_like_label(name: str) -> bool:
-    return name.lower() in _LABELS or _HEAD.fullmatch(name) is not None
+    # The last part, too: image/object/class/label.
+    names = name.lower(), name.lower().rpartition("/")[2]
+    return not _LABELS_SET.isdisjoint(names) or _HEAD.fullmatch(name) is not None
 
 
 def _unsupported(features: Mapping[str, Feature], names: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import shlex
 import zlib
 from array import array
 
@@ -70,7 +71,7 @@ def damaged_length(path: str, record: int, at: int, header: bytes) -> Exception:
     if kind:
         return DatasetError(
             f"{path} is compressed with {kind}, where no record can be read by its number: "
-            f"the converter makes a set of it: shardio-convert {path} FOLDER"
+            f"the converter makes a set of it: shardio-convert {shlex.quote(path)} FOLDER"
         )
     length = parse_header(header) if len(header) == HEADER_BYTES else None
     if length is not None:

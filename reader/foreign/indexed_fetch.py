@@ -20,6 +20,7 @@ from reader.files.threads import Threads
 from reader.foreign.array_memory import ArrayMemory
 from reader.foreign.decode import decode
 from reader.foreign.layout import DECODERS, ForeignLayout
+from reader.foreign.source_memory import SourceMemory
 from shardio.errors import (
     CorruptRecordError,
     DatasetError,
@@ -73,6 +74,7 @@ class IndexedFetcher:
         self._skipped = skipped
         self._files = files
         self._decoders = Threads(DECODERS, "shardio-decode")
+        self._sources = SourceMemory(layout.sources_bytes) if layout.sources_bytes else None
         self._requests = Threads(REQUESTS, "shardio-requests")
 
     def mapped(self, maps: Maps) -> IndexedFetcher:
@@ -85,7 +87,7 @@ class IndexedFetcher:
         decoders = max(threads, DECODERS if layout.encoded else 1) * layout.decoder_bytes
         if not (in_blocks or self._files.are_local):
             decoders = max(decoders, min(records, REQUESTS) * layout.request_bytes)
-        return {"index": layout.index_bytes, "decoders": decoders}
+        return {"index": layout.index_bytes, "decoders": decoders + layout.sources_bytes}
 
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""
@@ -207,7 +209,7 @@ class IndexedFetcher:
         integers = layout.integers_of(features, number)
         image = layout.image_of(features)
         if layout.encoded:
-            decode(image, pixels.reshape(layout.shape), layout.fit)
+            decode(image, pixels.reshape(layout.shape), layout.fit, self._sources)
         elif len(image) != layout.image_bytes:
             raise UnsupportedRecordError(
                 f"its image has {len(image)} bytes, but those of the set have {layout.image_bytes}"

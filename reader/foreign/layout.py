@@ -11,6 +11,7 @@ import numpy as np
 
 from reader.foreign.decode import Fit
 from reader.foreign.label_bytes import LabelBytes
+from reader.foreign.source_memory import budget_of
 from shardio.cached_property import cached_property
 from shardio.errors import UnsupportedRecordError
 from shardio.format.example import BYTES, INT64, Feature
@@ -37,7 +38,8 @@ class ForeignLayout:
     first one does not, and the labels would be others. `record_bytes` is the mean size of a record,
     `index_bytes` what the index takes. A label that is not there, or -1, is the class `missing`.
     Images of other sizes are resized as `fit` says. `read_as` says of each label how it is read, if
-    it is bytes; without it none is.
+    it is bytes; without it none is. `source_pixels` are those of the first image, where all are
+    resized.
     """
 
     image: str
@@ -52,6 +54,7 @@ class ForeignLayout:
     missing: int | None = None
     fit: Fit | None = None
     read_as: tuple[LabelBytes | None, ...] = ()
+    source_pixels: int = 0
 
     def __post_init__(self) -> None:
         if not self.kinds:
@@ -77,6 +80,11 @@ class ForeignLayout:
     def decoder_bytes(self) -> int:
         """What a thread owns that reads neighbours, and decodes one after the other."""
         return _DECODER + self._decoded_bytes
+
+    @property
+    def sources_bytes(self) -> int:
+        """What images take that are resized, while they are decoded; of a larger one it is more."""
+        return 0 if self.fit is None else budget_of(self.source_pixels, DECODERS)
 
     @property
     def request_bytes(self) -> int:

@@ -145,6 +145,7 @@ def _kind_of(kinds: Sequence[RecordKind]) -> RecordKind:
         first.layout,
         strange=frozenset().union(*(layout.strange for layout in layouts)),
         record_bytes=max(layout.record_bytes for layout in layouts),
+        source_pixels=max(layout.source_pixels for layout in layouts),
         index_bytes=sum(layout.index_bytes for layout in layouts),
     )
     return replace(first, layout=layout)

@@ -65,11 +65,15 @@ def open_foreign(files: list[FileInfo], first: bytes, options: SetOptions) -> Sh
     strange = strange_labels(features) if options.labels is None else frozenset()
     shards = index_shards(files)
     fit: Fit | None = None
+    pixels = 0
     if options.size is not None:
         fit = "center" if options.crop else "whole"
+        height, width, _ = image_shape(image_of(features, image))
+        pixels = height * width
     layout = ForeignLayout(
         image, labels, shape, encoded, strange=strange, kinds=tuple(kinds),
         missing=options.missing, fit=fit, read_as=read_as if any(read_as) else (),
+        source_pixels=pixels,
     )  # fmt: skip
     layout = measured(layout, shards)
     heads = tuple(

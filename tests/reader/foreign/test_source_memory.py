@@ -1,0 +1,61 @@
+"""Images that are decoded at once share a budget, and one that is larger is decoded alone."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from reader import open_shards
+from reader.foreign.source_memory import SourceMemory, budget_of
+from shardio.errors import OptionError
+from tests.reader.foreign_files import example, write_records
+
+
+def test_no_more_is_decoded_at_once_than_the_budget_holds() -> None:
+    memory = SourceMemory(12 * 100)
+    lock = threading.Lock()
+    now: list[int] = []
+    seen: list[list[int]] = []
+
+    def decode(pixels: int) -> None:
+        with memory.held(pixels):
+            with lock:
+                now.append(pixels)
+                seen.append([*now])
+            time.sleep(0.002)
+            with lock:
+                now.remove(pixels)
+
+    threads = [threading.Thread(target=decode, args=(20 + n % 5 * 30,)) for n in range(60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 60
+    assert all(sum(together) <= 100 or len(together) == 1 for together in seen)
+    assert max(map(len, seen)) > 1
+
+
+def test_an_error_gives_memory_back() -> None:
+    memory = SourceMemory(1)
+    with pytest.raises(ValueError, match="x"), memory.held(9):
+        raise ValueError("x")
+    with memory.held(9):
+        pass
+
+
+def test_the_plan_counts_the_images_that_are_read(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (4000, 3000)).save(file, "JPEG")
+    write_records(tmp_path / "a", [example(image=file.getvalue(), label=n) for n in range(3)])
+    shards = open_shards(tmp_path / "a", size=(8, 8))
+    batches = shards.batches(1, dtype="uint8")
+    assert batches.memory.parts["decoders"] >= budget_of(12_000_000, 1) == 12 * 12_000_000
+    assert sorted(int(y[0]) for _, y in batches) == [0, 1, 2]
+    with pytest.raises(OptionError, match="is too little"):
+        shards.batches(1, dtype="uint8", memory="100MB")
