@@ -129,7 +129,7 @@ def _storage(found: Findings, demand: Demand | None) -> str:
         'open_shards(..., cache="/ssd/cache") or `shardio-read stage` keeps the shards on a fast '
         "disk"
     )
-    if found.is_local and found.fits:
+    if found.is_local and found.fits and _warm(found) >= _WORTH * rate:
         ways.append(
             f"without them it is so in the first epoch only: the set fits in memory, from where "
             f"{_warm(found):,.0f} come"
