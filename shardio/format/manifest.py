@@ -118,7 +118,8 @@ class Manifest:
                 "written": self.rows_written,
                 "rejected": self.rows_rejected,
             },
-            "shards": [asdict(shard) for shard in self.shards],
+            # asdict would copy each value, which of 10,000 shards takes long.
+            "shards": [dict(vars(shard)) for shard in self.shards],
         }
 
     @classmethod
