@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reader.batching.options import BatchOptions
-    from reader.batching.stream_stats import StallMonitor
     from reader.frameworks.keras_stalls import StallCallback
     from reader.opening.mix import mix
     from reader.opening.open_shards import open_shards
     from reader.shardset import ShardSet
+    from reader.stats.stall_monitor import StallMonitor
 
 __all__ = ["BatchOptions", "ShardSet", "StallCallback", "StallMonitor", "mix", "open_shards"]
 
@@ -30,7 +30,7 @@ _PLACES = {
     "BatchOptions": "batching.options",
     "ShardSet": "shardset",
     "StallCallback": "frameworks.keras_stalls",
-    "StallMonitor": "batching.stream_stats",
+    "StallMonitor": "stats.stall_monitor",
     "mix": "opening.mix",
     "open_shards": "opening.open_shards",
 }

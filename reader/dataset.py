@@ -22,6 +22,8 @@ from reader.files.shard import ShardFile
 from reader.files.shard_files import ShardFiles
 from reader.sets.choice import PIECE, Choice, whole
 from reader.sets.mix import Mix
+from reader.stats.stream_counts import StreamCounts
+from reader.stats.stream_stats import StreamStats
 from shardio.cached_property import cached_property
 from shardio.format.label import Label
 from shardio.format.manifest import Manifest
@@ -173,6 +175,23 @@ class Dataset:
         return len(self._copies.here)
 
     @property
+    def stats(self) -> StreamStats:
+        """What all streams of this set have given, in this process and its DataLoaders' processes.
+
+        Parts of it and joins are sets themselves, with numbers of their own, and so is a copy. A
+        process that is forked begins to count again.
+        """
+        return self.counts.stats()
+
+    @property
+    def counts(self) -> StreamCounts:
+        """Where streams of this set are counted, in this process."""
+        known: StreamCounts | None = self.__dict__.get("_counts")
+        if known is None or known.pid != os.getpid():
+            known = self.__dict__["_counts"] = StreamCounts()
+        return known
+
+    @property
     def _copies(self) -> ShardCopies | None:
         if self.cache is None:
             return None
@@ -200,5 +219,5 @@ class Dataset:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs: not the files that are open here."""
-        open_here = ("_records_source", "_maps", "_copies_here")
+        open_here = ("_records_source", "_maps", "_copies_here", "_counts")
         return {name: value for name, value in vars(self).items() if name not in open_here}

@@ -42,14 +42,21 @@ ROOMS: dict[str, tuple[str, ...]] = {
     # Shards in, batches out.
     "reader.core": (),
     "reader.mount": (),
-    "reader.files": ("reader.core",),
+    "reader.stats": (),
+    "reader.files": ("reader.core", "reader.stats"),
     "reader.order": ("reader.core",),
     "reader.sets": ("reader.order", "reader.files"),
-    "reader.fetch": ("reader.files", "reader.core"),
+    "reader.fetch": ("reader.files", "reader.core", "reader.stats"),
     "reader.foreign": ("reader.fetch", "reader.files"),
     "reader.blocks": ("reader.fetch",),
     "reader.cache": ("reader.files",),
-    "reader.dataset": ("reader.cache", "reader.fetch", "reader.sets", "reader.files"),
+    "reader.dataset": (
+        "reader.cache",
+        "reader.fetch",
+        "reader.sets",
+        "reader.files",
+        "reader.stats",
+    ),
     "reader.batching": (
         "reader.dataset",
         "reader.cache",
@@ -58,6 +65,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "reader.sets",
         "reader.order",
         "reader.core",
+        "reader.stats",
     ),
     "reader.frameworks": ("reader.batching", "reader.dataset", "reader.order"),
     "reader.shardset": (
@@ -93,7 +101,13 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "reader.mount",
     ),
     "reader.__main__": ("reader.commands",),
-    "reader": ("reader.opening", "reader.shardset", "reader.frameworks", "reader.batching"),
+    "reader": (
+        "reader.opening",
+        "reader.shardset",
+        "reader.frameworks",
+        "reader.batching",
+        "reader.stats",
+    ),
     # Images in, shards out.
     "converter.table.scratch": (),
     "converter.table.grouping": ("converter.table.scratch",),

@@ -132,7 +132,7 @@ def test_what_the_law_has_is_not_found(tmp_path: Path, file: str, text: str) -> 
     assert source.wrong_arrows() + source.heavy_imports() == []
 
 
-@pytest.mark.parametrize(("package", "rooms", "files"), [("reader", 17, 4), ("converter", 7, 4)])
+@pytest.mark.parametrize(("package", "rooms", "files"), [("reader", 18, 4), ("converter", 7, 4)])
 def test_a_listing_is_a_table_of_contents(package: str, rooms: int, files: int) -> None:
     entries = [path for path in (ROOT / package).iterdir() if path.name != "__pycache__"]
     assert len([path for path in entries if path.is_dir()]) <= rooms

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from reader.batching.label_arrays import LabelArrays, chosen_labels, number_colu
 from reader.batching.memory import Pipeline, Sizes
 from reader.batching.one_hot import OneHot
 from reader.batching.options import BatchOptions
+from reader.batching.place import start_step_of
 from reader.batching.reading import Reading, reading
 from reader.batching.replacement import replace_skipped
 from reader.batching.steps import Steps
@@ -25,6 +25,7 @@ from reader.fetch.pool import Pool
 from reader.fetch.skipped import SKIPPED, Skipped
 from reader.fetch.source import Fetch, RecordSource
 from reader.order.mixed import MixStart
+from reader.stats.stream_counts import StreamCounts
 from shardio.errors import OptionError, TransformError
 from shardio.grammar import counted
 
@@ -55,6 +56,7 @@ class BatchMaker:
     used again, so that what the reader owns does not depend on how long it reads, nor on luck.
     With `parts` it makes only each so many-th batch of an epoch. `skipped` counts on. `start` is
     where a mix began. `start_step` steps of the first epochs are left out of a pass without an end.
+    It counts its work in `counts`, by default as a new stream of the set.
     """
 
     def __init__(
@@ -67,10 +69,11 @@ class BatchMaker:
         skipped: Skipped | None = None,
         start: MixStart | None = None,
         start_step: int = 0,
+        counts: StreamCounts | None = None,
     ) -> None:
         self.shards = shards
         self.options = options = options.located()
-        self.start_step = _start_step(start_step, options)
+        self.start_step = start_step_of(start_step, options)
         positions = options.positions(shards)
         if options.steps(positions) == 0:
             raise OptionError(
@@ -92,6 +95,10 @@ class BatchMaker:
         self._sources = shards.sources(
             verify=options.verify, skipped=self.skipped if options.on_error == "skip" else None
         )
+        self.counts = counts or shards.counts.stream()
+        self.counts.skipped = self.skipped
+        self.counts.is_fixed = options.transform is None
+        self._sources.files.counts = self.counts
         source = self._sources.first
         self.memory = Sizes.of(shards, source, pipeline).plan(options)
         if options.shuffle == "window":
@@ -178,6 +185,8 @@ class BatchMaker:
         begun.reading.before(*step)
         integers, ids = self._integers(begun)
         begun.reading.after(*step, begun.fetch.taken)
+        if self.shards.cache is not None:
+            self.counts.cached += self._sources.files.cached(begun.ids)
         if options.pad and count < options.batch_size:
             begun.images[count:] = 0
             integers = np.concatenate(
@@ -204,7 +213,8 @@ class BatchMaker:
         options = self.options
         position = begun.start + options.share[0] * options.batch_size
         try:
-            parts = self._transform.of(parts, begun.epoch, position)
+            with self.counts.transforms():
+                parts = self._transform.of(parts, begun.epoch, position)
             if self._one_hot is not None:
                 labels = self._one_hot.of_transformed(parts.labels, parts.heads)
                 parts = parts._replace(labels=labels)
@@ -261,15 +271,3 @@ class BatchMaker:
 
     def _reading_from(self, source: RecordSource) -> Reading:
         return reading(source, self._steps, self.memory, self.shards, self.options.shuffle)
-
-
-def _start_step(start_step: Any, options: BatchOptions) -> int:
-    """Return the step that an endless pass begins with, from 0; raises OptionError for no step."""
-    if isinstance(start_step, bool) or not isinstance(start_step, Integral) or start_step < 0:
-        raise OptionError(f"start_step must be a whole number, at least 0, not {start_step!r}")
-    if start_step and options.epochs is not None:
-        raise OptionError(
-            "start_step needs epochs=None: Keras takes the length of a shorter first epoch for "
-            "that of all. reader.resume.fit does the rest"
-        )
-    return int(start_step)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -18,10 +19,11 @@ from reader.batching.options import BatchOptions
 from reader.batching.place import Place
 from reader.batching.rank import current_worker
 from reader.batching.stream_state import check_state, mix_start, stream_state
-from reader.batching.stream_stats import StreamCounts, StreamStats
 from reader.dataset import Dataset
 from reader.fetch.skipped import Skipped
 from reader.order.mixed import MixStart
+from reader.stats.shared_counts import SharedCounts
+from reader.stats.stream_stats import StreamStats
 from shardio.errors import OptionError
 
 # Batches made ahead of the one that the caller works on. Many would only hide a storage that is
@@ -53,22 +55,22 @@ class Batches(Iterator[Batch]):
         every: tuple[int, int] = (0, 1),
         convert: Callable[[BatchParts], BatchParts] | None = None,
         mixed: MixStart | None = None,
+        shared: SharedCounts | None = None,
     ) -> None:
         """Begin; of the steps from `start_epoch` on only each that `every` names is made.
 
         `every` is (number, count): the steps number, number + count, ... Each batch is put
         together of what `convert` makes of its arrays. `mixed` is where a mix began, if not with
-        the first sample.
+        the first sample. `shared` counts for all processes of a DataLoader.
         """
-        self._every = every
-        self._convert = convert
-        self._turn = Lock()
-        self._counts = StreamCounts()
+        self._every, self._convert = every, convert
+        self._shards, self._shared = shards, shared
+        self._process, self._turn = os.getpid(), Lock()
+        self._counts = shards.counts.stream(adds_to=shared)
         self._mixed = mixed
         if shards.mix is not None and mixed is None:
             self._mixed = MixStart.first(shards.mix.places)
         self._ahead: deque[tuple[int, int, Begun]] = deque()
-        self._shards = shards
         self._start(options, Place.of(options, options.start_epoch, 0))
         self._form = BatchForm.of(self._maker.spec.heads, as_dict=options.as_dict)
 
@@ -83,18 +85,17 @@ class Batches(Iterator[Batch]):
     def _open(self, options: BatchOptions, skipped: Skipped | None) -> None:
         """Begin to make the batches from the place on; `skipped` counts on."""
         self._stopped = True
-        self._process = os.getpid()
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._counts = self._shards.counts.stream(adds_to=self._shared)
         pipeline = PIPELINE.with_threads(options)
         self._threads = pipeline.threads
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="shardio-batches")
         self._maker = BatchMaker(
-            self._shards,
-            options,
-            pipeline,
-            parts=self._every[1],
-            skipped=skipped,
-            start=self._mixed,
-        )
+            self._shards, options, pipeline,
+            parts=self._every[1], skipped=skipped, start=self._mixed, counts=self._counts,
+        )  # fmt: skip
+        self._counts.queue = self._ahead
         options, place = self._maker.options, self._place
         number, count = self._every
         begun = (place.epoch - place.first) * self._maker.steps
@@ -128,7 +129,7 @@ class Batches(Iterator[Batch]):
         try:
             with self._turn:
                 before = self._place
-                batch, after = self._take()
+                batch, after = self._counts.given(self._take)
                 self._place = after
                 return batch
         except BaseException:
@@ -157,7 +158,7 @@ class Batches(Iterator[Batch]):
             self._place = place.next_pass(maker.options)._replace(begun=False)
             raise StopIteration
         epoch, start, future = self._ahead.popleft()
-        parts = self._counts.wait(future)
+        parts = self._counts.wait(future.result)
         batch = self._form.for_arrays(self._convert(parts) if self._convert else parts)
         samples = min(start + maker.options.step_size, maker.positions)
         return batch, Place(place.first, epoch, samples)
@@ -194,10 +195,11 @@ class Batches(Iterator[Batch]):
     def _begin(self, epoch: int, start: int) -> Begun:
         """Begin to make a batch, or let the thread make it."""
         if not self._maker.begins:
-            return self._pool.submit(self._maker.make, epoch, start)
+            return self._pool.submit(self._counts.measured, self._maker.make, epoch, start)
         try:
             begun = self._maker.begin(epoch, start)
-            return self._pool.submit(begun.result) if self._maker.thinks else begun
+            work = partial(self._counts.measured, begun.result)
+            return self._pool.submit(work) if self._maker.thinks else begun
         except Exception as error:  # an interrupt comes now, and not when its batch is due
             failed: Future[BatchParts] = Future()
             failed.set_exception(error)
@@ -215,7 +217,7 @@ class Batches(Iterator[Batch]):
 
     def stats(self) -> StreamStats:
         """Return what the stream has given in this process, and how long the caller waited."""
-        return self._counts.stats(len(self._ahead), self.skipped)
+        return self._counts.stats()
 
     @property
     def memory(self) -> MemoryPlan:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from numbers import Integral
+from typing import Any, NamedTuple
 
 from reader.batching.options import BatchOptions
+from shardio.errors import OptionError
 
 
 class Place(NamedTuple):
@@ -47,3 +49,15 @@ class Place(NamedTuple):
         """Return where the pass after this one begins."""
         first = self.first + (options.epochs or 0)
         return Place(first, first, 0)
+
+
+def start_step_of(start_step: Any, options: BatchOptions) -> int:
+    """Return the step that an endless pass begins with, from 0; raises OptionError for no step."""
+    if isinstance(start_step, bool) or not isinstance(start_step, Integral) or start_step < 0:
+        raise OptionError(f"start_step must be a whole number, at least 0, not {start_step!r}")
+    if start_step and options.epochs is not None:
+        raise OptionError(
+            "start_step needs epochs=None: Keras takes the length of a shorter first epoch for "
+            "that of all. reader.resume.fit does the rest"
+        )
+    return int(start_step)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from reader.cache.copies import ShardCopies
 from reader.files.open_files import OpenFile
 from reader.files.shard_files import Shard, ShardFiles
@@ -54,6 +57,13 @@ class CachedShardFiles(ShardFiles[Shard]):
     def are_local(self) -> bool:
         """Whether all is read from files of this machine: the shards, or their copies."""
         return super().are_local or self._copies.all_here
+
+    def cached(self, ids: NDArray[np.int64]) -> int:
+        """Return how many of the records `ids` are read from copies, as far as is known now."""
+        if self._copies.all_here:
+            return len(ids)
+        numbers, _ = self.locate(ids)
+        return int(np.isin(numbers, list(self._copies.here)).sum())
 
     def new_epoch(self) -> None:
         """Compare identities again, and look which copies are there."""

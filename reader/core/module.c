@@ -457,7 +457,8 @@ static PyObject *advise(PyObject *self, PyObject *arguments) {
 PyDoc_STRVAR(wait_doc,
 "wait(begun)\n--\n\n"
 "Wait until what was begun is done, and help with it. Returns how many records are not fine, the\n"
-"seconds that all threads took for it, and how often they had to wait for the storage.");
+"seconds that all threads took for it, how often they had to wait for the storage, and the CPU\n"
+"seconds of the threads that only read, estimated.");
 
 static PyObject *wait_read(PyObject *self, PyObject *capsule) {
     (void)self;
@@ -469,8 +470,8 @@ static PyObject *wait_read(PyObject *self, PyObject *capsule) {
     }
     Py_ssize_t wrong = end_read(read);
     if (wrong < 0) return NULL;
-    return Py_BuildValue("ndL", wrong, (double)read->work.nanoseconds / 1e9,
-                         (long long)read->work.waits);
+    return Py_BuildValue("ndLd", wrong, (double)read->work.nanoseconds / 1e9,
+                         (long long)read->work.waits, (double)read->work.cpu / 1e9);
 }
 
 static PyMethodDef methods[] = {

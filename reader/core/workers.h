@@ -27,7 +27,7 @@ typedef struct Work {
     size_t next; /* the first record that nobody has taken */
     int busy;    /* parts that are being read */
     int failed;
-    int64_t nanoseconds, waits;
+    int64_t nanoseconds, waits, cpu;
     struct Work *after;
 } Work;
 

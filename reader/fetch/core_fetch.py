@@ -17,6 +17,7 @@ from reader.files.mapped_files import MappedFiles, Maps
 from reader.files.open_files import is_crowded, register
 from reader.files.shard import ShardFile
 from reader.files.shard_files import ShardFiles
+from reader.stats.stream_counts import StreamCounts
 from shardio.errors import ShardioError
 from shardio.format.layout import RecordLayout
 
@@ -106,6 +107,7 @@ class CoreFetch:
         self,
         source: RecordSource,
         waiting: Waiting,
+        counts: StreamCounts,
         ids: NDArray[np.int64],
         images: NDArray[Any],
         integers: NDArray[np.int64],
@@ -113,6 +115,7 @@ class CoreFetch:
     ) -> None:
         self._source = source
         self._waiting = waiting
+        self._counts = counts
         self._ids = ids
         self._images = images
         self._integers = integers
@@ -133,7 +136,9 @@ class CoreFetch:
         self.wait()
         if self._wrong:
             return self._source.fetch(self._ids, self._images)
-        self._waiting.saw(self.taken, len(self._ids))
+        taken = self.taken
+        self._counts.add(taken.seconds, 0.0, taken.cpu)
+        self._waiting.saw(taken, len(self._ids))
         return self._integers
 
 
@@ -232,13 +237,17 @@ class CoreFetcher:
             wrong, *taken = core.wait(self._read(ids[part], images[part], integers[part]))
             if wrong:
                 return self._source.fetch(ids, images)
-            self._waiting.saw(Taken(*taken), most)
+            found = Taken(*taken)
+            self._shards.counts.add(found.seconds, 0.0, found.cpu)
+            self._waiting.saw(found, most)
         return integers
 
     def _begin(self, ids: NDArray[np.int64], images: NDArray[Any]) -> CoreFetch:
         integers = self._decoder.integers(len(ids))
         begun = self._read(ids, images, integers)
-        return CoreFetch(self._source, self._waiting, ids, images, integers, begun)
+        return CoreFetch(
+            self._source, self._waiting, self._shards.counts, ids, images, integers, begun
+        )
 
     def _read(
         self, ids: NDArray[np.int64], images: NDArray[Any], integers: NDArray[np.int64]

@@ -34,6 +34,11 @@ class Sources:
         # That which needs the most memory: copies may go, and be made again.
         self.first = self._choose() if is_local else source
 
+    @property
+    def files(self) -> ShardFiles[Any]:
+        """The files that all sources read."""
+        return self._files
+
     def new_epoch(self) -> RecordSource:
         """Begin an epoch: compare each shard again when it is touched; returns the source."""
         self._files.new_epoch()

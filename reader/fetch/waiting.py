@@ -17,10 +17,14 @@ _MOST = 256
 
 
 class Taken(NamedTuple):
-    """What a read took: the time of its threads, and how often they waited."""
+    """What a read took: the time of its threads, and how often they waited.
+
+    `cpu` are CPU seconds of threads that only read.
+    """
 
     seconds: float
     waits: int
+    cpu: float = 0.0
 
 
 class Stopwatch:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from reader.files.open_files import OpenFile, OpenFiles
 from reader.files.shard import ShardFile
+from reader.stats.stream_counts import StreamCounts
 from shardio.cached_property import cached_property
 from shardio.errors import DatasetError
 from shardio.storage import RangeReader, storage_for
@@ -40,6 +41,8 @@ class ShardFiles(Generic[Shard]):
         self._same: set[int] = set()
         # How many epochs have begun: callers that cache comparisons look at it.
         self.epochs = 0
+        # Where what reads these files counts its work.
+        self.counts = StreamCounts()
 
     def get(self, number: int) -> OpenFile:
         """Return a file; it stays open as long as the caller holds it.
@@ -66,6 +69,10 @@ class ShardFiles(Generic[Shard]):
         Not where the shard itself was read. `describe` says of a path what is wrong with it.
         """
         return False
+
+    def cached(self, ids: NDArray[np.int64]) -> int:
+        """Return how many of the records `ids` are read from copies, as far as is known now."""
+        return 0
 
     @cached_property
     def _has_local_shards(self) -> bool:

@@ -42,7 +42,8 @@ class StoredRecords:
         done = 0
         for number, place, count in self._files.runs(np.arange(first, first + len(memory))):
             piece = memory[done : done + count].reshape(-1).data
-            self._fill(self._files.get(number), number, place * self._stride, piece)
+            with self._files.counts.read():
+                self._fill(self._files.get(number), number, place * self._stride, piece)
             done += count
 
     def _read_each(self, ids: NDArray[np.int64], memory: NDArray[np.uint8]) -> None:
@@ -56,10 +57,11 @@ class StoredRecords:
         flat = memory.reshape(-1).data
 
         def read(part: range) -> None:
-            for row in part:
-                number = shards[row]
-                file = files.get(number) or all_files.get(number)
-                self._fill(file, number, offsets[row], flat[row * stride : (row + 1) * stride])
+            with all_files.counts.read():
+                for row in part:
+                    number = shards[row]
+                    file = files.get(number) or all_files.get(number)
+                    self._fill(file, number, offsets[row], flat[row * stride : (row + 1) * stride])
 
         size = max(1, -(-len(ids) // (1 if all_files.are_local else PARTS)))
         rows = range(len(ids))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
@@ -168,6 +169,16 @@ class IndexedFetcher:
         integers: NDArray[np.int64],
         part: slice,
     ) -> Faults:
+        with self._files.counts.read():
+            return self._read_part(ids, images, integers, part)
+
+    def _read_part(
+        self,
+        ids: NDArray[np.int64],
+        images: NDArray[Any],
+        integers: NDArray[np.int64],
+        part: slice,
+    ) -> Faults:
         faults: Faults = []
         scaled = images.dtype == np.float32
         pixels = np.empty(self._layout.image_bytes, dtype=np.uint8) if scaled else None
@@ -209,7 +220,9 @@ class IndexedFetcher:
         integers = layout.integers_of(features, number)
         image = layout.image_of(features)
         if layout.encoded:
+            begun = time.perf_counter()
             decode(image, pixels.reshape(layout.shape), layout.fit, self._sources)
+            self._files.counts.decoded(time.perf_counter() - begun)
         elif len(image) != layout.image_bytes:
             raise UnsupportedRecordError(
                 f"its image has {len(image)} bytes, but those of the set have {layout.image_bytes}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from threading import Lock
 
 import numpy as np
@@ -97,7 +98,9 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
             self._unsure = 0
             self._asked[index % len(self)] = True
             number = self._passes
-        return self._form.for_keras(self._maker.make_item(number, index))
+        make = partial(self._maker.make_item, number, index)
+        counts = self._maker.counts
+        return self._form.for_keras(counts.wait(partial(counts.measured, make)))
 
     def on_epoch_begin(self) -> None:
         """Note that `fit` starts an epoch."""

@@ -107,7 +107,8 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions, start_step: int = 0) -
     """
     then = WorkerOfThen(options.worker)
     pipeline = _PIPELINE.with_threads(options)
-    maker = BatchMaker(shards, options, pipeline, start_step=start_step)
+    counts = shards.counts.stream(sees_wait=False)
+    maker = BatchMaker(shards, options, pipeline, start_step=start_step, counts=counts)
     first = maker.fix()
     options, steps = maker.options, maker.steps
     tensor_batch = TensorBatch(maker)
@@ -131,7 +132,7 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions, start_step: int = 0) -
             return np.int64(number)
 
     def made(shards: Dataset) -> BatchMaker:
-        maker = BatchMaker(shards, options, pipeline, start_step=start_step)
+        maker = BatchMaker(shards, options, pipeline, start_step=start_step, counts=counts)
         maker.fix(first)
         return maker
 
@@ -151,7 +152,9 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions, start_step: int = 0) -
     def make(at: np.int64) -> list[Any]:
         number, index = divmod(int(at), _MOST_BATCHES)
         with _in_tensorflow(), _CALLS:
-            parts = alive(number).make_item(number, index)
+            parts = counts.measured(alive(number).make_item, number, index)
+        with lock:
+            counts.gave(parts)
         return tensor_batch.arrays(parts)
 
     @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]

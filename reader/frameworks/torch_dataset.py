@@ -15,11 +15,7 @@ from reader.batching.batch_form import Batch, BatchParts
 from reader.batching.batches import Batches
 from reader.batching.options import BatchOptions
 from reader.dataset import Dataset
-from reader.frameworks.calling_loader import (
-    is_read_by_loader,
-    refuse_batches_of_batches,
-    refuse_shared_twice,
-)
+from reader.frameworks import calling_loader
 from reader.frameworks.sent_transform import refuse_local_function
 from reader.order.mixed import MixStart
 from shardio.errors import MissingExtraError, OptionError
@@ -123,7 +119,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         self._options = options
         self._channels_first = channels_first
         # Shared: an iterator in another process works on a copy of this object.
-        self._passes = _Passes()
+        self._passes, self._shared = _Passes(), shards.counts.shared
         # In a process of a DataLoader: its seed, and how many iterations it has begun.
         self._turn = 0, 0
         self._next_pass: int | None = None
@@ -147,6 +143,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._shared = self._shared or self._shards.counts.shared
         _SETS.add(self)
 
     def tell_fork(self) -> None:
@@ -161,7 +158,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         if isinstance(told, OptionError):
             raise told
         worker = told or self._options.located().share
-        refuse_shared_twice(worker)
+        calling_loader.refuse_shared_twice(worker)
         return worker
 
     def _located(self) -> BatchOptions:
@@ -172,7 +169,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         return options.steps(options.positions(self._shards)) * (options.epochs or 1)
 
     def __iter__(self) -> Iterator[Batch]:
-        refuse_batches_of_batches(self)
+        calling_loader.refuse_batches_of_batches(self)
         # Now, and not at the first batch, which not every rank may ask for.
         return self._begin(self._located())
 
@@ -185,7 +182,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         if info is None:
             stream = self._stream
             goes_on = stream is not None and stream.goes_on and self._is_last(options)
-            if stream is not None and goes_on and not is_read_by_loader():
+            if stream is not None and goes_on and not calling_loader.is_read_by_loader():
                 return stream
             done = self._passes.begin()
         else:
@@ -202,6 +199,7 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
             every=(number, count),
             convert=partial(_tensors, channels_first=self._channels_first),
             mixed=self._mixed,
+            shared=None if info is None else self._shared,
         )
         resumed, state = self._resumed
         if done == resumed:

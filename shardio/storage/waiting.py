@@ -40,6 +40,7 @@ _CALLS = "shardio-call"
 # The names of threads of our pools begin so.
 _POOLS = "shardio-"
 
+retries: list[None] = []  # one for each try of this process that was made again
 _logger = logging.getLogger("shardio")
 _reported: dict[str, float] = {}
 # Set when the interpreter ends, before it joins the threads of pools.
@@ -172,6 +173,7 @@ def patiently(
                 wait, since_failure = Wait(wait.seconds), False
             if not is_passing(error) or wait.left <= 0:
                 raise
+            retries.append(None)
             why = str(error)
             seconds = min(longest, wait.left)
         while seconds > wait.silent > 0:

@@ -76,7 +76,7 @@ class Begun:
     def is_right(self, whole: NDArray[np.uint8]) -> bool:
         """Wait; returns whether the records are those of the file."""
         assert core is not None
-        wrong, seconds, waits = core.wait(self.begun)
+        wrong, seconds, waits, _ = core.wait(self.begun)
         start = len(LAYOUT.head)
         return bool(
             wrong == 0

@@ -20,6 +20,7 @@ def test_a_stream_counts_what_it_gave(made: Made) -> None:
     assert (stats.batches, stats.images, stats.skipped) == (9, 45, 0)
     arrays = [array for x, ys, *more in given for array in (x, *ys, *more)]
     assert stats.bytes == sum(array.nbytes for array in arrays)
+    assert stats.waited is not None
     assert stats.waited >= 0
     assert stats.ahead >= 0
     list(stream)

@@ -1,61 +1,12 @@
-"""Numbers of a stream of batches: what it gave, and how long the caller waited for it."""
+"""The share of a loop that waits for its batches."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
-
-from reader.batching.batch_form import BatchParts
+from typing import TypeVar
 
 _Item = TypeVar("_Item")
-
-
-@dataclass(frozen=True)
-class StreamStats:
-    """What a stream has given in this process since it was made."""
-
-    batches: int
-    images: int
-    bytes: int
-    """Of images, labels, weights and rows, as the caller got them."""
-    waited: float
-    """Seconds that the caller waited within `next`."""
-    ahead: int
-    """Batches that are being made or are ready: the depth of the queue now."""
-    skipped: int
-    """Damaged records that others took the place of."""
-
-
-class Awaited(Protocol):
-    """A batch that is being made."""
-
-    def result(self) -> BatchParts:
-        """Wait for it."""
-
-
-class StreamCounts:
-    """Counts for `StreamStats`, a few additions a batch."""
-
-    def __init__(self) -> None:
-        self.batches = self.images = self.bytes = 0
-        self.waited = 0.0
-
-    def wait(self, batch: Awaited) -> BatchParts:
-        """Wait for a batch that the caller gets now, and count it."""
-        asked = time.perf_counter()
-        parts = batch.result()
-        self.waited += time.perf_counter() - asked
-        self.batches += 1
-        self.images += len(parts.images)
-        arrays = (parts.images, *parts.labels, parts.weights, parts.rows)
-        self.bytes += sum(array.nbytes for array in arrays if array is not None)
-        return parts
-
-    def stats(self, ahead: int, skipped: int) -> StreamStats:
-        """Return what was counted, with the depth of the queue and the skipped records."""
-        return StreamStats(self.batches, self.images, self.bytes, self.waited, ahead, skipped)
 
 
 class StallMonitor(Iterable[_Item]):
