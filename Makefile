@@ -29,7 +29,7 @@ PART ?=
 C_SOURCES := $(wildcard reader/core/*.[ch]) converter/sources/_files.c
 
 .DEFAULT_GOAL := help
-.PHONY: help shards table train hdfs hdfs-stop mount test test-slow test-kills test-fuzz test-outages test-browser test-s3 test-hdfs test-asan lint bench bench-peers dist clean
+.PHONY: help shards table train hdfs hdfs-stop mount test test-slow test-kills test-fuzz test-outages test-browser test-s3 test-spark test-hdfs test-asan lint bench bench-peers dist clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -80,6 +80,11 @@ test-browser: $(VENV)/.dev ## try pages in a headless Chromium
 test-s3: $(VENV)/.dev ## convert to and read from an S3 server on this machine
 	@bash .ci/s3 $(BIN)/python
 	$(BIN)/python -m pytest -m s3 $(if $(PART),--part)
+
+test-spark: $(VENV)/.dev ## convert on a Spark cluster on this machine
+	@bash .ci/hadoop
+	@bash .ci/spark $(BIN)/python
+	$(BIN)/python -m pytest -m spark $(if $(PART),--part)
 
 test-hdfs: $(VENV)/.dev ## run all tests of HDFS
 	@bash .ci/hadoop

@@ -235,7 +235,10 @@ def _work(
     """Run the jobs, adding to `finished`, until all are done or too many rows are rejected."""
     start = time.perf_counter()
     rejected = sum(len(unusable(done.rejects)) for done in finished.values())
-    with jobs.ready() as ready, closing(runner.run(ready, progress)) as results:
+    with (
+        jobs.ready(elsewhere=runner.is_elsewhere) as ready,
+        closing(runner.run(ready, progress)) as results,
+    ):
         if ready.images is not None:
             summary.times.reading += time.perf_counter() - start
         for result in results:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -14,11 +15,12 @@ from converter.shards.published_rows import SLICE, PublishedJobs, publish_rows
 from converter.shards.shard import ShardJob
 from converter.sources.image_finder import ImageFinder
 from converter.table.image_column import ImageCopy
+from converter.table.published_images import PublishedImages
 from converter.table.table import Table
 from shardio.errors import ShardioError
-from shardio.format.naming import ShardName
+from shardio.format.naming import ROWS_FOLDER, ShardName
 from shardio.storage import storage_for
-from shardio.storage.paths import is_local
+from shardio.storage.paths import is_local, join
 
 
 @dataclass(frozen=True)
@@ -30,19 +32,29 @@ class ConversionJobs:
     options: ConvertOptions
     plan: ShardPlan
     names: Sequence[ShardName]
-    images: ImageCopy | None = None
+    images: ImageCopy | PublishedImages | None = None
 
     @contextmanager
-    def ready(self) -> Iterator[ConversionJobs]:
-        """Copy the images that are a column of the table; they are gone when the block ends."""
+    def ready(self, *, elsewhere: bool = False) -> Iterator[ConversionJobs]:
+        """Copy the images that are a column of the table; they are gone when the block ends.
+
+        Where the jobs run `elsewhere` they are copied into the output folder.
+        """
         if self.table.images is None or not self.names:
             yield self
             return
         wanted = np.zeros(len(self.table), dtype=np.bool_)
         for name in self.names:
             wanted[self.plan.rows_of(name)] = True
-        folder = self.folder if is_local(self.folder) else None
-        with ImageCopy(self.table.images, wanted, folder) as images:
+        copy: ImageCopy | PublishedImages
+        if elsewhere:
+            folder = join(self.folder, ROWS_FOLDER, secrets.token_hex(6))
+            copy = PublishedImages(self.table.images, wanted, folder)
+        else:
+            copy = ImageCopy(
+                self.table.images, wanted, self.folder if is_local(self.folder) else None
+            )
+        with copy as images:
             yield replace(self, images=images)
 
     @contextmanager

@@ -169,26 +169,34 @@ class ImageCopy:
             )
 
     def _copy(self) -> None:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
         copy = self._scratch.texts()
-        row = 0
-        try:
-            for images in self._images.batches():
-                wanted = self._wanted[row : row + len(images)]
-                row += len(images)
-                if not wanted.all():
-                    images = pc.if_else(pa.array(wanted), images, pa.scalar(b"", images.type))
-                copy.append(images)
-        except ShardioError:
-            raise
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise TableError(
-                f"column {self._images.column} of {self._images.name} cannot be read: {error}"
-            ) from error
+        for images in wanted_images(self._images, self._wanted):
+            copy.append(images)
         self._offsets = copy.offsets()
         self._path = f"/proc/{os.getpid()}/fd/{copy.descriptor()}"
+
+
+def wanted_images(images: ImageSource, wanted: NDArray[np.bool_]) -> Iterator[Any]:
+    """Yield images as Arrow arrays of bytes; those that are not `wanted` are empty."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    row = 0
+    try:
+        for batch in images.batches():
+            taken = wanted[row : row + len(batch)]
+            row += len(batch)
+            yield (
+                batch
+                if taken.all()
+                else pc.if_else(pa.array(taken), batch, pa.scalar(b"", batch.type))
+            )
+    except ShardioError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise TableError(
+            f"column {images.column} of {images.name} cannot be read: {error}"
+        ) from error
 
 
 def read_copied(location: str, max_bytes: int) -> bytes:

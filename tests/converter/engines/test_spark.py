@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from converter import ConvertOptions, Summary, convert
 from converter.engines import engine_for
@@ -63,6 +66,24 @@ def inline(table: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, b
     out = tmp_path_factory.mktemp("inline")
     converted(table, out, "inline")
     return contents(out)
+
+
+def test_images_that_are_a_column_of_the_table(spark: Any, table: Path, tmp_path: Path) -> None:
+    images = [path.read_bytes() for path in sorted((table.parent / "images").iterdir())]
+    column = pa.array([*images * 9, None, b""], pa.binary())
+    made = {"image": column, "y0": pa.array(range(len(column)))}
+    parquet.write_table(pa.table(made), tmp_path / "t.parquet")
+    for engine in ("inline", "spark"):
+        convert(
+            str(tmp_path / "t.parquet"),
+            str(tmp_path / engine),
+            replace(OPTIONS, image_column="image"),
+            engine=engine,
+            max_rejects="20",
+        )
+    found = contents(tmp_path / "spark")
+    assert found == contents(tmp_path / "inline")
+    assert b"the table has no image here" in found["rejects.csv"]
 
 
 class Counted(NoProgress):

@@ -1,0 +1,149 @@
+"""A standalone cluster of Spark on this machine: a master and workers of one core each."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from tests.converter.inputs import is_running, line_of, wait_until
+
+_PYTHON = b"pyspark.daemon"
+_DEPLOY = "org.apache.spark.deploy"
+
+
+class Standalone:
+    """A master and workers; what they write is in `folder`.
+
+    They have PySpark's Python and nothing of ours on their path.
+    """
+
+    def __init__(self, folder: Path, workers: int = 2) -> None:
+        self.folder = folder
+        self._ports = _free_ports(2)
+        self.url = f"spark://127.0.0.1:{self._ports[0]}"
+        self._count = workers
+        self._servers: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def workers(self) -> list[str]:
+        """The names of the workers that run."""
+        return [name for name in self._servers if name != "master"]
+
+    def __enter__(self) -> Standalone:
+        try:
+            port, web = map(str, self._ports)
+            address = ["--host", "127.0.0.1", "--port", port, "--webui-port", web]
+            self._start("master", [f"{_DEPLOY}.master.Master", *address])
+            for number in range(self._count):
+                self.add(f"w{number}")
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def add(self, name: str) -> None:
+        """Start a worker and wait until the master knows it."""
+        before = self._alive()
+        work = ["--cores", "1", "--memory", "1g", "--work-dir", str(self.folder / name)]
+        address = ["--host", "127.0.0.1", "--webui-port", "0"]
+        self._start(name, [f"{_DEPLOY}.worker.Worker", *address, *work, self.url])
+        wait_until(lambda: self._alive() > before)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for name in [*self.workers, "master"]:
+            self.kill(name)
+
+    def kill(self, name: str) -> None:
+        """End a server at once, and with a worker what it has started, as a power failure does."""
+        server = self._servers.pop(name)
+        own = [] if name == "master" else self._processes(name)
+        server.kill()
+        for pid in own:
+            _signal(pid, signal.SIGKILL)
+        server.wait()
+        wait_until(lambda: not any(map(is_running, own)))
+
+    def pythons(self, name: str) -> list[int]:
+        """Return the processes that work on tasks of a worker, not the one that forks them."""
+        found = [pid for pid in self._processes(name) if _PYTHON in line_of(pid)]
+        return [pid for pid in found if _PYTHON in line_of(_parent(pid))]
+
+    def _processes(self, name: str) -> list[int]:
+        """Return the processes that a worker has started: they work in its folder."""
+        folder = f"{self.folder / name}/"
+        pids = (int(pid) for pid in os.listdir("/proc") if pid.isdigit())
+        return [pid for pid in pids if _folder(pid).startswith(folder)]
+
+    def _alive(self) -> int:
+        try:
+            with urlopen(f"http://127.0.0.1:{self._ports[1]}/json/", timeout=10) as answer:
+                return int(json.load(answer)["aliveworkers"])
+        except (URLError, ConnectionError):
+            return 0
+
+    def _start(self, name: str, words: Sequence[str]) -> None:
+        spec = find_spec("pyspark")
+        assert spec is not None
+        assert spec.origin is not None
+        home = Path(spec.origin).parent
+        (self.folder / name).mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self._servers[name] = subprocess.Popen(
+                [str(home / "bin" / "spark-class"), *words],
+                cwd=self.folder,
+                env=_environment(home),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+
+def _environment(home: Path) -> dict[str, str]:
+    ours = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYSPARK_PYTHON")}
+    path = f"{Path(sys.executable).parent}:{ours['PATH']}"
+    spark = {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "256m"}
+    return {**ours, **spark, "PATH": path}
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [found.getsockname()[1] for found in sockets]
+    for found in sockets:
+        found.close()
+    return ports
+
+
+def _folder(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return ""
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
