@@ -126,9 +126,10 @@ def _begin(command: list[str], log: BinaryIO, detached: bool) -> subprocess.Pope
         stderr=log,
         env=environment(),
         start_new_session=True,  # a Ctrl-C in the terminal is not for the server
-        preexec_fn=None if detached else _die_with_parent,
+        preexec_fn=None if detached else die_with_parent,
     )
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Let a process that is being started end with the thread that starts it."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -16,6 +16,7 @@ from types import TracebackType
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from examples.hdfs.server import die_with_parent
 from tests.converter.inputs import is_running, line_of, wait_until
 
 _PYTHON = b"pyspark.daemon"
@@ -34,6 +35,7 @@ class Standalone:
         self.url = f"spark://127.0.0.1:{self._ports[0]}"
         self._count = workers
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
+        self._added = 0
 
     @property
     def workers(self) -> list[str]:
@@ -43,21 +45,26 @@ class Standalone:
     def __enter__(self) -> Standalone:
         try:
             port, web = map(str, self._ports)
-            address = ["--host", "127.0.0.1", "--port", port, "--webui-port", web]
-            self._start("master", [f"{_DEPLOY}.master.Master", *address])
-            for number in range(self._count):
-                self.add(f"w{number}")
+            address = ["--port", port, "--webui-port", web]
+            self._start("master", "127.0.0.1", [f"{_DEPLOY}.master.Master", *address])
+            for _ in range(self._count):
+                self.add()
         except BaseException:
             self.__exit__(None, None, None)
             raise
         return self
 
-    def add(self, name: str) -> None:
-        """Start a worker and wait until the master knows it."""
+    def add(self) -> None:
+        """Start a worker and wait until the master knows it.
+
+        Each has an address of its own: a speculative attempt never runs on the same host.
+        """
         before = self._alive()
-        work = ["--cores", "1", "--memory", "1g", "--work-dir", str(self.folder / name)]
-        address = ["--host", "127.0.0.1", "--webui-port", "0"]
-        self._start(name, [f"{_DEPLOY}.worker.Worker", *address, *work, self.url])
+        self._added += 1
+        name = f"w{self._added}"
+        words = ["--cores", "1", "--memory", "1g", "--work-dir", str(self.folder / name)]
+        words = [f"{_DEPLOY}.worker.Worker", "--webui-port", "0", *words, self.url]
+        self._start(name, f"127.0.0.{1 + self._added}", words)
         wait_until(lambda: self._alive() > before)
 
     def __exit__(
@@ -97,7 +104,7 @@ class Standalone:
         except (URLError, ConnectionError):
             return 0
 
-    def _start(self, name: str, words: Sequence[str]) -> None:
+    def _start(self, name: str, host: str, words: Sequence[str]) -> None:
         spec = find_spec("pyspark")
         assert spec is not None
         assert spec.origin is not None
@@ -105,20 +112,21 @@ class Standalone:
         (self.folder / name).mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{name}.log").open("wb") as log:
             self._servers[name] = subprocess.Popen(
-                [str(home / "bin" / "spark-class"), *words],
+                [str(home / "bin" / "spark-class"), *words, "--host", host],
                 cwd=self.folder,
-                env=_environment(home),
+                env=_environment(home, host),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=die_with_parent,
             )
 
 
-def _environment(home: Path) -> dict[str, str]:
+def _environment(home: Path, host: str) -> dict[str, str]:
     ours = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYSPARK_PYTHON")}
     path = f"{Path(sys.executable).parent}:{ours['PATH']}"
-    spark = {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "256m"}
+    spark = {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": host, "SPARK_DAEMON_MEMORY": "256m"}
     return {**ours, **spark, "PATH": path}
 
 

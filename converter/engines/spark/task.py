@@ -9,6 +9,7 @@ import socket
 from dataclasses import dataclass
 
 from converter.engines.spark.failure import TaskFailedError
+from converter.engines.spark.quick_worker import forget_archives_of_modules, freeze_imports
 from converter.shards.published_rows import Piece, RowsGoneError, read_job
 from converter.shards.shard import ShardJob, ShardResult, convert_shard
 from shardio.errors import WorkerError
@@ -62,6 +63,8 @@ class TaskRun:
             raise TaskFailedError.of(gone, str(name), host) from error
         except Exception as error:
             raise TaskFailedError.of(error, str(name), host) from error
+        finally:
+            forget_archives_of_modules()
 
     def _begin(self, host: str) -> None:
         """Forget what was read for another run, and compare versions."""
@@ -83,6 +86,7 @@ class TaskRun:
         pillow.load_formats()
         use_one_heap()
         forget_archives()
+        freeze_imports()
         _run = self.run
 
 
