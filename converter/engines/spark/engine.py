@@ -72,7 +72,7 @@ class _Job:
         self._error: Exception | None = None
         self._work = context.parallelize(tasks, len(tasks))
         self._task = _task_of(run, self._made)
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread = threading.Thread(target=self._run, name="shardio-spark", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:

@@ -12,6 +12,7 @@ from converter.engines.spark.failure import error_of
 from shardio.errors import MissingExtraError, OptionError, ShardioError, WorkerError
 
 _MASTER = "spark.master"
+_STOP_SECONDS = 10.0
 _PYTHON = "spark.pyspark.python"
 # What Spark would log is told by the error of the run, without the stack.
 _DEFAULTS = {
@@ -51,7 +52,7 @@ class SparkSession:
     def start(self) -> None:
         """Begin to start it; never waits."""
         if self._context is None and self._starting is None:
-            self._starting = threading.Thread(target=self._start, daemon=True)
+            self._starting = threading.Thread(target=self._start, name="shardio-spark", daemon=True)
             self._starting.start()
 
     def context(self) -> Any:
@@ -64,9 +65,12 @@ class SparkSession:
         return self._context
 
     def stop(self) -> None:
-        """End the context, if it was started here."""
+        """End the context, if it was started here.
+
+        One that is still being started, since its master does not answer, ends with this process.
+        """
         if self._starting is not None:
-            self._starting.join()
+            self._starting.join(_STOP_SECONDS)
         if self._is_ours and self._context is not None:
             context, self._context = self._context, None
             end_spark(context)
