@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 
 from converter.engines import Engine, Progress, engine_for
@@ -31,12 +31,13 @@ from converter.shards.records_table import write_records_table
 from converter.shards.rejected_images import RejectedImages
 from converter.shards.repair import reopen
 from converter.shards.source_table import check_places, read_source
+from converter.shards.swept import swept
 from converter.sources.archives import known_archives
 from converter.sources.storage_trial import try_roots
 from converter.table.cells.label_statistics import label_statistics
 from converter.table.dropped_rows import without_rows
 from converter.table.first_rows import first_rows
-from shardio.errors import OptionError, ShardioError
+from shardio.errors import OptionError
 from shardio.format.done import DoneRecord, unusable
 from shardio.format.inputs import ConversionInputs
 from shardio.format.label_kind import CLASS
@@ -185,7 +186,7 @@ def convert(
             progress.begin(len(source) - len(source.dropped), done_before, rejected)
             if rejected <= allowed:
                 jobs = replace(jobs, names=[name for name in names if name not in finished])
-                with _swept(folder, runner):
+                with swept(folder, elsewhere=runner.is_elsewhere):
                     _work(jobs, runner, finished, rejected_images, progress, summary, allowed)
             _close(folder, plan, jobs, finished, summary, limit, allowed)
         return summary
@@ -210,17 +211,6 @@ def _was_complete(
     summary.rejected = manifest.rows_rejected
     summary.bytes = sum(shard.bytes for shard in manifest.shards)
     return True
-
-
-@contextmanager
-def _swept(folder: OutputFolder, runner: Engine) -> Iterator[None]:
-    """Remove what attempts at shards have left that ended without a word, on other machines."""
-    try:
-        yield
-    finally:
-        if runner.is_elsewhere:
-            with suppress(ShardioError):
-                folder.remove_half_written()
 
 
 def _work(

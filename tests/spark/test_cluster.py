@@ -113,3 +113,38 @@ def test_a_frozen_attempt_is_overtaken_by_a_speculative_one(
     finally:
         kill_group(process)
     assert digests(out) == source.digests
+
+
+def test_a_killed_driver_and_a_task_that_fails_for_ever(
+    spark: Standalone, table: str, out: HdfsPlace, source: LocalSet, hdfs: Cluster
+) -> None:
+    process = begin(spark, table, out)
+    try:
+        wait_for_shards(out, 2, process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    finally:
+        kill_group(process)
+    made = {name for name in out.names() if name.endswith(".tfrecord")}
+    shards = {name for name in source.digests if name.endswith(".tfrecord")}
+    assert made < shards
+    hindered = max(shards - made)
+    hdfs.fs("-mkdir", f"{out.path}/{hindered}")
+    hdfs.fs("-touchz", f"{out.path}/{hindered}/mine")
+    process = begin(spark, table, out)
+    try:
+        said, told = process.communicate(timeout=400)
+    finally:
+        kill_group(process)
+    assert process.returncode == 1, said
+    last = told.splitlines()[-1]
+    assert last.startswith(f"shardio-convert: {hindered} on "), told
+    assert "org.apache" not in last
+    assert "Traceback" not in told
+    hdfs.fs("-rm", "-r", f"{out.path}/{hindered}")
+    process = begin(spark, table, out)
+    try:
+        end(process)
+    finally:
+        kill_group(process)
+    assert digests(out) == source.digests

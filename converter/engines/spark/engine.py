@@ -15,6 +15,7 @@ from converter.engines.spark.failure import error_of
 from converter.engines.spark.session import SparkSession
 from converter.engines.spark.task import TaskRun
 from converter.shards.shard import ShardResult
+from shardio.format.done import unusable
 
 _POLL_SECONDS = 0.1
 # Spark kills the Python of a task two seconds after it was cancelled.
@@ -90,8 +91,9 @@ class _Job:
             for made in self._made.value[taken:]:
                 taken += 1
                 done = made.result.done
-                images = done.records + len(done.rejects)
-                progress.advance(images, made.bytes_read, len(done.rejects), done.bytes)
+                rejected = len(unusable(done.rejects))
+                images = done.records + rejected
+                progress.advance(images, made.bytes_read, rejected, done.bytes)
                 yield made.result
             if is_over:
                 break
