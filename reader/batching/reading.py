@@ -123,6 +123,10 @@ class HeldBlocks:
         """Read what comes later while this step waits for its last block."""
         if not self._blocks.want(ids) and start // self._steps.size % _PREPARED:
             return
+        if self._steps.is_uneven:
+            # The same place in the next window is not always as far away.
+            self._blocks.prepare(self._steps.coming(epoch, start))
+            return
         later = [self._steps.later(epoch, start, distance) for distance in self._distances]
         if later:
             self._blocks.prepare(np.concatenate(later))

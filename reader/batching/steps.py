@@ -51,6 +51,8 @@ class Steps:
             # Of a part of a set a block has fewer records, on average.
             share = len(shards) / max(1, shards.stored_records)
             self.window = max(lanes, round(window * block * lanes * share))
+        choices = [shards.choice] if shards.mix is None else shards.mix.choices
+        self._is_uneven = bool(self.window) and any(choice is not None for choice in choices)
         # What was computed to look ahead, and how many steps that may be: a window.
         self._known: OrderedDict[tuple[int, int], NDArray[np.int64]] = OrderedDict()
         steps = self.window // options.step_size + 8
@@ -67,6 +69,28 @@ class Steps:
         ids = self._order.share(epoch, start, stop, *self._options.share)
         return ids if self._stored is None else self._stored(ids)
 
+    @property
+    def is_uneven(self) -> bool:
+        """Whether windows have more or fewer records than others: those of parts of sets."""
+        return self._is_uneven
+
+    def coming(self, epoch: int, start: int) -> NDArray[np.int64]:
+        """Return this rank's records from a position on, for two windows.
+
+        First come all that are left of the windows that lanes have begun: what is read of them is
+        not to be read again, whatever the others bring in meanwhile.
+        """
+        share = self._options.share
+        distance = 2 * self.window // self.size * self.size + self.size
+        stop = min(start + distance, self.positions)
+        ids = [self._order.share(epoch, start, stop, *share)]
+        if isinstance(self._order, ChosenWindowOrder):
+            ids.insert(0, self._order.rest(epoch, start, *share))
+        if stop < start + distance and not self._is_beyond(epoch, epoch + 1):
+            rest = min(start + distance - stop, self.positions) // self.size * self.size
+            ids.append(self._order.share(epoch + 1, 0, rest, *share))
+        return np.concatenate(ids)
+
     def later(self, epoch: int, start: int, distance: int) -> NDArray[np.int64]:
         """Return the records of the step that is about `distance` ahead, maybe in the next epoch.
 
@@ -78,10 +102,8 @@ class Steps:
         later = epoch + step // length
         # A stream that was resumed is not where steps begin that are counted from 0.
         step = step if later == epoch else step % length // options.step_size * options.step_size
-        if options.epochs is not None:
-            this_pass = (epoch - options.start_epoch) // options.epochs
-            if later >= options.start_epoch + (this_pass + 1) * options.epochs:
-                return np.empty(0, dtype=np.int64)
+        if self._is_beyond(epoch, later):
+            return np.empty(0, dtype=np.int64)
         ids = self.ids(later, step)
         if self._most:
             # They need not be computed again when their turn comes.
@@ -90,6 +112,14 @@ class Steps:
                 with suppress(KeyError):  # another thread may have taken the last one
                     self._known.popitem(last=False)
         return ids
+
+    def _is_beyond(self, epoch: int, later: int) -> bool:
+        """Whether a later epoch is not of the pass of this one."""
+        options = self._options
+        if options.epochs is None:
+            return False
+        this_pass = (epoch - options.start_epoch) // options.epochs
+        return later >= options.start_epoch + (this_pass + 1) * options.epochs
 
 
 @dataclass(frozen=True)

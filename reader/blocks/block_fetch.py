@@ -99,8 +99,11 @@ class BlockFetcher:
         return True
 
     def prepare(self, ids: NDArray[np.int64]) -> None:
-        """Begin to read blocks of records that are wanted later, as far as there is room."""
-        blocks = set(self._grid.of(ids).tolist())
+        """Begin to read blocks of records that are wanted later, as far as there is room.
+
+        Those of the first records stay where there is no room for all.
+        """
+        blocks = set(self._span(self._grid.of(ids), 0)[1])
         with self._lock:
             for block in blocks & self._blocks.keys():
                 self._blocks.move_to_end(block)  # the others make room

@@ -59,6 +59,17 @@ class ChosenWindowOrder(WindowOrder):
         self.records = int(chosen.edges[-1])
         self._chosen = chosen
 
+    def rest(self, epoch: int, start: int, rank: int, world: int) -> Ids:
+        """Return the records from a position on in the windows where the lanes of a rank are."""
+        lanes = self._lanes_of(epoch)
+        pieces = [np.empty(0, dtype=np.int64)]
+        for number in range(rank * self._lanes // world, (rank + 1) * self._lanes // world):
+            lane, position = lanes[number], start // self._lanes
+            if position < lane.records:
+                group, first = self._group_at(lane, position)
+                pieces.append(self._group(epoch, number, lane, group)[position - first :])
+        return np.concatenate(pieces)
+
     def _lane(self, epoch: int, lane: int) -> Lane:
         turns = np.arange(lane, self._blocks, self._lanes)
         _, sizes = self._extent(self._shuffle(epoch)(turns))

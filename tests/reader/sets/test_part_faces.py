@@ -25,12 +25,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def part_of(shards: ShardSet, kind: str) -> ShardSet:
     if kind == "where":
         return shards.where(y0=[1, 5])
-    chosen = np.random.default_rng(1).permutation(400)[:90]
+    random = np.random.default_rng(1)
+    chosen = random.permutation(400)[:90]
+    if kind == "uneven":  # all of some blocks, and a record of others
+        chosen = np.concatenate([np.arange(100, 190), random.permutation(100)[:9], 300 + chosen[:6] // 4])
     part: ShardSet = shards[3::10] if kind == "every tenth" else shards[chosen]
     return part
 
 
-@pytest.mark.parametrize("kind", ["every tenth", "list", "where"])
+@pytest.mark.parametrize("kind", ["every tenth", "list", "where", "uneven"])
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_no_block_is_fetched_twice_and_none_in_vain(
     made: Made, kind: str, lanes: int, monkeypatch: pytest.MonkeyPatch
