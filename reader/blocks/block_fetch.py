@@ -103,7 +103,10 @@ class BlockFetcher:
 
         Those of the first records stay where there is no room for all.
         """
-        blocks = set(self._span(self._grid.of(ids), 0)[1])
+        of_ids = self._grid.of(ids)
+        blocks = set(np.unique(of_ids).tolist())
+        if len(blocks) > self._held:
+            blocks = set(self._span(of_ids, 0)[1])
         with self._lock:
             for block in blocks & self._blocks.keys():
                 self._blocks.move_to_end(block)  # the others make room

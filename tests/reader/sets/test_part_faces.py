@@ -28,7 +28,9 @@ def part_of(shards: ShardSet, kind: str) -> ShardSet:
     random = np.random.default_rng(1)
     chosen = random.permutation(400)[:90]
     if kind == "uneven":  # all of some blocks, and a record of others
-        chosen = np.concatenate([np.arange(100, 190), random.permutation(100)[:9], 300 + chosen[:6] // 4])
+        chosen = np.concatenate(
+            [np.arange(100, 190), random.permutation(100)[:9], 300 + chosen[:6] // 4]
+        )
     part: ShardSet = shards[3::10] if kind == "every tenth" else shards[chosen]
     return part
 
