@@ -35,7 +35,7 @@ from converter.shards.swept import swept
 from converter.sources.archives import known_archives
 from converter.sources.storage_trial import try_roots
 from converter.table.cells.label_statistics import label_statistics
-from converter.table.dropped_rows import without_rows
+from converter.table.dropped_rows import dropped_splits, without_rows
 from converter.table.first_rows import first_rows
 from shardio.errors import OptionError
 from shardio.format.done import DoneRecord, unusable
@@ -122,7 +122,10 @@ def convert(
         plan = plan_of(source, options, shards, pillow.versions())
         summary = Summary(out, len(names), rows=len(source), versions=plan.versions)
         summary.transform, summary.dropped = plan.transform, len(source.dropped)
-        summary.heads = label_statistics(plan.labels, source.labels, source.splits, source.split)
+        summary.heads = label_statistics(
+            plan.labels, source.labels, source.splits, source.split, source.dropped
+        )
+        summary.dropped_splits = dropped_splits(source)
         if options.splits is not None:
             shares = [name for name, _ in options.splits.shares]
             summary.empty_splits = [name for name in shares if name not in source.splits]
@@ -132,7 +135,7 @@ def convert(
             assert look is not None
             try_out(source, options, look)
             summary.dry_run = True
-            summary.bytes = len(source) * layout.stride
+            summary.bytes = (len(source) - len(source.dropped)) * layout.stride
             summary.first_rows = first_rows(source, plan.labels)
             return summary
 
@@ -179,7 +182,7 @@ def convert(
             summary.looked_at = rejected_images.looked_at
             summary.shards_kept = len(finished)
             rejected = sum(len(unusable(done.rejects)) for done in finished.values())
-            allowed = limit.rows(len(source))
+            allowed = limit.rows(len(source) - len(source.dropped))
             if rejected <= allowed:
                 progress.announce(summary.image_line())
             done_before = sum(done.records for done in finished.values()) + rejected

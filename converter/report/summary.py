@@ -61,6 +61,7 @@ class Summary:
     only_classes: bool = True
     # Splits that shares were given for, and that no row was dealt to.
     empty_splits: list[str] = field(default_factory=list)
+    dropped_splits: list[str] = field(default_factory=list)
     # What was read from the table as it is written, but may be meant in another way.
     notes: list[str] = field(default_factory=list)
     indexes_made: int = 0
@@ -90,12 +91,12 @@ class Summary:
             ]
         if self.dry_run:
             return [
-                f"{counted(self.rows, 'row')} would become {counted(self.shards, 'shard')} in "
-                f"{self.folder}, "
+                f"{counted(self.rows, 'row')}{self._left_out()} would become "
+                f"{counted(self.shards, 'shard')} in {self.folder}, "
                 f"{_size(self.bytes)} in all. Nothing was written.",
                 *self._table(),
                 f"images    {self.image_line()}",
-                *([] if self.look is None else look_lines(self.look, self.rows)),
+                *([] if self.look is None else look_lines(self.look, self.rows - self.dropped)),
                 *(f"row       {row}" for row in self.first_rows),
                 *(f"label     {head.line()}" for head in self.heads),
                 *(f"note      {note}" for note in self.notes),
@@ -187,8 +188,12 @@ class Summary:
                 self.transform, "" if self.transform is None else self.image_line()
             ),
             *(f"split {name} is empty: no row was dealt to it" for name in self.empty_splits),
+            *(f"split {name} is empty: --drop leaves no row of it" for name in self.dropped_splits),
             *(warning for head in self.heads for warning in head.warnings),
         ]
+
+    def _left_out(self) -> str:
+        return f", {self.dropped:,} of them left out by --drop," if self.dropped else ""
 
     def _table(self) -> list[str]:
         return [f"table     {self.table}"] if self.table else []

@@ -18,8 +18,8 @@ def too_many_rejects(
     """Return the error, which says why rows were rejected, and how to go on."""
     return RejectsError(
         f"{counted(len(rejects), 'row', 'was')} rejected so far, and of "
-        f"{counted(summary.rows, 'row')} at most "
-        f"{limit.rows(summary.rows):,} ({limit}) may be:\n  "
+        f"{counted(summary.rows - summary.dropped, 'row')} at most "
+        f"{limit.rows(summary.rows - summary.dropped):,} ({limit}) may be:\n  "
         + "\n  ".join(reasons(rejects))
         + _where(rejects, table)
         + f"\nThose of the finished shards are in {summary.folder}/rejects.csv. Mend the files "

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from converter.table.scratch import slices
 from converter.table.table import Table
 from shardio.errors import OptionError
 from shardio.format.row_list import parse_row_list
@@ -44,3 +45,16 @@ def without_rows(table: Table, file: str | None) -> Table:
                 f"{path!r} in {table.name}"
             )
     return replace(table, dropped=rows)
+
+
+def dropped_splits(table: Table) -> list[str]:
+    """Return the names of the splits of which no row is left."""
+    if not len(table.dropped):
+        return []
+    size = len(table.splits)
+    gone = np.bincount(table.split[table.dropped], minlength=size)
+    every = sum(
+        (np.bincount(table.split[rows], minlength=size) for rows in slices(len(table))),
+        start=np.zeros(size, dtype=np.int64),
+    )
+    return [name for name, one, all_ in zip(table.splits, gone, every, strict=True) if one == all_]

@@ -15,7 +15,8 @@ _ROWS = 3
 
 def first_rows(table: Table, heads: Sequence[Label]) -> list[str]:
     """Return a line for each of the first rows: its path, its labels and, of several, its split."""
-    rows = np.arange(min(_ROWS, len(table)))
+    some = np.arange(min(_ROWS + len(table.dropped), len(table)))
+    rows = np.setdiff1d(some, table.dropped, assume_unique=True)[:_ROWS]
     lines = []
     for row, path in zip(rows.tolist(), table.paths(rows), strict=True):
         columns = columns_of([head.kind for head in heads])

@@ -26,7 +26,7 @@ from reader.sets.records_table import paths_of, table_of, table_of_columns
 from shardio.errors import OptionError
 from shardio.format.layout import ROW
 from shardio.format.naming import ShardName
-from shardio.format.row_list import parse_row_list
+from shardio.format.row_list import ListedRow, parse_row_list
 from shardio.storage import storage_for
 from shardio.storage.paths import name_of
 
@@ -111,19 +111,17 @@ class Selection:
         """Choose all but those of a list, whose paths are compared where both are known."""
         listed = parse_row_list(storage_for(name).read_file(name, _LIST_BYTES), name)
         if self.records.members:
+            if any(row.member is None for row in listed):
+                raise OptionError(
+                    f"{name} lists rows of one set, and this is a join of several: it needs a "
+                    "column member, with the number of the set, from 0"
+                )
+            for number, member in enumerate(self.records.members):
+                _compare_paths(member, [row for row in listed if row.member == number], name)
             return self.drop([(row.member, row.row) for row in listed])
         if any(row.member is not None for row in listed):
             raise OptionError(f"{name} lists rows of several joined sets, and this is one set")
-        with_path = {row.row: row.path for row in listed if row.path is not None}
-        ids = np.flatnonzero(np.isin(column(self.records, ROW), np.array([*with_path], np.int64)))
-        paths = paths_of(self.records.manifest, self.records.shards, ids) if with_path else None
-        rows = self._values(ROW, ids).tolist()
-        for row, path in zip(rows, paths or [], strict=False):
-            if path is not None and path != with_path[row]:
-                raise OptionError(
-                    f"{name} is a list of another table: row {row} is {with_path[row]!r} there, "
-                    f"and {path!r} here"
-                )
+        _compare_paths(self.records, listed, name)
         return self.drop([row.row for row in listed])
 
     def _row(self, row: Any) -> int:
@@ -218,3 +216,22 @@ def _of_splits(shards: Sequence[ShardFile], splits: Any) -> Mask:
         if split not in known:
             raise OptionError(f"the set has no split {split!r}; it has {', '.join(known)}")
     return np.array([name is not None and name.split in wanted for name in names], dtype=np.bool_)
+
+
+def _compare_paths(records: Records, listed: Sequence[ListedRow], name: str) -> None:
+    """Raise OptionError where the path of a row in the list `name` is not that of the records."""
+    with_path: dict[int, set[str]] = {}
+    for row in listed:
+        if row.path is not None:
+            with_path.setdefault(row.row, set()).add(row.path)
+    if not with_path:
+        return
+    of_all = column(records, ROW)
+    ids = np.flatnonzero(np.isin(of_all, np.array([*with_path], np.int64)))
+    paths = paths_of(records.manifest, records.shards, ids)
+    for row, path in zip(of_all[ids].tolist(), paths or [], strict=False):
+        if path is not None and (others := with_path[row] - {path}):
+            raise OptionError(
+                f"{name} is a list of another table: row {row} is {min(others)!r} there, and "
+                f"{path!r} here"
+            )

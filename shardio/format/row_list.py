@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from shardio.errors import FormatError
 from shardio.format.layout import MAX_ROW
+from shardio.grammar import counted
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
@@ -44,7 +45,12 @@ def parse_row_list(data: bytes, name: str) -> list[ListedRow]:
                 if header := _header(cells, name):
                     continue
                 header = ["row"]
-            found.append(_listed(dict(zip(header, cells, strict=False)), lines.line_num, name))
+            if len(cells) != len(header):
+                raise FormatError(
+                    f"{name}, line {lines.line_num}: {counted(len(cells), 'cell')}, and the first "
+                    f"line has {len(header)}; a path with a comma in it stands in quotation marks"
+                )
+            found.append(_listed(dict(zip(header, cells, strict=True)), lines.line_num, name))
     except csv.Error as error:
         raise FormatError(f"{name}, line {lines.line_num}: {error}") from error
     if not found:
@@ -61,6 +67,9 @@ def _header(cells: list[str], name: str) -> list[str]:
             f"{name} is no list of rows: its first line must name a column row, such as row,path, "
             "or each line be a number"
         )
+    for column in ("row", "path", "member"):
+        if cells.count(column) > 1:
+            raise FormatError(f"{name} has {cells.count(column)} columns {column}; leave one")
     return cells
 
 
@@ -71,6 +80,8 @@ def _listed(cells: dict[str, str], line: int, name: str) -> ListedRow:
         if text is None and column == "member":
             continue
         if text is None or not _NUMBER.fullmatch(text.strip()) or int(text) > MAX_ROW:
-            raise FormatError(f"{name}, line {line}: {column} must be a row, not {text!r}")
+            raise FormatError(
+                f"{name}, line {line}: {column} must be a number from 0, not {text!r}"
+            )
         numbers[column] = int(text)
     return ListedRow(numbers["row"], cells.get("path") or None, numbers.get("member"))

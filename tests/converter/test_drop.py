@@ -17,6 +17,7 @@ from reader import ShardSet, open_shards
 from reader.commands.cli import main as read
 from shardio.errors import FormatError, OptionError, OutputError, RejectsError
 from shardio.format.done import LEFT_OUT
+from shardio.format.layout import RecordLayout
 from shardio.format.transform import Transform
 from tests.converter.inputs import contents, write_csv, write_images
 
@@ -169,6 +170,7 @@ def test_images_that_are_left_out_settle_no_size(tmp_path: Path) -> None:
         ("member,row\n0,3\n", OptionError, "several joined sets"),
         ("".join(f"{n}\n" for n in range(30)), OptionError, "nothing is left"),
         ("path\na\n", FormatError, "must name a column row"),
+        ("row,row\n3,4\n", FormatError, "2 columns row"),
     ],
 )
 def test_what_is_no_list_of_the_table_is_refused(
@@ -184,3 +186,32 @@ def test_the_command_takes_it(table: Path, tmp_path: Path) -> None:
     words = [str(table), str(tmp_path / "out"), "--size", "4x2", "--engine", "inline", "--quiet"]
     assert main([*words, "--drop", rows_file(tmp_path, [17, 20])]) == 0
     assert len(open_shards(tmp_path / "out", "*")) == 28
+
+
+def test_what_is_said_is_of_the_rows_that_are_left(table: Path, tmp_path: Path) -> None:
+    """Labels and splits are counted, and a share of rejects is taken, as of a table without them;
+    the classes keep their numbers.
+    """
+    lines = table.read_text().splitlines()[1:]
+    gone = [row for row, line in enumerate(lines) if line.split(",")[1] == "4" or row % 3 == 0]
+    drop = rows_file(tmp_path, gone)
+    for dry_run in (True, False):
+        summary = run(table, tmp_path / "set", drop, dry_run=dry_run, max_rejects="2")
+        (head,) = summary.heads
+        assert (head.classes, head.seen, head.first_unseen) == (5, 4, ("4",))
+        left = [line.split(",")[1] for row, line in enumerate(lines) if row not in gone]
+        assert head.most[1] == max(map(left.count, left))
+        assert "split val is empty: --drop leaves no row of it" in summary.warnings()
+        assert not [first for first in summary.first_rows if int(first.split(":")[0]) in gone]
+        if dry_run:
+            assert f"30 rows, {len(gone)} of them left out by --drop, would" in summary.lines()[0]
+            assert summary.bytes == (30 - len(gone)) * open_stride()
+    assert open_shards(tmp_path / "set", "*").labels[0].classes == 5
+    # 5 % of 30 rows are one, of the 16 that are left none.
+    with pytest.raises(RejectsError, match="16 rows at most 0"):
+        run(table, tmp_path / "few", drop, max_rejects="5%")
+
+
+def open_stride() -> int:
+    """Return the bytes of a record of OPTIONS with one label."""
+    return RecordLayout(4 * 2 * 3, ("y0",)).stride

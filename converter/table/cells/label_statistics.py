@@ -106,20 +106,23 @@ def label_statistics(
     labels: NDArray[np.integer],
     splits: tuple[str, ...],
     split: NDArray[np.int32],
+    dropped: Sequence[int] | NDArray[np.int64] = (),
 ) -> list[HeadStatistics | SequenceStatistics]:
     """Count the classes among the labels (rows, numbers) of a table with at least one row.
 
-    Of texts that are sequences, their lengths are counted.
+    Of texts that are sequences, their lengths are counted. Rows that are `dropped`, in order, do
+    not count; one row at least is left.
     """
+    gone = np.asarray(dropped, dtype=np.int64)
     columns = columns_of([head.kind for head in heads])
     # Those of sequences are no classes.
     lengths = {
         length_of(head.name): head for head in heads if head.vocabulary and not head.kind.is_class
     }
     return [
-        _of_texts(lengths[head.name], *_count(labels[:, of_head.start], split))
+        _of_texts(lengths[head.name], *_count(labels[:, of_head.start], split, gone))
         if head.name in lengths
-        else _of_head(head, splits, *_count(labels[:, of_head.start], split))
+        else _of_head(head, splits, *_count(labels[:, of_head.start], split, gone))
         for head, of_head in zip(heads, columns, strict=True)
         if head.kind.is_class
     ]
@@ -143,7 +146,7 @@ def _of_texts(
 
 
 def _count(
-    values: NDArray[np.integer], split: NDArray[np.int32]
+    values: NDArray[np.integer], split: NDArray[np.int32], dropped: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count the rows of each pair of a split and a class; only pairs that are there take memory.
 
@@ -153,6 +156,8 @@ def _count(
     waiting = 0
     for rows in slices(len(values)):
         pairs = (split[rows].astype(np.int64) << _CLASS_BITS) | values[rows]
+        first, last = np.searchsorted(dropped, (rows.start, rows.stop))
+        pairs = np.delete(pairs, dropped[first:last] - rows.start)
         parts.append(np.unique(pairs, return_counts=True))
         waiting += len(parts[-1][0])
         if waiting > max(SLICE, 2 * len(parts[0][0])):

@@ -51,9 +51,10 @@ def test_paths_are_compared(shards: ShardSet, tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("row,path\n" + "".join(f"{row},{paths[row]}\n" for row in (3, 7)))
     assert len(shards.drop(rows=file)) == 10
-    file.write_text(f"row,path\n3,{paths[3]}\n7,{paths[3]}\n")
-    with pytest.raises(OptionError, match=rf"another table: row 7 is '{paths[3]}' there"):
-        shards.drop(rows=file)
+    for wrong in (f"7,{paths[3]}\n", f"7,{paths[3]}\n7,{paths[7]}\n"):
+        file.write_text(f"row,path\n3,{paths[3]}\n{wrong}")
+        with pytest.raises(OptionError, match=rf"another table: row 7 is '{paths[3]}' there"):
+            shards.drop(rows=file)
 
 
 @pytest.mark.parametrize(
@@ -62,9 +63,12 @@ def test_paths_are_compared(shards: ShardSet, tmp_path: Path) -> None:
         ("", "lists no rows"),
         ("row,path\n", "lists no rows"),
         ("path,reason\na,b\n", "must name a column row"),
-        ("3\nx\n", "line 2: row must be a row, not 'x'"),
+        ("3\nx\n", "line 2: row must be a number from 0, not 'x'"),
         ("row\n-1\n", "line 2: row must be"),
-        ("path,row\na\n", "line 2: row must be a row, not None"),
+        ("path,row\na\n", "line 2: 1 cell, and the first line has 2"),
+        ("path,row\na,5,3\n", "line 2: 3 cells, and the first line has 2; a path with a comma"),
+        ("3\n4,5\n", "line 2: 2 cells, and the first line has 1"),
+        ("row,path,row\n3,,4\n", "2 columns row"),
         ("row\n99999999999999\n", "line 2: row must be"),
         ('row\n"3\n', "line 2: unexpected end of data"),
         ("member,row\n0,3\n", "several joined sets"),
@@ -92,7 +96,24 @@ def test_rows_of_a_join_name_their_set(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("member,row\n1,2\n0,3\n")
     assert rows_of(joined.drop(rows=tmp_path / "rows.csv")) == [0, 0, 1, 1, 2, 3]
     (tmp_path / "rows.csv").write_text("row\n2\n")
-    with pytest.raises(OptionError, match="a row is a whole number, not None"):
+    with pytest.raises(OptionError, match=r"rows\.csv lists rows of one set, .* column member"):
+        joined.drop(rows=tmp_path / "rows.csv")
+
+
+def test_paths_of_a_join_are_compared_in_their_sets(tmp_path: Path) -> None:
+    for number in (0, 1):
+        names = write_images(tmp_path / f"images{number}", 4, (16, 8))
+        rows = [[f"images{number}/{name}", number] for name in names]
+        table = write_csv(tmp_path / f"{number}.csv", ["path", "y0"], rows)
+        options = ConvertOptions(transform=Transform(None, (16, 8)), shards=1, classes=2)
+        convert(str(table), str(tmp_path / str(number)), options, engine="inline")
+    joined = open_shards([tmp_path / "0", tmp_path / "1"])
+    (tmp_path / "rows.csv").write_text(
+        f"member,row,path\n1,2,images1/{names[2]}\n0,3,images0/{names[3]}\n"
+    )
+    assert rows_of(joined.drop(rows=tmp_path / "rows.csv")) == [0, 0, 1, 1, 2, 3]
+    (tmp_path / "rows.csv").write_text(f"member,row,path\n1,2,images0/{names[2]}\n")
+    with pytest.raises(OptionError, match=r"another table: row 2 is 'images0/"):
         joined.drop(rows=tmp_path / "rows.csv")
 
 

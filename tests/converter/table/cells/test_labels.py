@@ -232,16 +232,22 @@ def test_a_path_in_two_splits_of_a_column_is_refused(tmp_path: Path) -> None:
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2)), min_size=1),
     st.booleans(),
+    st.sets(st.integers(0, 20)),
 )
-def test_statistics_are_those_of_counting(pairs: list[tuple[int, int]], texts: bool) -> None:
+def test_statistics_are_those_of_counting(
+    every: list[tuple[int, int]], texts: bool, dropped: set[int]
+) -> None:
+    dropped &= set(range(1, len(every)))
+    pairs = [pair for row, pair in enumerate(every) if row not in dropped]
     values = [value for value, _ in pairs]
     names = ("test", "train", "val")
     vocabulary = tuple("abcdef") if texts else None
     (found,) = label_statistics(
         [Label("y0", 6, vocabulary)],
-        np.array(values, dtype=np.int64)[:, None],
+        np.array([value for value, _ in every], dtype=np.int64)[:, None],
         names,
-        np.array([split for _, split in pairs], dtype=np.int32),
+        np.array([split for _, split in every], dtype=np.int32),
+        sorted(dropped),
     )
     assert isinstance(found, HeadStatistics)
     counts = Counter("abcdef"[v] if texts else str(v) for v in values)
