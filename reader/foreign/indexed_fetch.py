@@ -45,6 +45,8 @@ _THREADED_BYTES = 1 << 16
 # A damaged copy in a cache is dropped, and its records are read once more; another thread may have
 # begun with the same copy.
 _TRIES = 3
+# What the allocator keeps for each thread that parses records of blocks, beside their bytes.
+_THREAD_BYTES = 1_000_000
 
 # The records that could not be used: the row of each, and why.
 Fault = CorruptRecordError | UnsupportedRecordError
@@ -88,6 +90,8 @@ class IndexedFetcher:
         decoders = max(threads, DECODERS if layout.encoded else 1) * layout.decoder_bytes
         if not (in_blocks or self._files.are_local):
             decoders = max(decoders, min(records, REQUESTS) * layout.request_bytes)
+        if in_blocks:
+            decoders += threads * _THREAD_BYTES
         return {"index": layout.index_bytes, "decoders": decoders + layout.sources_bytes}
 
     def close(self) -> None:
