@@ -19,6 +19,8 @@ EPOCHS ?=
 ARGS ?=
 # Where the demo's captchas have their characters.
 DEMO_BOX := --crop 186,0,300,30 --size 128x32
+# s3:// needs one package more.
+S3 = $(if $(findstring s3://,$(TABLE) $(OUT) $(SHARDS)),$(VENV)/.s3)
 # Servers of `make hdfs`.
 DATANODES ?= 1
 
@@ -35,13 +37,13 @@ help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
 		while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
-shards: $(VENV)/.convert $(if $(IS_DEMO),$(DEMO)/labels.csv) ## convert images to shards [TABLE=labels.csv OUT=folder ARGS='--size 64x64']; without TABLE, the demo
+shards: $(VENV)/.convert $(S3) $(if $(IS_DEMO),$(DEMO)/labels.csv) ## convert images to shards [TABLE=labels.csv OUT=folder ARGS='--size 64x64']; without TABLE, the demo
 	$(BIN)/python -m converter --in-make '$(TABLE)' '$(OUT)' $(if $(IS_DEMO),$(DEMO_BOX)) $(ARGS)
 
 table:
 	@bash .ci/table '$(TABLE)'
 
-train: $(VENV)/.train ## train a small Keras model [SHARDS=folder or glob, or TABLE=labels.csv; EPOCHS=10, RUN=folder for what it makes]; without, on the demo
+train: $(VENV)/.train $(S3) ## train a small Keras model [SHARDS=folder or glob, or TABLE=labels.csv; EPOCHS=10, RUN=folder for what it makes]; without, on the demo
 	$(if $(filter file,$(origin SHARDS)),$(if $(IS_DEMO),@test -e '$(OUT)/dataset.json' || )$(MAKE) --no-print-directory shards)
 	$(BIN)/python examples/captcha/train.py '$(SHARDS)' --out '$(RUN)' $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(filter file,$(origin TABLE)),$(ARGS))
 
@@ -128,6 +130,10 @@ $(VENV)/.convert: pyproject.toml setup.py $(C_SOURCES) .ci/install .ci/headers .
 
 $(VENV)/.train: pyproject.toml setup.py $(C_SOURCES) .ci/install .ci/headers .ci/pillow_stand_in.py
 	PYTHON=$(PYTHON) bash .ci/install $(VENV) convert,tensorflow,tensorboard,hdfs
+	@touch $@
+
+$(VENV)/.s3: pyproject.toml .ci/install
+	PYTHON=$(PYTHON) bash .ci/install $(VENV) s3
 	@touch $@
 
 $(VENV)/.mount: pyproject.toml setup.py $(C_SOURCES) .ci/install .ci/headers .ci/pillow_stand_in.py
