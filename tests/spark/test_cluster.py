@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tarfile
+import venv
 from collections.abc import Iterator
+from importlib.metadata import distribution
+from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,6 +24,7 @@ from tests.spark.standalone import Standalone
 pytestmark = pytest.mark.spark
 ROOT = Path(__file__).parents[2]
 SHARDS = 24
+_NEEDED = ("numpy", "PIL", "pyarrow", "crc32c", "isal", "fsspec", "tqdm", "hdfs_native")
 _SPECULATION = {"": "true", ".interval": "100ms", ".quantile": "0.1", ".multiplier": "1.5"}
 
 
@@ -64,6 +69,30 @@ def begin(
     conf = [word for item in properties.items() for word in ("--conf", "=".join(item))]
     words = ["--crop", "none", "--size", "64x64", "--shards", SHARDS]
     return start(table, out.folder, *words, "--engine", "spark", "--master", spark.url, *conf)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with what executors need, and nothing else, as docs/spark.md ships it."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder / "made", symlinks=False, with_pip=False)
+    (packages,) = (folder / "made" / "lib").glob("python*/site-packages")
+    path = folder / "environment.tar.gz"
+    with tarfile.open(path, "w:gz", compresslevel=1) as tar:
+        for part in (folder / "made").iterdir():
+            tar.add(part, part.name)
+        for name in ("shardio", "crc32c"):  # they look for their own version
+            for file in distribution(name).files or ():
+                if file.name == "METADATA":
+                    tar.add(file.locate(), packages.relative_to(folder / "made") / str(file))
+        for name in (*_NEEDED, "shardio", "converter"):
+            spec = find_spec(name)
+            assert spec is not None
+            assert spec.origin is not None
+            found = Path(spec.origin).parent
+            for source in filter(Path.exists, (found, found.parent / f"{name}.libs")):
+                tar.add(source, packages.relative_to(folder / "made") / source.name)
+    return path
 
 
 def end(process: subprocess.Popen[str]) -> str:
@@ -143,6 +172,24 @@ def test_a_killed_driver_and_a_task_that_fails_for_ever(
     assert "Traceback" not in told
     hdfs.fs("-rm", "-r", f"{out.path}/{hindered}")
     process = begin(spark, table, out)
+    try:
+        end(process)
+    finally:
+        kill_group(process)
+    assert digests(out) == source.digests
+
+
+def test_an_archive_brings_the_environment_to_machines_without_the_project(
+    spark: Standalone,
+    table: str,
+    out: HdfsPlace,
+    source: LocalSet,
+    archive: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYSPARK_PYTHON", "./environment/bin/python")
+    own = {"spark.executorEnv.PYTHONPATH": "", "spark.archives": f"{archive}#environment"}
+    process = begin(spark, table, out, **own)
     try:
         end(process)
     finally:

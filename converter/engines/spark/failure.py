@@ -15,6 +15,8 @@ _MARKED = re.compile(rf"{_MARK}([A-Za-z0-9+/=]+)")
 _PARTITION = re.compile(r"Task (\d+) in stage|Lost task (\d+)\.")
 _LOST = re.compile(r"(ExecutorLostFailure|exited caused by one of the running tasks|worker exited)")
 _NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
+# The last line of a traceback, before the stack of Java.
+_PYTHON = re.compile(r"PythonException: Traceback .*?\n([^\s][^\n]*)\n\s*(?:at |$)", re.DOTALL)
 _JAVA = re.compile(r"^(?:[\w$]+\.)+[\w$]+(?:Exception|Error): ")
 
 
@@ -53,6 +55,8 @@ def error_of(text: str, shards: list[str], master: str) -> ShardioError:
             "Finished shards are kept: give the same command again, with more memory if that ran "
             "out (--conf spark.executor.memoryOverhead=2g)"
         )
+    if (trace := _PYTHON.search(text)) is not None:
+        return WorkerError(f"{which}Python of a Spark executor failed: {trace[1].strip()}")
     return WorkerError(f"{which}Spark at {master} failed: {_first_line(text)}")
 
 
