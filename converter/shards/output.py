@@ -8,11 +8,12 @@ import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
+from converter.shards.done_records import done_records
 from converter.shards.half_written import is_half_written
 from converter.shards.other_plan import begun_elsewhere, begun_otherwise, finished_otherwise
 from converter.shards.work_folder import WorkFolder
 from converter.sources.patience import writing
-from shardio.errors import ManifestError, MissingFileError, OutputError, ShardioError
+from shardio.errors import MissingFileError, OutputError, ShardioError
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.encoding import RAW
 from shardio.format.inputs import ConversionInputs
@@ -197,20 +198,19 @@ class OutputFolder:
         self.remove_half_written()
         sizes = {name: info.size for name, info in self._names().items() if not info.is_folder}
         records = self.work.files(DONE_FOLDER)
-        found = {}
-        for shard in names:
-            record = shard.done_path.rsplit("/", 1)[-1]
-            if str(shard) not in sizes or record not in records:
-                continue
-            if indexed and f"{shard}{INDEX_SUFFIX}" not in sizes:
-                continue
-            text = self.read(shard.done_path)
-            try:
-                done = DoneRecord.from_json(text or b"", record)
-            except ManifestError:
-                continue  # damaged: the shard is made again
-            if done.file == str(shard) and done.bytes == sizes[str(shard)]:
-                found[shard] = done
+        made = [
+            shard
+            for shard in names
+            if str(shard) in sizes
+            and f"{shard}.json" in records
+            and (not indexed or f"{shard}{INDEX_SUFFIX}" in sizes)
+        ]
+        # Of a damaged one the shard is made again.
+        found = {
+            shard: done
+            for shard, done in done_records(self.folder, made).items()
+            if done.file == str(shard) and done.bytes == sizes[str(shard)]
+        }
         self.work.remove_records_but({f"{shard}.json" for shard in found})
         return found
 

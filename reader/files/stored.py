@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from reader.files.open_files import OpenFile
 from reader.files.shard import ShardFile
 from reader.files.shard_files import ShardFiles
-from reader.files.threads import Threads
 from shardio.errors import DatasetError, StorageError
 from shardio.storage import storage_for
+from shardio.storage.threads import Threads
 
 # Reads of a server that are under way at once, and parts that a batch is cut into for that.
 REQUESTS = 16

@@ -17,7 +17,6 @@ from reader.files.mapped_files import Maps
 from reader.files.shard import IndexedShard
 from reader.files.shard_files import ShardFiles
 from reader.files.stored import PARTS, REQUESTS
-from reader.files.threads import Threads
 from reader.foreign.array_memory import ArrayMemory
 from reader.foreign.decode import decode
 from reader.foreign.layout import DECODERS, ForeignLayout
@@ -35,6 +34,7 @@ from shardio.format.framing import (
     masked_crc,
     parse_header,
 )
+from shardio.storage.threads import Threads
 
 # Neighbours that are read with one call: what a disk gives in the time of a seek.
 RUN_BYTES = 1 << 20
