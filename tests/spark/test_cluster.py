@@ -5,11 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import tarfile
-import venv
 from collections.abc import Iterator
-from importlib.metadata import distribution
-from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,12 +15,12 @@ from examples.hdfs.cluster import Cluster
 from tests.converter.inputs import kill_group, start, wait_until
 from tests.hdfs.local_set import LocalSet, digests, make_set
 from tests.hdfs.place import HdfsPlace
+from tests.spark.packed import bare_python, pack
 from tests.spark.standalone import Standalone
 
 pytestmark = pytest.mark.spark
 ROOT = Path(__file__).parents[2]
 SHARDS = 24
-_NEEDED = ("numpy", "PIL", "pyarrow", "crc32c", "isal", "fsspec", "tqdm", "hdfs_native")
 _SPECULATION = {"": "true", ".interval": "100ms", ".quantile": "0.1", ".multiplier": "1.5"}
 
 
@@ -72,27 +68,8 @@ def begin(
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with what executors need, and nothing else, as docs/spark.md ships it."""
-    folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder / "made", symlinks=False, with_pip=False)
-    (packages,) = (folder / "made" / "lib").glob("python*/site-packages")
-    path = folder / "environment.tar.gz"
-    with tarfile.open(path, "w:gz", compresslevel=1) as tar:
-        for part in (folder / "made").iterdir():
-            tar.add(part, part.name)
-        for name in ("shardio", "crc32c"):  # they look for their own version
-            for file in distribution(name).files or ():
-                if file.name == "METADATA":
-                    tar.add(file.locate(), packages.relative_to(folder / "made") / str(file))
-        for name in (*_NEEDED, "shardio", "converter"):
-            spec = find_spec(name)
-            assert spec is not None
-            assert spec.origin is not None
-            found = Path(spec.origin).parent
-            for source in filter(Path.exists, (found, found.parent / f"{name}.libs")):
-                tar.add(source, packages.relative_to(folder / "made") / source.name)
-    return path
+def archive(spark_is_there: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pack(tmp_path_factory.mktemp("environment"))
 
 
 def end(process: subprocess.Popen[str]) -> str:
@@ -187,9 +164,17 @@ def test_an_archive_brings_the_environment_to_machines_without_the_project(
     archive: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    none = {"spark.executorEnv.PYTHONPATH": ""}
+    monkeypatch.setenv("PYSPARK_PYTHON", str(bare_python()))
+    process = begin(spark, table, out, **none)
+    try:
+        said, told = process.communicate(timeout=400)
+    finally:
+        kill_group(process)
+    assert process.returncode == 1, said
+    assert "Spark's executors has no module converter: ship" in told.splitlines()[-1], told
     monkeypatch.setenv("PYSPARK_PYTHON", "./environment/bin/python")
-    own = {"spark.executorEnv.PYTHONPATH": "", "spark.archives": f"{archive}#environment"}
-    process = begin(spark, table, out, **own)
+    process = begin(spark, table, out, **none, **{"spark.archives": f"{archive}#environment"})
     try:
         end(process)
     finally:
