@@ -162,12 +162,14 @@ def _open_arrow(table: TableInput) -> TableFile:
             stream.seek(0)
             source = pa.PythonFile(stream, "r")
             if not is_file:
-                reader = ipc.open_stream(source)
+                reader = ipc.open_stream(source, options=ipc.IpcReadOptions(use_threads=False))
                 yield reader.schema, (batch.select(wanted) for batch in reader)
                 return
             names = ipc.open_file(source).schema.names
             places = None if wanted is None else sorted(map(names.index, wanted))
-            reader = ipc.open_file(source, options=ipc.IpcReadOptions(included_fields=places))
+            reader = ipc.open_file(
+                source, options=ipc.IpcReadOptions(included_fields=places, use_threads=False)
+            )
             yield (
                 reader.schema,
                 (reader.get_batch(n).select(wanted) for n in range(reader.num_record_batches)),

@@ -48,7 +48,11 @@ def column_of_table(
             count = table.metadata.row_group(group).num_rows
             parts = list(_parts(manifest, shards, at, count))
             if parts:
-                found = table.read_row_group(group, columns=[title]).column(0).combine_chunks()
+                found = (
+                    table.read_row_group(group, columns=[title], use_threads=False)
+                    .column(0)
+                    .combine_chunks()
+                )
                 values = _plain(found, array)
                 for here, there, size in parts:
                     array[there : there + size] = values[here : here + size]
@@ -73,7 +77,8 @@ def paths_of(
             for here, there, size in _parts(manifest, shards, at, count):
                 wanted = np.flatnonzero((ids >= there) & (ids < there + size))
                 if len(wanted):
-                    column = table.read_row_group(group, columns=["path"]).column(0)
+                    read = table.read_row_group(group, columns=["path"], use_threads=False)
+                    column = read.column(0)
                     found = column.take(ids[wanted] - there + here).to_pylist()
                     for number, text in zip(wanted.tolist(), found, strict=True):
                         paths[number] = text
@@ -100,7 +105,7 @@ def table_of(manifest: Manifest | None, shards: Sequence[ShardFile]) -> Any:
             count = table.metadata.row_group(group).num_rows
             parts = list(_parts(manifest, shards, at, count))
             if parts:
-                rows = table.read_row_group(group)
+                rows = table.read_row_group(group, use_threads=False)
                 pieces += [(there, rows.slice(here, size)) for here, there, size in parts]
             at += count
     in_order = [rows for _, rows in sorted(pieces, key=lambda piece: piece[0])]
