@@ -24,6 +24,7 @@ from shardio.format.label import Label
 _TAR_IMAGES = 10_000
 _GROUP = 1_000
 _IMAGES, TABLE = "images", "labels.csv"
+_SPLIT = "split"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Writer(Protocol):
 
     def close(self, *, whole: bool) -> None:
         """Give everything its name, or remove it where it is not whole."""
+
+
+def split_column(labels: Sequence[Label]) -> str | None:
+    """Return the column that says the split, beside labels; None where one of them is called so."""
+    return None if any(label.name == _SPLIT for label in labels) else _SPLIT
 
 
 def _is_single(labels: Sequence[Label]) -> bool:
@@ -87,7 +93,7 @@ class ImageFiles:
 
 
 class Tars:
-    """SPLIT-000000.tar, ...: a sample is NAME.png and NAME.json with all labels.
+    """SPLIT-000000.tar, ...: a sample is NAME.png and NAME.json with its split and all labels.
 
     One that is a class alone is in NAME.cls, too.
     """
@@ -95,6 +101,7 @@ class Tars:
     def __init__(self, folder: Path, shards: ShardSet) -> None:
         self._folder = folder
         self._is_single = _is_single(shards.labels)
+        self._split_column = split_column(shards.labels)
         self._open: dict[str, tuple[tarfile.TarFile, Path, int]] = {}
         self._counts: dict[str, int] = {}
 
@@ -114,8 +121,8 @@ class Tars:
         if self._is_single:
             (label,) = record.labels.values()
             members["cls"] = str(label).encode()
-        if record.labels:
-            members["json"] = json.dumps(record.labels, ensure_ascii=False).encode()
+        split_of = {self._split_column: split} if self._split_column else {}
+        members["json"] = json.dumps({**split_of, **record.labels}, ensure_ascii=False).encode()
         for ending, data in members.items():
             member = tarfile.TarInfo(f"{record.name}.{ending}")
             member.size = len(data)
@@ -149,6 +156,10 @@ class ParquetFiles:
         self._arrow, self._parquet = pa, parquet
         image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
         columns = [("image", image), ("row", pa.int64())]
+        # Hugging Face has splits in the names of files, which the converter does not read.
+        self._split_column = split_column(shards.labels)
+        if self._split_column:
+            columns.append((self._split_column, pa.string()))
         features: dict[str, Any] = {"image": {"_type": "Image"}}
         for label in shards.labels:
             kind = pa.float32() if label.kind.is_float else pa.int32()
@@ -174,7 +185,8 @@ class ParquetFiles:
         }
         image = {"bytes": record.png, "path": f"{record.name}.png"}
         rows = self._rows.setdefault(record.split, [])
-        rows.append({"image": image, "row": record.row, **labels})
+        split_of = {self._split_column: record.split} if self._split_column else {}
+        rows.append({"image": image, "row": record.row, **split_of, **labels})
         if len(rows) == _GROUP:
             self._write(record.split)
 

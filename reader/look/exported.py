@@ -20,6 +20,7 @@ from reader.look.export_writers import (
     ParquetFiles,
     Tars,
     Writer,
+    split_column,
 )
 from reader.look.records import Records
 from reader.shardset import ShardSet
@@ -67,6 +68,8 @@ def command_back(shards: ShardSet, kind: str, folder: str) -> list[str]:
     columns = {x.name: f"json.{x.name}" if x.name in taken else x.name for x in shards.labels}
     classes = [columns[label.name] for label in shards.labels if label.kind.is_class]
     words += ["--labels", ",".join(classes)]
+    if kind == "webdataset" and (split := split_column(shards.labels)):
+        words += ["--split-column", f"json.{split}"]
     counts = {label.classes for label in shards.labels if label.kind.is_class}
     if any(label.vocabulary is not None and label.kind.is_class for label in shards.labels):
         # So that the classes keep their numbers, of a part of the records too.

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from converter import ConvertOptions, convert
 from converter.command.cli import main as convert_main
 from reader import ShardSet, open_shards
 from reader.commands.cli import main
+from shardio.format.transform import Transform
+from tests.converter.inputs import write_csv, write_images
 from tests.reader.datasets import OTHER_KINDS, Made, write_dataset
 
 Output = pytest.CaptureFixture[str]
@@ -120,3 +123,34 @@ def test_what_was_not_finished_does_not_look_whole(
     assert "record 20 at byte" in capsys.readouterr().err
     left = {path.name for path in (tmp_path / "out").iterdir()}
     assert left <= {"images"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_splits_come_back(tmp_path: Path, kind: str, capsys: Output) -> None:
+    names = write_images(tmp_path / "sources", 12, (20, 10))
+    rows = [[f"sources/{n}", i, "val" if i % 3 else "hard"] for i, n in enumerate(names)]
+    table = write_csv(tmp_path / "t.csv", ["path", "y0", "split"], rows)
+    options = ConvertOptions(transform=Transform(None, (8, 4)))
+    convert(str(table), str(tmp_path / "set"), options, engine="inline")
+    again, _ = there_and_back(tmp_path / "set", tmp_path, kind, capsys)
+    for split in ("val", "hard"):
+        of_split = open_shards(tmp_path / "set", split=split)
+        assert sorted(stored(again.where(split=split))) == sorted(stored(of_split))
+
+
+@pytest.mark.parametrize("kind", ["webdataset", "parquet"])
+def test_a_label_called_split_is_a_label(tmp_path: Path, kind: str, capsys: Output) -> None:
+    made = write_dataset(tmp_path / "set", names=("split", "y1"))
+    assert main(["export", str(made.folder), "--to", kind, "-o", str(tmp_path / kind)]) == 0
+    said = capsys.readouterr().out
+    assert "--split-column json" not in said
+    back = [str(tmp_path / "again"), "--split-column", "", "--quiet", "--engine", "inline"]
+    match = re.search("shardio-convert (.*)", said)
+    assert match
+    words = [word for word in shlex.split(match[1]) if word != "NEW_FOLDER"]
+    assert convert_main([words[0], back[0], *words[1:], *back[1:]]) == 0
+    capsys.readouterr()
+    found = open_shards(tmp_path / "again").labels_of(
+        "json.split" if kind != "parquet" else "split"
+    )
+    assert sorted(found.tolist()) == sorted(made.labels[:, 0].tolist())
