@@ -19,6 +19,11 @@ from shardio.errors import MissingExtraError, OptionError
 try:
     import keras
 except ImportError as error:
+    if error.name is not None and error.name != "keras":
+        raise MissingExtraError(
+            f"Keras cannot be imported, since it lacks {error.name}: its backend is the one that "
+            "KERAS_BACKEND names (tensorflow, torch, jax), or ~/.keras/keras.json"
+        ) from error
     raise MissingExtraError(
         "to_keras needs Keras: it comes with shardio's extra [tensorflow]"
     ) from error

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from reader.measure.stock import shuffle_buffer, stock
@@ -24,9 +28,18 @@ Run = Callable[[float], Measured]
 def installed() -> list[str]:
     """Return the faces whose framework is installed; none is imported."""
     found = [name for name, package in _NEEDS.items() if find_spec(package) is not None]
-    # Keras brings no backend along.
-    backends = any(find_spec(name) is not None for name in ("tensorflow", "torch", "jax"))
-    return [name for name in found if name != KERAS or backends]
+    # Keras brings no backend along, and takes no other one than it is told to.
+    return [name for name in found if name != KERAS or find_spec(_keras_backend()) is not None]
+
+
+def _keras_backend() -> str:
+    """Return the package that Keras would import, by its own rules."""
+    home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
+    name = os.environ.get("KERAS_BACKEND")
+    with suppress(OSError, ValueError, AttributeError):
+        name = name or json.loads(Path(home, "keras.json").read_bytes()).get("backend")
+    name = str(name or "tensorflow")
+    return name if name in ("torch", "jax") else "tensorflow"
 
 
 def face_apart(
