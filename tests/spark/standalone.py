@@ -19,6 +19,8 @@ from urllib.request import urlopen
 from examples.hdfs.server import die_with_parent
 from tests.converter.inputs import is_running, line_of, wait_until
 
+# Of Java that ends soon: half of its work would be to compile itself.
+QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 _PYTHON = b"pyspark.daemon"
 _DEPLOY = "org.apache.spark.deploy"
 
@@ -47,25 +49,25 @@ class Standalone:
             port, web = map(str, self._ports)
             address = ["--port", port, "--webui-port", web]
             self._start("master", "127.0.0.1", [f"{_DEPLOY}.master.Master", *address])
-            for _ in range(self._count):
-                self.add()
+            self.add(self._count)
         except BaseException:
             self.__exit__(None, None, None)
             raise
         return self
 
-    def add(self) -> None:
-        """Start a worker and wait until the master knows it.
+    def add(self, workers: int = 1) -> None:
+        """Start workers and wait until the master knows them.
 
         Each has an address of its own: a speculative attempt never runs on the same host.
         """
         before = self._alive()
-        self._added += 1
-        name = f"w{self._added}"
-        words = ["--cores", "1", "--memory", "1g", "--work-dir", str(self.folder / name)]
-        words = [f"{_DEPLOY}.worker.Worker", "--webui-port", "0", *words, self.url]
-        self._start(name, f"127.0.0.{1 + self._added}", words)
-        wait_until(lambda: self._alive() > before)
+        for _ in range(workers):
+            self._added += 1
+            name = f"w{self._added}"
+            words = ["--cores", "1", "--memory", "1g", "--work-dir", str(self.folder / name)]
+            words = [f"{_DEPLOY}.worker.Worker", "--webui-port", "0", *words, self.url]
+            self._start(name, f"127.0.0.{1 + self._added}", words)
+        wait_until(lambda: self._alive() >= before + workers)
 
     def __exit__(
         self,
@@ -127,6 +129,7 @@ def _environment(home: Path, host: str) -> dict[str, str]:
     ours = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYSPARK_PYTHON")}
     path = f"{Path(sys.executable).parent}:{ours['PATH']}"
     spark = {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": host, "SPARK_DAEMON_MEMORY": "256m"}
+    spark["SPARK_DAEMON_JAVA_OPTS"] = QUICK_JAVA
     return {**ours, **spark, "PATH": path}
 
 

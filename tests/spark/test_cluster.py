@@ -16,7 +16,7 @@ from tests.converter.inputs import kill_group, start, wait_until
 from tests.hdfs.local_set import LocalSet, digests, make_set
 from tests.hdfs.place import HdfsPlace
 from tests.spark.packed import bare_python, pack
-from tests.spark.standalone import Standalone
+from tests.spark.standalone import QUICK_JAVA, Standalone
 
 pytestmark = pytest.mark.spark
 ROOT = Path(__file__).parents[2]
@@ -60,6 +60,8 @@ def begin(
         "spark.executor.memory": "512m",
         "spark.driver.host": "127.0.0.1",
         "spark.ui.enabled": "false",
+        "spark.driver.extraJavaOptions": QUICK_JAVA,
+        "spark.executor.extraJavaOptions": QUICK_JAVA,
         **properties,
     }
     conf = [word for item in properties.items() for word in ("--conf", "=".join(item))]
