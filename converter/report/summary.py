@@ -21,10 +21,10 @@ _LONG_SECONDS = 5.0
 _TRAIN = "train"
 HINTS = {
     "reading": "more --workers wait for more files at once, or put the files on a faster disk",
-    "decoding": "use more --workers on more cores, or smaller files; of JPEG and PNG that are not"
+    "decoding": "use more cores (--workers), or smaller files; of JPEG and PNG that are not"
     " progressive or interlaced only the rows that the crop needs are decoded",
-    "resizing": "use more --workers on more cores, a smaller --size, or --resample bilinear",
-    "encoding": "use more --workers on more cores, or --encode raw",
+    "resizing": "use more cores (--workers), a smaller --size, or --resample bilinear",
+    "encoding": "use more cores (--workers), or --encode raw",
     "writing": "put OUT on a faster disk, or make fewer and larger shards",
 }
 

@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Verify, and print every fault."""
     found = find_named(arguments)
+    there = sum(len(shards.shards) for shards in found.sets)
     if arguments.subset is not None:
         _take_subset(found, *arguments.subset)
     records = sum(len(shards) for shards in found.sets)
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     if done.faults:
         print("\n".join([*_verdict(found, done), *repair]), file=sys.stderr)
         return 1
-    total = counted(done.shards, "shard")
+    total = counted(done.shards, "shard") + (f" of {there:,}" if arguments.subset else "")
     checked = "CRCs and SHA-256" if found.manifest else "CRCs (no dataset.json, so no SHA-256)"
     print(
         f"{counted(done.records, 'record')} in {total} {agreeing(done.records, 'is')} whole: "

@@ -45,7 +45,9 @@ def translate(error: BaseException, path: str) -> ShardioError | None:
     reason = str(answer["Error"].get("Message") or code)
     status = answer["ResponseMetadata"].get("HTTPStatusCode", 0)
     if code == "NoSuchBucket":
-        return UnknownStorageError(f"{path}: there is no such bucket; is that its endpoint?")
+        return UnknownStorageError(
+            f"{path}: there is no such bucket; check its name, and the endpoint (AWS_ENDPOINT_URL)"
+        )
     if code in _LOGIN or status in (401, 407):
         return LoginError(f"{path}: the login is refused: {reason} ({code})")
     if code in _PASSING or status in _PASSING_STATUS or status >= 500:

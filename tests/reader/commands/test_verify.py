@@ -240,6 +240,12 @@ class TestSubset:
         assert sum(part["records"] for part in said) == 37
         assert all(part["part"] for part in said)
 
+    def test_a_part_is_not_told_as_the_whole(self, made: Made, capsys: Output) -> None:
+        assert main(["verify", str(made.folder), "--subset", "1/3"]) == 0
+        assert " in 2 shards of 5 are whole: " in capsys.readouterr().out
+        assert main(["verify", str(made.folder)]) == 0
+        assert "37 records in 5 shards are whole: " in capsys.readouterr().out
+
     def test_damage_is_found_in_the_part_that_has_it(self, made: Made) -> None:
         flip(made.shard(2), 50)
         codes = [main(["verify", str(made.folder), "--subset", f"{k}/5"]) for k in range(1, 6)]
