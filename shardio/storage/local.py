@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, cast
@@ -95,6 +96,7 @@ class LocalStorage:
         folder, name = os.path.split(path)
         folder = folder or "."
         temporary = os.path.join(folder, temporary_name(name, attempt))
+        _refuse_special(path, folder)
         with translated(path):
             os.makedirs(folder, exist_ok=True)
             file = open(temporary, "xb", buffering=_WRITE_BUFFER)  # noqa: SIM115
@@ -127,6 +129,18 @@ class LocalStorage:
                 shutil.rmtree(path)
             else:
                 os.unlink(path)
+
+
+def _refuse_special(path: str, folder: str) -> None:
+    """Raise OutputError for a device or a pipe, in whose place a rename would put a file."""
+    is_special = False
+    with suppress(OSError, ValueError):  # which the caller meets, too, and tells
+        real = os.path.realpath(folder)
+        is_special = real == "/dev" or real.startswith("/proc/")  # there /dev/stdout is a link
+        mode = os.stat(path).st_mode
+        is_special = is_special or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    if is_special:
+        raise OutputError(f"{path} is a device or a pipe; name a file")
 
 
 def _sync_folder(folder: str) -> None:

@@ -326,3 +326,15 @@ def test_an_error_while_reading_is_translated() -> None:
 def test_a_plain_path_is_local() -> None:
     for path in ("a", "/a", "./a:b", "", "~/a", "C:/a"):
         assert isinstance(storage_for(path), LocalStorage)
+
+
+def test_no_file_takes_the_place_of_a_device_or_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    names = ["pipe", "link"]
+    for path in [*(tmp_path / name for name in names), Path("/proc/self/fd/1")]:
+        with pytest.raises(OutputError, match=f"{path} is a device or a pipe; name a file"):
+            publish(path, b"x")
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(os.listdir(tmp_path)) == sorted(names)
