@@ -96,7 +96,8 @@ class SparkSession:
             self._context = context
         except PySparkException as error:
             self._error = WorkerError(
-                f"Spark cannot be started: {error}; it needs Java (JAVA_HOME)"
+                f"Spark cannot be started: {error}; it needs Java (JAVA_HOME), and a master and "
+                "properties that it knows; what it said itself is above"
             )
         except Exception as error:
             self._error = error_of(str(error), [], master)
