@@ -34,8 +34,8 @@ C_SOURCES := $(wildcard reader/core/*.[ch]) converter/sources/_files.c
 .PHONY: help shards table train hdfs hdfs-stop mount test test-slow test-kills test-fuzz test-outages test-browser test-s3 test-spark test-hdfs test-asan lint bench bench-peers dist clean
 
 help: ## show this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
-		while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
+		while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 shards: $(VENV)/.convert $(S3) $(if $(IS_DEMO),$(DEMO)/labels.csv) ## convert images to shards [TABLE=labels.csv OUT=folder ARGS='--size 64x64']; without TABLE, the demo
 	$(BIN)/python -m converter --in-make '$(TABLE)' '$(OUT)' $(if $(IS_DEMO),$(DEMO_BOX)) $(ARGS)

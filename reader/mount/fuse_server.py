@@ -33,7 +33,7 @@ try:
     import mfusepy
 except ImportError as error:
     raise MissingExtraError(
-        f"mounting needs mfusepy: pip install 'shardio[mount]'. {other_ways()}"
+        f"mounting needs mfusepy: it comes with shardio's extra [mount]. {other_ways()}"
     ) from error
 except OSError as error:
     raise MountError(

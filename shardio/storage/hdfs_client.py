@@ -139,7 +139,9 @@ def _make(root: str, defaults: dict[str, str]) -> HdfsClient:
     try:
         from hdfs_native import Client, WriteOptions
     except ImportError as error:
-        raise MissingExtraError(f"{root} needs hdfs-native: pip install 'shardio[hdfs]'") from error
+        raise MissingExtraError(
+            f"{root} needs hdfs-native: it comes with shardio's extra [hdfs]"
+        ) from error
     host = root.partition("://")[2]
     if "@" in host:
         raise LoginError(f"{root}: the user is taken from HADOOP_USER_NAME, not the URL")

@@ -67,7 +67,7 @@ class S3Storage(FsspecStorage):
             return super()._find()
         except MissingExtraError as error:
             raise MissingExtraError(
-                f"{self._root} needs s3fs: pip install 'shardio[s3]'"
+                f"{self._root} needs s3fs: it comes with shardio's extra [s3]"
             ) from error
 
     def _info(self, path: str, entry: dict[str, Any]) -> FileInfo:
