@@ -19,12 +19,14 @@ from shardio.grammar import agreeing, counted
 # Of a shorter run nobody asks how it could be quicker.
 _LONG_SECONDS = 5.0
 _TRAIN = "train"
+_MORE = "use more cores (--workers, or executors of Spark)"
 HINTS = {
-    "reading": "more --workers wait for more files at once, or put the files on a faster disk",
-    "decoding": "use more cores (--workers), or smaller files; of JPEG and PNG that are not"
+    "reading": "more --workers, or executors of Spark, wait for more files at once; or put the"
+    " files on a faster disk",
+    "decoding": f"{_MORE}, or smaller files; of JPEG and PNG that are not"
     " progressive or interlaced only the rows that the crop needs are decoded",
-    "resizing": "use more cores (--workers), a smaller --size, or --resample bilinear",
-    "encoding": "use more cores (--workers), or --encode raw",
+    "resizing": f"{_MORE}, a smaller --size, or --resample bilinear",
+    "encoding": f"{_MORE}, or --encode raw",
     "writing": "put OUT on a faster disk, or make fewer and larger shards",
 }
 
