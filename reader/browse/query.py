@@ -16,6 +16,7 @@ SORTS = {
     DARK: "darkest first",
     BRIGHT: "brightest first",
 }
+_NAMES = ("split", "shard", "row", "label", "value", "character", "text", "sort", "page")
 _ROWS = re.compile(r"\s*([0-9]{1,15})\s*(?:-\s*([0-9]{1,15})\s*)?")
 # Conditions of one address, and characters of a text.
 _MOST_LABELS = 64
@@ -42,6 +43,9 @@ class Query:
     @classmethod
     def of(cls, given: Mapping[str, Sequence[str]]) -> Query:
         """Read the arguments of an address; OptionError for what cannot be meant."""
+        for name in given:
+            if name not in _NAMES:
+                raise OptionError(f"an address has {', '.join(_NAMES)}, not {name!r}")
         first = {name: values[0] for name, values in given.items()}
         sort = first.get("sort", STORED)
         if sort not in SORTS:

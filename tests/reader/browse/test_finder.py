@@ -132,6 +132,11 @@ def test_pages_have_each_record_once(shards: ShardSet, finder: Finder, query: Qu
     assert "no page so far on" in html
 
 
+def test_a_condition_that_there_is_not_is_refused() -> None:
+    with pytest.raises(OptionError, match="not 'y0'"):
+        Query.of({"y0": ["1"]})
+
+
 plain = st.text(st.characters(exclude_categories=["Cs"]), max_size=9).map(str.strip)
 
 
