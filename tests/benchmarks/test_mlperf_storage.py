@@ -77,6 +77,7 @@ print(json.dumps([said, files]))
 """
 
 
+@pytest.mark.slow
 def test_the_ranks_of_each_way_read_every_image_once(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'benchmarks'}"}
     done = subprocess.run(

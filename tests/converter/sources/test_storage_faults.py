@@ -138,8 +138,12 @@ def test_what_is_not_there_or_not_ours_is_a_reject(
     assert ("no such file" in reason) == (kind in MISSING)
 
 
+# Of a server that says nothing the answer is waited for, several times.
 @pytest.mark.parametrize("place", [0, 5])
-@pytest.mark.parametrize("kind", PASSING)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "silent")) for kind in PASSING],
+)
 def test_what_fails_stops_the_run_which_goes_on_later(
     tmp_path: Path, server: Server, kind: object, place: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
