@@ -13,8 +13,8 @@ _MARK = "SHARDIO_TEST_RUN"
 # Helpers of this process that serve the whole run: they end when its end of a pipe is closed.
 _HELPERS = (b"multiprocessing.", b"torch_shm_manager")
 S3_SERVER = "moto_server"
-# Fixtures of the whole run have them.
-_SERVERS = (b"java\0", f"/{S3_SERVER}\0".encode(), b"\0pyspark.daemon\0")
+# Fixtures of the whole run, or of a module, have them. Chromium starts helpers when it needs them.
+_SERVERS = (b"java\0", f"/{S3_SERVER}\0".encode(), b"\0pyspark.daemon\0", b"/chromium")
 _SECONDS = 60
 
 
@@ -69,7 +69,7 @@ def at_the_end() -> set[int]:
 def end(pids: set[int], *, servers: bool = False) -> list[str]:
     """Wait until processes have ended, and kill those that do not; return their commands.
 
-    Servers of HDFS, S3 and Spark are left alone, unless `servers`.
+    Servers of HDFS, S3 and Spark, and browsers, are left alone, unless `servers`.
     """
     deadline = time.monotonic() + _SECONDS
     while left := {pid for pid in pids & started() if servers or not _is_server(pid)}:

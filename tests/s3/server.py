@@ -19,6 +19,8 @@ from tests import started
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 _SECONDS = 60
+# Tests of the reader have a cache of their own later.
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 # A test looks for these in all that is written.
 KEY = "AKIAKEYOFTHETESTS000"
 SECRET = "secret/of+the/tests/0123456789"
@@ -26,8 +28,7 @@ SECRET = "secret/of+the/tests/0123456789"
 
 def program() -> Path:
     """Return the path of moto_server, where .ci/s3 has put it."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache, "shardio", "moto", "bin", started.S3_SERVER)
+    return Path(_CACHE, "shardio", "moto", "bin", started.S3_SERVER)
 
 
 def environment(url: str) -> dict[str, str]:
