@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,20 +55,27 @@ def test_pages_are_whole_and_accessible(
         assert accessibility(opened) == []
 
 
+def wait_for_text(locator: Any, text: str) -> None:
+    """Wait until the page's script has written a text."""
+    from playwright.sync_api import expect
+
+    expect(locator).to_have_text(text)
+
+
 def test_marked_rows_are_downloaded_and_dropped(
     browser: Browser, address: str, folder: Path, tmp_path: Path
 ) -> None:
     with browser.opened(address, "light", SIZES["desktop"]) as opened:
         count = opened.locator(".marks output")
-        assert count.inner_text() == "0 marked"
+        wait_for_text(count, "0 marked")
         opened.locator("[data-mark]").nth(3).focus()
         opened.keyboard.press("Space")
-        assert count.inner_text() == "1 marked"
+        wait_for_text(count, "1 marked")
         # Marks stay from page to page.
         opened.get_by_role("link", name="Next", exact=True).click()
-        assert count.inner_text() == "1 marked"
+        wait_for_text(count, "1 marked")
         opened.get_by_role("button", name="Mark this page").click()
-        assert count.inner_text() == "49 marked"
+        wait_for_text(count, "49 marked")
         opened.goto(f"{address}record/3")
         box = opened.locator("[data-mark]")
         assert box.is_checked()
@@ -76,7 +84,7 @@ def test_marked_rows_are_downloaded_and_dropped(
             opened.get_by_role("button", name="Download the list").click()
         told.value.save_as(tmp_path / "rows.csv")
         opened.get_by_role("button", name="Unmark all").click()
-        assert count.inner_text() == "0 marked"
+        wait_for_text(count, "0 marked")
     listed = parse_row_list((tmp_path / "rows.csv").read_bytes(), "rows.csv")
     assert len(listed) == 49
     assert all(row.path is not None and row.path.startswith(FOLDER) for row in listed)
