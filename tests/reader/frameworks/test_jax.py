@@ -16,7 +16,10 @@ jax = pytest.importorskip("jax", reason="JAX is not installed")
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-@pytest.mark.parametrize("shuffle", ["exact", "window", "none"])
+@pytest.mark.parametrize(
+    "shuffle",
+    ["exact", *(pytest.param(order, marks=pytest.mark.slow) for order in ("window", "none"))],
+)
 def test_arrays_on_the_device_stay_when_their_batch_is_forgotten(
     made: Made, dtype: Dtype, shuffle: Shuffle
 ) -> None:

@@ -486,7 +486,7 @@ class TestRefusals:
         [
             ("import os; os.environ['PATH'] = '/nowhere'", "fusermount3 is missing"),
             ("import reader.mount.mount_point as m; m._DEVICE = '/nowhere/fuse'", "--device"),
-            ("import sys; sys.modules['mfusepy'] = None", r"shardio\[mount\]"),
+            ("import sys; sys.modules['mfusepy'] = None", r"extra \[mount\]"),
             ("import os; os.environ['FUSE_LIBRARY_PATH'] = '/nowhere.so'", "libfuse3 is missing"),
         ],
     )
