@@ -31,7 +31,7 @@ PART ?=
 C_SOURCES := $(wildcard reader/core/*.[ch]) converter/sources/_files.c
 
 .DEFAULT_GOAL := help
-.PHONY: help shards table train hdfs hdfs-stop mount test test-slow test-kills test-fuzz test-outages test-browser test-s3 test-spark test-hdfs test-asan lint bench bench-peers dist clean
+.PHONY: help shards table train hdfs hdfs-stop mount test test-slow test-kills test-fuzz test-outages test-browser test-s3 test-spark test-speed test-hdfs test-asan lint bench bench-peers dist clean
 
 help: ## show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -70,6 +70,9 @@ test-kills: $(VENV)/.dev ## kill runs at each of their steps
 
 test-fuzz: $(VENV)/.dev ## read files with each bit flipped
 	$(BIN)/python -m pytest -m fuzz $(if $(PART),--part)
+
+test-speed: $(VENV)/.dev ## run what measures (doctor, bench, benchmarks) in a small form
+	$(BIN)/python -m pytest -m speed $(if $(PART),--part)
 
 test-outages: $(VENV)/.dev ## let servers of HDFS die, freeze and restart
 	@bash .ci/hadoop

@@ -21,7 +21,7 @@ from tests.s3.server import S3Server, environment, program
 _BEFORE = pytest.StashKey[set[int]]()
 # Kinds of slow tests that have targets of their own. With --part every n-th test of a kind runs: no
 # more than two minutes.
-PARTS = {"kills": 8, "fuzz": 2, "outages": 7, "browser": 2, "s3": 3, "spark": 5}
+PARTS = {"kills": 8, "fuzz": 2, "outages": 7, "browser": 2, "s3": 3, "spark": 5, "speed": 3}
 
 
 def pytest_configure() -> None:

@@ -20,7 +20,7 @@ def feed(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.slow
+@pytest.mark.speed
 def test_a_small_run_trains_from_each_source(tmp_path: Path) -> None:
     pytest.importorskip("jax")
     done = feed("--folder", tmp_path, "--records", 32, "--rounds", 1)
@@ -68,7 +68,7 @@ print(json.dumps(said))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.speed
 def test_both_frameworks_train_the_same_network() -> None:
     pytest.importorskip("jax")
     said = run(_LEARNED, OMP_NUM_THREADS="1")

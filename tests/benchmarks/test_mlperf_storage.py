@@ -77,7 +77,7 @@ print(json.dumps([said, files]))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.speed
 def test_the_ranks_of_each_way_read_every_image_once(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'benchmarks'}"}
     done = subprocess.run(
@@ -102,7 +102,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
-@pytest.mark.slow
+@pytest.mark.speed
 def test_a_small_run_prints_what_each_way_costs(tmp_path: Path) -> None:
     options = ("--folder", tmp_path, "--data", "100MB", "--rounds", 1, "--seconds", 0.2)
     done = run(*options, "--only", "retinanet", "--states", "cold")

@@ -13,7 +13,7 @@ from tests.reader.processes import ROOT
 SCRIPT = ROOT / "benchmarks/scale.py"
 
 
-@pytest.mark.slow
+@pytest.mark.speed
 def test_streams_read_what_is_computed(tmp_path: Path) -> None:
     command = [sys.executable, str(SCRIPT), "--check", "--folder", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -21,7 +21,7 @@ def test_streams_read_what_is_computed(tmp_path: Path) -> None:
     assert done.stdout.count("computed") == 5
 
 
-@pytest.mark.slow
+@pytest.mark.speed
 def test_a_wrong_computation_is_noticed(tmp_path: Path) -> None:
     """A block more a window than there is, and the check fails."""
     text = "import scale\nreal = scale.reads_of\n"

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
+@pytest.mark.speed
 def test_it_measures_both_ways(tmp_path: Path) -> None:
     pytest.importorskip("tensorflow")
     command = [sys.executable, str(ROOT / "benchmarks" / "story.py"), "--images", "128"]

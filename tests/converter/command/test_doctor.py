@@ -51,7 +51,7 @@ def test_the_usual_way_counts_what_it_asks_for(tmp_path: Path) -> None:
     assert (took.images, asked) == (3, 4)
 
 
-@pytest.mark.slow
+@pytest.mark.speed
 def test_a_table_is_tried(table: Path, tmp_path: Path, capsys: Output) -> None:
     before = set(os.listdir(tempfile.gettempdir()))
     assert main(["doctor", str(table), "--size", "16x8", "--json"]) == 0

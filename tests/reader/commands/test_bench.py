@@ -54,7 +54,7 @@ def test_stock_reads_the_same_of_encoded_shards(tmp_path: Path) -> None:
     assert samples(stock(shards, 4, shuffled=0)) == samples(shards.batches(4, dtype="uint8"))
 
 
-@pytest.mark.slow
+@pytest.mark.speed
 def test_every_way_is_measured(tmp_path: Path, capsys: Output) -> None:
     made = write_dataset(tmp_path / "set", (600, 400))
     words = ["bench", str(made.folder), "--against", "stock", "--rounds", "1"]

@@ -31,7 +31,7 @@ print(" ".join(found), "|", told)
 """
 
 
-@pytest.mark.slow  # Keras and torch are imported three times
+@pytest.mark.speed  # Keras and torch are imported three times
 @pytest.mark.parametrize(
     ("without", "backend", "faces", "told"),
     [

@@ -66,7 +66,7 @@ def slow_disk(raw: Path, tmp_path: Path) -> Iterator[Path]:
         process.wait()
 
 
-@pytest.mark.slow
+@pytest.mark.speed
 def test_a_slow_disk(slow_disk: Path, capsys: Output) -> None:
     found = doctor(capsys, slow_disk, "--batch-size", 32, "--step-ms", 10)
     assert found["verdict"]["stage"] == "storage", found
@@ -76,7 +76,7 @@ def test_a_slow_disk(slow_disk: Path, capsys: Output) -> None:
     assert found["cold"] is None
 
 
-@pytest.mark.slow
+@pytest.mark.speed
 def test_slow_decoding(encoded: str, capsys: Output) -> None:
     found = doctor(capsys, encoded, "--batch-size", 4, "--step-ms", 0.1, "--dtype", "uint8")
     assert found["verdict"]["stage"] == "decoding", found
@@ -97,7 +97,7 @@ def make(shapes):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.speed
 def test_a_slow_model(raw: Path, tmp_path: Path, capsys: Output) -> None:
     (tmp_path / "model.py").write_text(SLEEPS)
     words = "--batch-size", 8, "--model", f"{tmp_path}/model.py:make"
@@ -125,7 +125,7 @@ def make():
 """
 
 
-@pytest.mark.slow
+@pytest.mark.speed
 def test_a_model_that_holds_the_lock(encoded: str, tmp_path: Path, capsys: Output) -> None:
     (tmp_path / "model.py").write_text(HOLDS.format(folder=encoded))
     words = "--batch-size", 16, "--dtype", "uint8", "--model", f"{tmp_path}/model.py:make"
@@ -146,7 +146,7 @@ def make(shapes):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.speed
 def test_a_keras_model_and_a_table(raw: Path, tmp_path: Path, capsys: Output) -> None:
     (tmp_path / "model.py").write_text(KERAS)
     assert main(["doctor", str(raw), "--model", f"{tmp_path}/model.py:make"]) == 0
