@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from converter.command.image_arguments import add_image_arguments
+from converter.command.on_table import run_on_table
 from converter.command.options import options_of
 from converter.command.table_arguments import add_table_arguments
 from converter.report.trial import Trial, try_table
-from shardio.arguments import Parser, complete
-from shardio.errors import OptionError, ShardioError, SizesError
+from shardio.arguments import Parser
 from shardio.grammar import counted
 from shardio.measure.bars import Row, table
-from shardio.plain_text import plain_lines
 from shardio.sizes import in_words
 
 DOCTOR = "doctor"
@@ -45,21 +43,7 @@ def build_doctor_parser() -> Parser:
 
 def doctor(argv: Sequence[str]) -> int:
     """Run the command; returns the exit code."""
-    parser = build_doctor_parser()
-    complete(parser, skipped=1)
-    arguments = parser.parse_intermixed_args(list(argv))
-    try:
-        return _doctor(arguments)
-    except OptionError as error:
-        parser.error(str(error))
-    except ShardioError as error:
-        print(f"{parser.prog}: {plain_lines(str(error))}", file=sys.stderr)
-        if isinstance(error, SizesError):
-            for way, what in error.ways:
-                print(f"  {parser.prog} {shlex.join(argv)} {way}  # {what}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return run_on_table(build_doctor_parser(), argv, _doctor)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

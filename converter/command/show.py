@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import shutil
 import sys
 from collections.abc import Sequence
 
 from converter.command.image_arguments import add_image_arguments
+from converter.command.on_table import run_on_table
 from converter.command.options import options_of
 from converter.command.table_arguments import add_table_arguments
 from converter.report.preview import preview
-from shardio.arguments import Parser, complete
-from shardio.errors import OptionError, ShardioError, SizesError
+from shardio.arguments import Parser
+from shardio.errors import OptionError
 from shardio.pictures.contact_sheet import contact_sheet
 from shardio.pictures.half_blocks import terminal_rows
 from shardio.pictures.picture import png_bytes
-from shardio.plain_text import plain_lines, plain_text
+from shardio.plain_text import plain_text
 from shardio.storage.whole_file import write_file
 
 SHOW = "show"
@@ -49,21 +49,7 @@ def build_show_parser() -> Parser:
 
 def show(argv: Sequence[str]) -> int:
     """Run the command; returns the exit code."""
-    parser = build_show_parser()
-    complete(parser, skipped=1)
-    arguments = parser.parse_intermixed_args(list(argv))
-    try:
-        return _show(arguments)
-    except OptionError as error:
-        parser.error(str(error))
-    except ShardioError as error:
-        print(f"{parser.prog}: {plain_lines(str(error))}", file=sys.stderr)
-        if isinstance(error, SizesError):
-            for way, what in error.ways:
-                print(f"  {parser.prog} {shlex.join(argv)} {way}  # {what}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return run_on_table(build_show_parser(), argv, _show)
 
 
 def _show(arguments: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +38,23 @@ class LocalSet:
         options = replace(self.options, shards=shards)
         convert(str(self.table), str(folder), options, engine="inline")
         return LocalSet(self.table, options, folder)
+
+    def convert_twice_at_once(self, out: str) -> list[Exception]:
+        """Convert to another place in two threads; returns what has failed."""
+        problems: list[Exception] = []
+
+        def work() -> None:
+            try:
+                self.convert(out)
+            except Exception as error:
+                problems.append(error)
+
+        threads = [threading.Thread(target=work) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return problems
 
     def convert(self, out: str, do: Callable[[], object] | None = None, **options: Any) -> Summary:
         """Convert to another place; `do` is called once, in the middle of the second half."""

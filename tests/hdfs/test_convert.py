@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -188,19 +187,7 @@ def test_two_conversions_to_one_folder_end_with_the_same_files(
     place: HdfsPlace, large: LocalSet
 ) -> None:
     """HDFS has no lock that would keep the second one out; one of them may fail, clearly."""
-    problems: list[Exception] = []
-
-    def work() -> None:
-        try:
-            large.convert(place.folder)
-        except Exception as error:
-            problems.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    problems = large.convert_twice_at_once(place.folder)
     assert all(place.folder in str(problem) for problem in problems)
     large.convert(place.folder)
     assert digests(place) == large.digests

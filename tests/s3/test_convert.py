@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from pathlib import Path
 from uuid import uuid4
 
@@ -88,19 +87,7 @@ def test_two_conversions_to_one_folder_end_with_the_same_files(
     place: S3Place, small: LocalSet
 ) -> None:
     """S3 has no lock that would keep the second one out; one of them may fail, clearly."""
-    problems: list[Exception] = []
-
-    def work() -> None:
-        try:
-            small.convert(place.folder)
-        except Exception as error:
-            problems.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    problems = small.convert_twice_at_once(place.folder)
     assert all(place.folder in str(problem) for problem in problems)
     small.convert(place.folder)
     assert digests(place) == small.digests
