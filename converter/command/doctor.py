@@ -17,6 +17,7 @@ from converter.report.trial import Trial, try_table
 from shardio.arguments import Parser
 from shardio.grammar import counted
 from shardio.measure.bars import Row, table
+from shardio.measure.telling import say_measuring
 from shardio.sizes import in_words
 
 DOCTOR = "doctor"
@@ -47,11 +48,7 @@ def doctor(argv: Sequence[str]) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    def told(what: str) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(f"measuring {what}\n")
-
-    found = try_table(arguments.table, options_of(arguments), told, root=arguments.root)
+    found = try_table(arguments.table, options_of(arguments), say_measuring, root=arguments.root)
     sentence = verdict(found)
     if arguments.json:
         print(json.dumps(_as_json(found, sentence), ensure_ascii=False, indent=1))

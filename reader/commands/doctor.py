@@ -17,6 +17,7 @@ from reader.measure.model import parse_model
 from reader.measure.verdict import Verdict, verdict
 from shardio.grammar import counted
 from shardio.measure.bars import Row, table
+from shardio.measure.telling import say_measuring
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,12 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     refuse_few(shards, arguments.batch_size)
     step = None if arguments.step_ms is None else arguments.step_ms / 1e3
 
-    def told(what: str) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(f"measuring {what}\n")
-
     wanted = Wanted(arguments.batch_size, arguments.dtype, step, model)
-    found = examine(shards, wanted, told)
+    found = examine(shards, wanted, say_measuring)
     judged = verdict(found)
     if arguments.json:
         print(json.dumps(_as_json(found, judged), ensure_ascii=False, indent=1))
