@@ -21,8 +21,9 @@ from typing import Any, TypeVar
 from xml.etree import ElementTree
 
 from shardio.errors import LoginError, MissingExtraError, UnavailableError
+from shardio.storage.call import Call, NoAnswerError
 from shardio.storage.hdfs_errors import IS_IT_UP, is_foreign, is_passing, translate
-from shardio.storage.waiting import Call, NoAnswerError, Wait, patiently, sleep
+from shardio.storage.waiting import Wait, patiently, sleep
 
 T = TypeVar("T")
 

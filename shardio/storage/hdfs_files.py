@@ -10,9 +10,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 from shardio.errors import StorageError, UnavailableError, UnusableFileError
+from shardio.storage.call import Call, NoAnswerError
 from shardio.storage.hdfs_client import HdfsClient, client_for, last_try, note_read
 from shardio.storage.hdfs_errors import is_foreign, translate
-from shardio.storage.waiting import Call, NoAnswerError, Wait, patiently
+from shardio.storage.waiting import Wait, patiently
 
 # A read is tried again for so long: a DataNode that is started again is back in that time.
 _READ_SECONDS = 60.0

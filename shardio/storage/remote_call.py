@@ -15,7 +15,8 @@ from shardio.errors import (
     UnusableFileError,
 )
 from shardio.storage import s3_errors
-from shardio.storage.waiting import Call, NoAnswerError, Wait, patiently
+from shardio.storage.call import Call, NoAnswerError
+from shardio.storage.waiting import Wait, patiently
 
 T = TypeVar("T")
 

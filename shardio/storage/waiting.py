@@ -12,14 +12,11 @@ import contextlib
 import itertools
 import logging
 import math
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -29,14 +26,8 @@ _LAST_PAUSE = 15.0
 # A wait is reported when it has taken so long, and no others for the same reason soon after it.
 REPORT_SECONDS = 5.0
 _QUIET_SECONDS = 10.0
-# So long the process waits at its end for calls that were abandoned: longer than the 5 seconds
-# after which a read from a DataNode that hangs comes back.
-_END_SECONDS = 8.0
 # How often a wait looks whether anybody still wants its end.
 _LOOK_SECONDS = 0.1
-# A thread of calls ends when it had none for so long.
-_IDLE_SECONDS = 5.0
-_CALLS = "shardio-call"
 # The names of threads of our pools begin so.
 _POOLS = "shardio-"
 
@@ -77,7 +68,7 @@ def interrupted_by(has_gone: Callable[[], bool]) -> Iterator[None]:
         _asker.has_gone = before
 
 
-def _until(is_done: Callable[[float], bool], seconds: float) -> bool:
+def until(is_done: Callable[[float], bool], seconds: float) -> bool:
     """Call `is_done`, which waits for a given time, until it is True; False after `seconds`."""
     end = time.monotonic() + seconds
     while True:
@@ -93,7 +84,7 @@ def _until(is_done: Callable[[float], bool], seconds: float) -> bool:
 def result_of(future: Future[T]) -> T:
     """Return the result of `future`, with a wait that `interrupted_by` ends."""
     if not future.done():
-        _until(lambda seconds: bool(concurrent.futures.wait([future], seconds).done), math.inf)
+        until(lambda seconds: bool(concurrent.futures.wait([future], seconds).done), math.inf)
     return future.result()
 
 
@@ -104,7 +95,7 @@ def turn(lock: threading.Lock) -> Iterator[None]:
         with lock:
             yield
         return
-    _until(lambda seconds: lock.acquire(timeout=seconds), math.inf)
+    until(lambda seconds: lock.acquire(timeout=seconds), math.inf)
     try:
         yield
     finally:
@@ -118,7 +109,7 @@ def sleep(seconds: float) -> None:
         time.sleep(part)
         return False
 
-    _until(is_over, seconds)
+    until(is_over, seconds)
 
 
 class Wait:
@@ -183,98 +174,3 @@ def patiently(
         wait.report(why, key)
         pause(seconds)
     raise AssertionError("unreachable")
-
-
-class NoAnswerError(Exception):
-    """A call took too long."""
-
-
-class Call(Generic[T]):
-    """A function that a thread calls, which is abandoned if it takes too long.
-
-    So an interrupt ends the wait, too, whatever the function does. The threads are used again:
-    starting one takes longer than a small read from a server.
-    """
-
-    def __init__(self, action: Callable[..., T], *arguments: Any) -> None:
-        self._action = action
-        self._arguments = arguments
-        self._done = threading.Event()
-        self._result: T
-        self._error: BaseException | None = None
-        self._name = threading.current_thread().name
-        _calls.add(self)
-        try:
-            _idle.pop().put(self)
-        except IndexError:
-            threading.Thread(target=_answer, args=(self,), name=_CALLS, daemon=True).start()
-
-    def run(self) -> None:
-        """Call the function, in a thread that has the name of the one that waits."""
-        threading.current_thread().name = self._name
-        try:
-            self._result = self._action(*self._arguments)
-        except BaseException as error:
-            self._error = error
-        threading.current_thread().name = _CALLS
-
-    def finish(self) -> None:
-        """Let the one that waits go on."""
-        self._done.set()
-
-    def result(self, wait: Wait, what: str) -> T:
-        """Return what the function returned; raises what it raised, or NoAnswerError.
-
-        `what` is said to give no answer.
-        """
-        if not _until(self._done.wait, min(wait.left, wait.silent)):
-            wait.report(f"no answer from {what}")
-            if not _until(self._done.wait, wait.left):
-                raise NoAnswerError
-        if self._error is not None:
-            raise self._error
-        return self._result
-
-    def is_over(self, seconds: float) -> bool:
-        """Wait for so long at most; returns whether the function has returned."""
-        return self._done.wait(seconds)
-
-
-# Calls whose functions may not have returned yet, and threads that wait for the next one.
-_calls: weakref.WeakSet[Call[Any]] = weakref.WeakSet()
-_idle: list[SimpleQueue[Call[Any]]] = []
-os.register_at_fork(after_in_child=_idle.clear)
-
-
-def _answer(call: Call[Any]) -> None:
-    """Run calls, one after the other, until none has come for a while."""
-    calls: SimpleQueue[Call[Any]] = SimpleQueue()
-    while True:
-        call.run()
-        # First: who goes on now may have the next call.
-        _idle.append(calls)
-        call.finish()
-        del call
-        try:
-            call = calls.get(timeout=_IDLE_SECONDS)
-        except Empty:
-            try:
-                _idle.remove(calls)
-            except ValueError:  # it was given one just now
-                call = calls.get()
-            else:
-                return
-
-
-def _end() -> None:
-    """Wait for calls that were abandoned.
-
-    A thread that comes back from one when the interpreter is gone makes the C library abort.
-    """
-    end = time.monotonic() + _END_SECONDS
-    with contextlib.suppress(KeyboardInterrupt):
-        for call in list(_calls):
-            call.is_over(max(0.0, end - time.monotonic()))
-
-
-atexit.register(_end)

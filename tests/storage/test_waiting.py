@@ -18,7 +18,9 @@ import pytest
 
 from shardio.errors import StorageError
 from shardio.storage import storage_for
-from shardio.storage.waiting import Call, Wait, interrupted_by, patiently, result_of, sleep, turn
+from shardio.storage.call import Call
+from shardio.storage.waiting import Wait, interrupted_by, patiently, result_of, sleep, turn
+from tests.converter.inputs import wait_until
 from tests.interrupts import Waiting
 
 LONG = 3600.0
@@ -177,11 +179,47 @@ def test_a_thread_that_is_told_so_is_interrupted_in_each_wait(kind: str) -> None
     assert [type(error) for error in errors] == [KeyboardInterrupt]
 
 
+class Left:
+    """What a server is asked about when it is left, as the end of an open file does."""
+
+    def __init__(self, ends: list[str]) -> None:
+        self.ends = ends
+
+    def __del__(self) -> None:
+        try:
+            self.ends.append(Call(lambda: "closed").result(Wait(5), "it"))
+        except BaseException as error:
+            self.ends.append(repr(error))
+
+
+def test_a_finalizer_that_asks_never_waits_for_its_own_thread() -> None:
+    ends: list[str] = []
+    for _ in range(100):
+        # The thread that answers is the last to hold what it returns.
+        Call(Left, ends)
+    wait_until(lambda: len(ends) == 100)
+    assert set(ends) == {"closed"}
+
+
+def test_a_fork_waits_for_no_call_of_its_parent() -> None:
+    code = f"""
+import os, sys, threading
+from shardio.storage import call
+call._END_SECONDS = {LONG}
+kept = call.Call(threading.Event().wait, {LONG})
+if child := os.fork():
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+sys.exit(7)
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 7
+
+
 def test_threads_of_pools_do_not_keep_the_interpreter_from_its_end() -> None:
     code = f"""
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from shardio.storage.waiting import Call, Wait, sleep
+from shardio.storage.call import Call
+from shardio.storage.waiting import Wait, sleep
 began = threading.Barrier(3)
 def call():
     began.wait()
@@ -200,7 +238,8 @@ began.wait()
 def test_what_is_waited_for_in_other_threads_is_there_at_the_end_of_the_main_one() -> None:
     code = """
 import threading
-from shardio.storage.waiting import Call, Wait
+from shardio.storage.call import Call
+from shardio.storage.waiting import Wait
 main = threading.main_thread()
 def work():
     main.join()

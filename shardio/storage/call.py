@@ -1,0 +1,156 @@
+"""A call in a thread of its own, which is abandoned if it takes too long."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
+
+from shardio.storage.waiting import Wait, until
+
+T = TypeVar("T")
+
+# So long the process waits at its end for calls that were abandoned: longer than the 5 seconds
+# after which a read from a DataNode that hangs comes back.
+_END_SECONDS = 8.0
+# A thread of calls ends when it had none for so long.
+_IDLE_SECONDS = 5.0
+_CALLS = "shardio-call"
+
+
+class NoAnswerError(Exception):
+    """A call took too long."""
+
+
+class Call(Generic[T]):
+    """A function that a thread calls, which is abandoned if it takes too long.
+
+    So an interrupt ends the wait, too, whatever the function does. The threads are used again:
+    starting one takes longer than a small read from a server.
+    """
+
+    def __init__(self, action: Callable[..., T], *arguments: Any) -> None:
+        self._action = action
+        self._arguments = arguments
+        # A lock that is let go at the end: nothing is collected while that is done, as may be in an
+        # event, whose other waiters would then wait for whatever a finalizer waits for.
+        self._done = threading.Lock()
+        self._done.acquire()
+        self._result: T
+        self._error: BaseException | None = None
+        self._name = threading.current_thread().name
+        _calls.add(self)
+        calls = _idle_calls()
+        if calls is None:
+            threading.Thread(target=_answer, args=(self,), name=_CALLS, daemon=True).start()
+        else:
+            calls.put(self)
+
+    def run(self) -> None:
+        """Call the function, in a thread that has the name of the one that waits."""
+        threading.current_thread().name = self._name
+        try:
+            self._result = self._action(*self._arguments)
+        except BaseException as error:
+            self._error = error
+        threading.current_thread().name = _CALLS
+
+    def finish(self) -> None:
+        """Let the one that waits go on."""
+        self._done.release()
+
+    def result(self, wait: Wait, what: str) -> T:
+        """Return what the function returned; raises what it raised, or NoAnswerError.
+
+        `what` is said to give no answer.
+        """
+        if not until(self.is_over, min(wait.left, wait.silent)):
+            wait.report(f"no answer from {what}")
+            if not until(self.is_over, wait.left):
+                raise NoAnswerError
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    def is_over(self, seconds: float) -> bool:
+        """Wait for so long at most; returns whether the function has returned."""
+        is_over = self._done.acquire(timeout=max(0.0, seconds))
+        if is_over:
+            self._done.release()  # for others that wait
+        return is_over
+
+
+class _Answerer(threading.local):
+    """What a thread that answers calls is given them by."""
+
+    calls: SimpleQueue[Call[Any]] | None = None
+
+
+# Calls whose functions may not have returned yet, and threads that wait for the next one.
+_calls: weakref.WeakSet[Call[Any]] = weakref.WeakSet()
+_idle: list[SimpleQueue[Call[Any]]] = []
+_answerer = _Answerer()
+
+
+def _in_a_fork() -> None:
+    _idle.clear()
+    _calls.clear()
+
+
+os.register_at_fork(after_in_child=_in_a_fork)
+
+
+def _idle_calls() -> SimpleQueue[Call[Any]] | None:
+    """Take a thread that waits for a call, but not this one.
+
+    A finalizer that calls may run in a thread that says it waits, and would wait for itself.
+    """
+    for calls in _idle[::-1]:
+        if calls is not _answerer.calls:
+            try:
+                _idle.remove(calls)
+            except ValueError:  # another was quicker
+                continue
+            return calls
+    return None
+
+
+def _answer(call: Call[Any]) -> None:
+    """Run calls, one after the other, until none has come for a while."""
+    calls: SimpleQueue[Call[Any]] = SimpleQueue()
+    _answerer.calls = calls
+    while True:
+        call.run()
+        # First: who goes on now may have the next call.
+        _idle.append(calls)
+        call.finish()
+        del call
+        try:
+            call = calls.get(timeout=_IDLE_SECONDS)
+        except Empty:
+            try:
+                _idle.remove(calls)
+            except ValueError:  # it was given one just now
+                call = calls.get()
+            else:
+                return
+
+
+def _end() -> None:
+    """Wait for calls that were abandoned.
+
+    A thread that comes back from one when the interpreter is gone makes the C library abort.
+    """
+    end = time.monotonic() + _END_SECONDS
+    with contextlib.suppress(KeyboardInterrupt):
+        for call in list(_calls):
+            call.is_over(max(0.0, end - time.monotonic()))
+
+
+atexit.register(_end)
