@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from reader.batching.batch_form import BatchForm, BatchParts
 from reader.batching.batches import Batches
-from reader.batching.keywords import BatchKeywords, refuse_unknown, shows_options
+from reader.batching.keywords import BatchKeywords, shows_options
 from reader.batching.label_arrays import label_arrays, wrong_label
-from reader.batching.options import BatchOptions
+from reader.batching.options import BatchOptions, refuse_unknown
 from reader.dataset import Dataset
 from reader.sets.choice import Choice, Ids, chosen, number_of, whole
 from reader.sets.conditions import Condition

@@ -26,6 +26,7 @@ from reader.fetch.skipped import SKIPPED, Skipped
 from reader.fetch.source import Fetch, RecordSource
 from reader.order.mixed import MixStart
 from reader.stats.stream_counts import StreamCounts
+from shardio.cached_property import cached_property
 from shardio.errors import OptionError, TransformError
 from shardio.grammar import counted
 
@@ -36,17 +37,12 @@ Array = NDArray[Any]
 class BegunBatch:
     """A batch that is being made: the records `ids` of a step come into `images`."""
 
-    maker: BatchMaker
     epoch: int
     start: int
     ids: NDArray[np.int64]
     images: Array
     fetch: Fetch
     reading: Reading
-
-    def result(self) -> BatchParts:
-        """Wait for the batch and return its parts."""
-        return self.maker.end(self)
 
 
 class BatchMaker:
@@ -86,7 +82,8 @@ class BatchMaker:
                 "choose a smaller batch_size, or drop_remainder=False"
             )
         labels = chosen_labels(shards.labels, options.labels)
-        self.spec = BatchSpec.stored(shards.shape, labels, options)
+        self._chosen = labels
+        self.heads = tuple(label.name for label in labels)
         self._columns = number_columns(shards.labels, labels)
         self._labels = LabelArrays(labels, shards.place)
         layout = shards.layout
@@ -117,11 +114,16 @@ class BatchMaker:
         self._transform: BatchTransform | None = None
         self._is_fixed = False
         if options.transform is not None:
-            form = BatchForm.of(self.spec.heads, as_dict=options.as_dict)
+            form = BatchForm.of(self.heads, as_dict=options.as_dict)
             threads = options.transform_threads
             self._transform = BatchTransform(
                 options.transform, form, seed=options.seed, threads=threads
             )
+
+    @cached_property
+    def spec(self) -> BatchSpec:
+        """What batches hold: of a stream with a transform, what it is given until `fix`."""
+        return BatchSpec.stored(self.shards.shape, self._chosen, self.options)
 
     def fix(self, spec: BatchSpec | None = None) -> BatchSpec:
         """Hold every batch to `spec`, and return it; with a transform without one, to the first.
@@ -164,10 +166,10 @@ class BatchMaker:
 
         The step takes the next `step_size` positions, and each rank an equal part of them.
         """
-        return self.begin(epoch, start).result()
+        return self.end(self.begin(epoch, start))
 
     def begin(self, epoch: int, start: int) -> BegunBatch:
-        """Begin to make the batch of a step."""
+        """Begin to make the batch of a step, which `end` returns."""
         if epoch > self._epoch:
             self._epoch = epoch
             source = self._sources.new_epoch()
@@ -176,10 +178,10 @@ class BatchMaker:
         ids = self._steps.ids(epoch, start)
         images, how = self._pool.take(), self._reading
         fetch = how.reader.begin(ids, images)
-        return BegunBatch(self, epoch, start, ids, images, fetch, how)
+        return BegunBatch(epoch, start, ids, images, fetch, how)
 
     def end(self, begun: BegunBatch) -> BatchParts:
-        """Make the batch of what was begun."""
+        """Wait for the records of a batch that was begun, and return its parts."""
         options, count = self.options, len(begun.ids)
         step = begun.epoch, begun.start, begun.ids
         begun.reading.before(*step)

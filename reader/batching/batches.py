@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any
 
 from reader.batching.batch_form import Batch, BatchForm, BatchParts
-from reader.batching.batch_maker import BatchMaker, BegunBatch
+from reader.batching.batch_maker import BatchMaker
 from reader.batching.memory import MemoryPlan, Pipeline
 from reader.batching.options import BatchOptions
 from reader.batching.place import Place
@@ -70,9 +70,9 @@ class Batches(Iterator[Batch]):
         self._mixed = mixed
         if shards.mix is not None and mixed is None:
             self._mixed = MixStart.first(shards.mix.places)
-        self._ahead: deque[tuple[int, int, Begun]] = deque()
+        self._ahead: deque[tuple[int, int, Callable[[], BatchParts]]] = deque()
         self._start(options, Place.of(options, options.start_epoch, 0))
-        self._form = BatchForm.of(self._maker.spec.heads, as_dict=options.as_dict)
+        self._form = BatchForm.of(self._maker.heads, as_dict=options.as_dict)
 
     def _start(self, options: BatchOptions, place: Place) -> None:
         """Go on at `place`, with these options."""
@@ -157,8 +157,8 @@ class Batches(Iterator[Batch]):
         if not self._ahead:
             self._place = place.next_pass(maker.options)._replace(begun=False)
             raise StopIteration
-        epoch, start, future = self._ahead.popleft()
-        parts = self._counts.wait(future.result)
+        epoch, start, result = self._ahead.popleft()
+        parts = self._counts.wait(result)
         batch = self._form.for_arrays(self._convert(parts) if self._convert else parts)
         samples = min(start + maker.options.step_size, maker.positions)
         return batch, Place(place.first, epoch, samples)
@@ -192,18 +192,18 @@ class Batches(Iterator[Batch]):
             self._start(self._given, self._place)
         return self._maker
 
-    def _begin(self, epoch: int, start: int) -> Begun:
-        """Begin to make a batch, or let the thread make it."""
-        if not self._maker.begins:
-            return self._pool.submit(self._counts.measured, self._maker.make, epoch, start)
+    def _begin(self, epoch: int, start: int) -> Callable[[], BatchParts]:
+        """Begin to make a batch, or let the thread make it; returns what waits for it."""
+        maker, measured = self._maker, self._counts.measured
+        if not maker.begins:
+            return self._pool.submit(measured, maker.make, epoch, start).result
         try:
-            begun = self._maker.begin(epoch, start)
-            work = partial(self._counts.measured, begun.result)
-            return self._pool.submit(work) if self._maker.thinks else begun
+            end = partial(maker.end, maker.begin(epoch, start))
+            return self._pool.submit(measured, end).result if maker.thinks else end
         except Exception as error:  # an interrupt comes now, and not when its batch is due
             failed: Future[BatchParts] = Future()
             failed.set_exception(error)
-            return failed
+            return failed.result
 
     @property
     def options(self) -> BatchOptions:
@@ -273,6 +273,3 @@ class Batches(Iterator[Batch]):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-Begun = BegunBatch | Future[BatchParts]

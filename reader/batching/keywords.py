@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from difflib import get_close_matches
 from typing import Any, TypedDict, TypeVar, get_type_hints
 
 from reader.batching.options import BatchOptions, Dtype, OnError, Shuffle, TransformFunction
@@ -62,12 +61,3 @@ def shows_options(method: _Method) -> _Method:
     ]
     vars(method)["__signature__"] = plain.replace(parameters=own + named)
     return method
-
-
-def refuse_unknown(names: set[str]) -> None:
-    """Raise TypeError, with the option that was probably meant, where one of `names` is none."""
-    known = [field.name for field in fields(BatchOptions)]
-    for name in sorted(names - set(known)):
-        near = get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
-        raise TypeError(f"a stream of batches has no option {name!r}; {hint}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -221,6 +222,15 @@ class BatchOptions:
         """Return the number of batches of one epoch of so many positions."""
         full, rest = divmod(positions, self.step_size)
         return full + (rest > 0 and (self.pad or not self.drop_remainder))
+
+
+def refuse_unknown(names: set[str]) -> None:
+    """Raise TypeError, with the option that was probably meant, where one of `names` is none."""
+    known = [field.name for field in fields(BatchOptions)]
+    for name in sorted(names - set(known)):
+        near = get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+        raise TypeError(f"a stream of batches has no option {name!r}; {hint}")
 
 
 def _names(labels: Any) -> tuple[str, ...]:

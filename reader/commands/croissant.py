@@ -8,10 +8,8 @@ from pathlib import Path
 
 from reader.commands.shard_arguments import add_sources
 from reader.look.croissant import NAMES, REQUIRED, DatasetFile, croissant, said_by
-from reader.opening.datasets import datasets_of
-from reader.opening.find import ALL_SPLITS, Source, find_shards
-from reader.opening.manifests import read_manifest
-from reader.opening.open_shards import open_shards
+from reader.opening.find import ALL_SPLITS, Source, find_shards, read_manifest
+from reader.opening.open_shards import datasets_of, open_shards
 from shardio.errors import DatasetError, MissingFileError
 from shardio.format.manifest import Manifest
 from shardio.format.naming import INDEX_SUFFIX, MANIFEST, RECORDS, REJECTS

@@ -16,8 +16,7 @@ from reader.foreign.shard_index import (
     write_cached,
     write_index,
 )
-from reader.opening.find import ALL_SPLITS, find_shards
-from reader.opening.manifests import read_manifest
+from reader.opening.find import ALL_SPLITS, find_shards, read_manifest
 from shardio.errors import OptionError
 from shardio.format.index import ShardIndex
 from shardio.format.naming import MANIFEST

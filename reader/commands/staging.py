@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 
 from reader.files.in_threads import Progress, in_threads
 from reader.opening.absent_shards import mark_staged, staged_splits
-from reader.opening.find import ALL_SPLITS, Source, absent_by_name, find_shards
-from reader.opening.manifests import read_manifest
+from reader.opening.find import ALL_SPLITS, Source, absent_by_name, find_shards, read_manifest
 from reader.opening.open_shards import open_shards
 from shardio.errors import (
     CorruptRecordError,

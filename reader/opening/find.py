@@ -1,4 +1,4 @@
-"""Finding shards: the files that a glob, a list or a folder names, and those that are gone."""
+"""Finding shards and their manifest: what a glob, a list or a folder names, and what is gone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from reader.opening.tfds_name import TfdsName
 from shardio.errors import DatasetError, MissingFileError, OptionError
+from shardio.format.manifest import Manifest
 from shardio.format.naming import (
     INDEX_SUFFIX,
     MANIFEST,
@@ -22,6 +23,8 @@ from shardio.storage.paths import folder_of, join, name_of, scheme_of
 from shardio.storage.search import is_glob
 
 ALL_SPLITS = "*"
+# A hundred times what 100,000 shards take; a larger file is something else.
+_MANIFEST_BYTES = 1 << 30
 
 _OTHER_NAMES = (
     ": their names are like train-00000-of-00001.tfrecord or name-train.tfrecord-00000-of-00001; "
@@ -180,6 +183,20 @@ def unfinished_hint(pattern: str) -> str:
             continue
         return f": a {what} is not finished; run its command again"
     return ""
+
+
+def read_manifest(folder: str, *, unfinished: bool = False) -> Manifest | None:
+    """Return the manifest of a folder, None where there is none.
+
+    Raises DatasetError where one is still to come, unless `unfinished` folders are looked at too.
+    """
+    path = join(folder, MANIFEST)
+    try:
+        return Manifest.from_json(storage_for(folder).read_file(path, _MANIFEST_BYTES), path)
+    except MissingFileError:
+        if not unfinished and (hint := unfinished_hint(f"{folder}/")):
+            raise DatasetError(f"{folder} is not a dataset yet{hint}") from None
+        return None
 
 
 def _sort_key(path: str) -> tuple[str, int, str]:

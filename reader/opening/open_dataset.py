@@ -8,9 +8,8 @@ from reader.fetch.fixed_records import FixedRecords
 from reader.files.shard import ShardFile
 from reader.opening.absent_shards import lost_shards
 from reader.opening.described import SetOptions
-from reader.opening.find import Source, absent, absent_by_name, find_shards
+from reader.opening.find import Source, absent, absent_by_name, find_shards, read_manifest
 from reader.opening.first_record import read_first_record
-from reader.opening.manifests import read_manifest
 from reader.opening.open_foreign import open_encoded, open_foreign
 from reader.shardset import ShardSet
 from shardio.errors import DatasetError, FormatError, OptionError

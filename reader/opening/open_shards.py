@@ -8,15 +8,19 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from reader.cache.folder import ShardCache
-from reader.opening.datasets import datasets_of
 from reader.opening.described import SetOptions
-from reader.opening.find import Source
+from reader.opening.find import Source, as_folder, read_manifest, texts_of
 from reader.opening.join import join, refuse_other_transforms
 from reader.opening.open_dataset import open_dataset
 from reader.opening.shared_records import refuse_shared_records
 from reader.shardset import ShardSet
 from shardio.errors import OptionError
-from shardio.storage.paths import folder_of
+from shardio.format.naming import ShardName
+from shardio.storage.paths import folder_of, name_of
+from shardio.storage.search import is_glob
+
+# The sources of one dataset, or a set that is open.
+Group = ShardSet | list[Source]
 
 
 def open_shards(
@@ -89,7 +93,40 @@ def open_shards(
     return shards if cache is None else _cached(shards, ShardCache.of(cache, cache_limit))
 
 
-def _opened(group: ShardSet | list[Source], split: str | None, how: dict[str, Any]) -> ShardSet:
+def datasets_of(sources: Sequence[Source | ShardSet]) -> list[Group]:
+    """Group the sources of each dataset, in the order of the first one of each.
+
+    Files and globs belong to one dataset where their folders have the same dataset.json, or none;
+    each folder, and each set that is open, stands alone.
+    """
+    if not sources:
+        raise OptionError("no shards are named")
+    if len(sources) == 1:
+        (only,) = sources
+        return [only if isinstance(only, ShardSet) else [only]]
+    groups: dict[object, Group] = {}
+    known: dict[str, object] = {}
+    for number, source in enumerate(sources):
+        if isinstance(source, ShardSet):
+            groups[number] = source
+            continue
+        (text,) = texts_of(source)
+        # A list may name thousands of shards, and each look at a storage takes its time.
+        looks = not is_glob(text) and ShardName.parse(name_of(text)) is None
+        if looks and as_folder(text) is not None:
+            groups[number] = [source]
+            continue
+        folder = folder_of(text)
+        if folder not in known:
+            manifest = None if is_glob(folder) else read_manifest(folder)
+            known[folder] = None if manifest is None else manifest.fingerprint
+        group = groups.setdefault(("files", known[folder]), [])
+        assert isinstance(group, list)
+        group.append(source)
+    return list(groups.values())
+
+
+def _opened(group: Group, split: str | None, how: dict[str, Any]) -> ShardSet:
     if not isinstance(group, ShardSet):
         return open_shards(group[0] if len(group) == 1 else group, split, **how)
     given = [name for name, value in {"split": split, **how}.items() if value is not None]
@@ -98,7 +135,7 @@ def _opened(group: ShardSet | list[Source], split: str | None, how: dict[str, An
     return group
 
 
-def _named(group: ShardSet | list[Source]) -> str:
+def _named(group: Group) -> str:
     if isinstance(group, ShardSet):
         return folder_of(group.shards[0].path) if group.shards else "an empty set"
     return os.fspath(group[0])

@@ -8,8 +8,7 @@ from typing import Any
 
 from reader.files.shard import ShardFile
 from reader.opening.described import SetOptions
-from reader.opening.find import Source, absent_by_name, find_shards
-from reader.opening.manifests import read_manifest
+from reader.opening.find import Source, absent_by_name, find_shards, read_manifest
 from reader.opening.open_dataset import (
     match,
     missing_shards,

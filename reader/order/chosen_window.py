@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reader.order.window import Ids, Lane, WindowOrder
+from reader.order.exact import Ids
+from reader.order.window import Lane, WindowOrder
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class ChosenWindowOrder(WindowOrder):
             lane, position = lanes[number], start // self._lanes
             if position < lane.records:
                 group, first = self._group_at(lane, position)
-                pieces.append(self._group(epoch, number, lane, group)[position - first :])
+                pieces.append(self._group(epoch, number, lane.blocks, group)[position - first :])
         return np.concatenate(pieces)
 
     def _lane(self, epoch: int, lane: int) -> Lane:

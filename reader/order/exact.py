@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+from weakref import WeakMethod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reader.core.compiled import permuted
-from reader.order.recent import Recent
 from shardio.permutation import Permutation
 
 Ids = NDArray[np.int64]
@@ -19,12 +22,18 @@ BLOCK = 8192
 _CACHED_BLOCKS = 4
 
 
+def remembered(method: Callable[..., Ids], most: int) -> Callable[..., Ids]:
+    """Return a method that keeps its last `most` results, for any thread, but not its object."""
+    weak: Any = WeakMethod(method)
+    return lru_cache(most)(lambda *key: weak()(*key))
+
+
 class BlockwiseOrder(ABC):
     """An order of `records` positions in every epoch, computed thousands of them at once."""
 
     def __init__(self, records: int) -> None:
         self._records = records
-        self._blocks: Recent[Ids] = Recent(_CACHED_BLOCKS)
+        self._block = remembered(self._block_of, _CACHED_BLOCKS)
 
     @abstractmethod
     def compute(self, epoch: int, start: int, stop: int) -> Ids:
@@ -56,10 +65,9 @@ class BlockwiseOrder(ABC):
         found = self.ids(epoch, first, int(positions[-1]) + 1)
         return found if len(found) == len(positions) else found[positions - first]
 
-    def _block(self, epoch: int, number: int) -> Ids:
+    def _block_of(self, epoch: int, number: int) -> Ids:
         first = number * BLOCK
-        last = min(first + BLOCK, self._records)
-        return self._blocks.get((epoch, number), lambda: self.compute(epoch, first, last))
+        return self.compute(epoch, first, min(first + BLOCK, self._records))
 
 
 class Order(BlockwiseOrder):

@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reader.core.compiled import permuted
-from reader.order.exact import Ids
-from reader.order.recent import Recent
+from reader.order.exact import Ids, remembered
 from shardio.cached_property import cached_property
 from shardio.permutation import Permutation
 
@@ -137,7 +136,7 @@ class MixedOrder:
         self._in_lanes = lanes is not None
         self._lanes = lanes or 1
         self._rounds = 1 if self._in_lanes else _DEALT
-        self._blocks: Recent[Ids] = Recent(_CACHED)
+        self._block = remembered(self._block_of, _CACHED)
 
     def share(self, epoch: int, start: int, stop: int, rank: int, world: int) -> Ids:
         """Return what `rank` of `world` gets of the positions `start` to `stop` of an epoch.
@@ -168,12 +167,9 @@ class MixedOrder:
             return pieces[0]
         return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
 
-    def _block(self, number: int, owned: range) -> Ids:
-        """Return the records of the lanes `owned` in some rounds, (turns, lanes)."""
+    def _block_of(self, number: int, owned: range) -> Ids:
+        """Compute the records of the lanes `owned` in some rounds, (turns, lanes)."""
         first = number * self._rounds
-        return self._blocks.get((number, owned), lambda: self._compute(first, owned))
-
-    def _compute(self, first: int, owned: range) -> Ids:
         rounds = np.arange(first, first + self._rounds)
         dealt = np.stack([self._start.deal(number, self._seed) for number in rounds.tolist()])
         # In each round the turns of the first member, of the second one, and so on.

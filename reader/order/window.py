@@ -15,16 +15,12 @@ the last moments of an epoch. The order is a pure function of seed, epoch and po
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from reader.core.compiled import permuted
-from reader.order.recent import Recent
+from reader.order.exact import Ids, remembered
 from shardio.permutation import Permutation
-
-Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ class WindowOrder:
         self._missing = self._blocks * block - records
         # Each lane works in one window, and the next one is looked at ahead. In the tail, which all
         # share, those of others come and go.
-        self._windows: Recent[Ids] = Recent(2 * (owned or lanes) + 2)
+        self._group = remembered(self._group_of, 2 * (owned or lanes) + 2)
         self._known: tuple[int, list[Lane]] = -1, []
 
     def share(self, epoch: int, start: int, stop: int, rank: int, world: int) -> Ids:
@@ -132,7 +128,7 @@ class WindowOrder:
         pieces = []
         while start < stop:
             group, first = self._group_at(lane, start)
-            ids = self._group(epoch, number, lane, group)
+            ids = self._group(epoch, number, lane.blocks, group)
             # A copy: a part of a window would keep all of it in memory.
             piece = ids[start - first : stop - first].copy()
             pieces.append(piece)
@@ -153,14 +149,10 @@ class WindowOrder:
             return after, after * size - self._missing
         return group, group * size
 
-    def _group(self, epoch: int, number: int, lane: Lane, group: int) -> Ids:
-        """Return all records of a window in their order."""
-        compute = partial(self._compute, epoch, number, lane, group)
-        return self._windows.get((epoch, number, group), compute)
-
-    def _compute(self, epoch: int, number: int, lane: Lane, group: int) -> Ids:
+    def _group_of(self, epoch: int, number: int, of_lane: int, group: int) -> Ids:
+        """Compute the records of a window in their order; the lane has `of_lane` blocks."""
         first = group * self._window
-        turns = np.arange(first, min(first + self._window, lane.blocks))
+        turns = np.arange(first, min(first + self._window, of_lane))
         blocks = self._shuffle(epoch)(turns * self._lanes + number)
         starts, sizes = self._extent(blocks)
         ends = np.cumsum(sizes)
