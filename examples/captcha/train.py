@@ -79,7 +79,7 @@ def train(splits: Splits, out: Path, epochs: int, batch_size: int, verbose: int)
 
         gpus = tf.config.list_physical_devices("GPU")
         tf.zeros(()).numpy()
-    from reader import resume
+    from reader import StallCallback, resume
 
     if gpus:
         keras.mixed_precision.set_global_policy("mixed_float16")
@@ -97,9 +97,10 @@ def train(splits: Splits, out: Path, epochs: int, batch_size: int, verbose: int)
         trained.append(epoch)
         right = [value for name, value in logs.items() if name.startswith("val_") and "acc" in name]
         shown = "  ".join(f"{value:.1%}" for value in right)
+        waited = f", waited {logs['stall']:.0%}" if "stall" in logs else ""
         print(
             f"epoch {epoch + 1}: loss {logs['loss']:.3f}, held out {logs['val_loss']:.3f}, "
-            f"accuracy {shown}",
+            f"accuracy {shown}{waited}",
             flush=True,
         )
 
@@ -112,6 +113,7 @@ def train(splits: Splits, out: Path, epochs: int, batch_size: int, verbose: int)
         verbose=verbose,
         validation_data=validation,
         callbacks=[
+            StallCallback(),  # before the others, which find its numbers in the logs
             keras.callbacks.TensorBoard(str(out / "board"), histogram_freq=1),
             keras.callbacks.ModelCheckpoint(str(out / "best.keras"), save_best_only=True),
             keras.callbacks.ReduceLROnPlateau(patience=2, factor=0.3),

@@ -79,26 +79,23 @@ def train(splits: Splits, out: Path, epochs: int, batch_size: int) -> None:
         return [y.to(device, non_blocking=True) for y in (ys if isinstance(ys, list) else [ys])]
 
     data = splits.train.to_torch(batch_size, dtype="uint8", transform=augment)
-    steps = len(data)
     history: dict[str, list[float]] = {"loss": [], "val_loss": [], "val_accuracy": []}
-    done, total = 0, 0.0
+    losses: list[float] = []  # of the steps of this epoch
     saves = Saves(out / "saves")
     everything = {"model": plain, "optimizer": optimizer, "scaler": scaler, "data": data}
     if saves.latest is not None:
         saved = torch.load(saves.latest / "training.pt", map_location=device)
         for name, each in everything.items():
             each.load_state_dict(saved[name])
-        done, total, history = saved["done"], saved["total"], saved["history"]
+        losses, history = saved["losses"], saved["history"]
         torch.set_rng_state(saved["random"].cpu())
 
     def save() -> None:
         if rank == 0:
             states = {name: each.state_dict() for name, each in everything.items()}
-            more = {"done": done, "total": total, "history": history}
+            more = {"losses": losses, "history": history, "random": torch.get_rng_state()}
             with saves.new() as folder:
-                torch.save(
-                    {**states, **more, "random": torch.get_rng_state()}, folder / "training.pt"
-                )
+                torch.save({**states, **more}, folder / "training.pt")
 
     def evaluate() -> tuple[float, Any, Any]:
         plain.eval()
@@ -119,10 +116,12 @@ def train(splits: Splits, out: Path, epochs: int, batch_size: int) -> None:
         return loss / len(splits.held_out), torch.cat(found).numpy(), torch.cat(true).numpy()
 
     plain.train()
-    if rank == 0 and done >= epochs * steps:
-        print(ended_line(done // steps, epochs, out))
-    while done < epochs * steps:
-        for x, ys in DataLoader(data, batch_size=None, pin_memory=on_gpu):
+    # Where the data is, whatever the batch size and the number of processes were before.
+    first = data.state_dict()["epoch"]
+    if rank == 0 and first >= epochs:
+        print(ended_line(first, epochs, out))
+    for epoch in range(first, epochs):
+        for step, (x, ys) in enumerate(DataLoader(data, batch_size=None, pin_memory=on_gpu), 1):
             heads = logits_of(model, x)
             loss = sum(
                 cross_entropy(head, y, weight)
@@ -132,19 +131,19 @@ def train(splits: Splits, out: Path, epochs: int, batch_size: int) -> None:
             scaler.scale(loss).backward()
             scaler.step(optimizer)
             scaler.update()
-            done += 1
-            total += float(loss.detach())
-            if done % steps and done % _SAVE_EVERY == 0:
+            losses.append(float(loss.detach()))
+            # The end of an epoch is saved when it has been evaluated.
+            if step % _SAVE_EVERY == 0 and data.state_dict()["epoch"] == epoch:
                 save()
         val_loss, predicted, true = evaluate()
-        history["loss"].append(total / steps)
+        history["loss"].append(float(np.mean(losses)))
         history["val_loss"].append(val_loss)
         history["val_accuracy"].append(float((predicted == true).mean()))
-        total = 0.0
+        losses.clear()
         save()
         if rank == 0:
             said = ", ".join(f"{name} {values[-1]:.3f}" for name, values in history.items())
-            print(f"epoch {done // steps}/{epochs}: {said}", flush=True)
+            print(f"epoch {epoch + 1}/{epochs}: {said}", flush=True)
     if rank == 0:
         _, predicted, true = evaluate()
         write_predictions(out / "predictions.png", splits.held_out, predicted)

@@ -78,6 +78,9 @@ def _as_json(found: Findings, judged: Verdict) -> dict[str, Any]:
         "sampled": found.sampled,
         "cores": found.cores,
         "cold": found.why_not or None,
+        "others": found.others,
+        "unsteady": found.unsteady,
+        "left_out": found.left_out,
         "demand": None if found.demand is None else asdict(found.demand),
         "lock_held": None if found.model is None else found.model.held,
         "stages": [
@@ -116,4 +119,6 @@ def _lines(found: Findings, judged: Verdict) -> list[str]:
     ]
     if found.why_not:
         lines.append(found.why_not)
+    if found.left_out:
+        lines.append(f"there was no time for {', '.join(found.left_out)}: the machine is too slow")
     return [*lines, "", f"{judged.sentence[:1].upper()}{judged.sentence[1:]}."]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,6 +47,23 @@ def face_apart(
 ) -> Apart[Measured]:
     """Start a process that reads a face without end; its `run` takes the seconds of a pass."""
     return Apart(begin_face, shards, face, batch_size, options)
+
+
+def faces_apart(
+    shards: ShardSet, faces: Sequence[str], batch_size: int, options: dict[str, Any]
+) -> Apart[Measured]:
+    """Start a process that reads several faces; its `run` takes one, and the seconds of a pass.
+
+    What they import is imported once.
+    """
+    return Apart(_begin_faces, shards, faces, batch_size, options)
+
+
+def _begin_faces(
+    shards: ShardSet, faces: Sequence[str], batch_size: int, options: dict[str, Any]
+) -> Callable[[str, float], Measured]:
+    runs = {face: begin_face(shards, face, batch_size, options) for face in faces}
+    return lambda face, seconds: runs[face](seconds)
 
 
 def begin_face(shards: ShardSet, face: str, batch_size: int, options: dict[str, Any]) -> Run:

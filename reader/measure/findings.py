@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from shardio.measure.measured import Measured
 
+ORDERS = "exact", "window", "none"
+
 
 @dataclass(frozen=True)
 class Demand:
@@ -60,6 +62,12 @@ class Findings:
     fits: bool
     sampled: int = 0
     why_not: str = ""
+    others: float = 0.0
+    """The share of the CPU time of all cores that other programs took meanwhile, 0 to 1."""
+    unsteady: list[str] = field(default_factory=list)
+    """What was measured several times, and never twice alike."""
+    left_out: list[str] = field(default_factory=list)
+    """What there was no time for."""
     cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
     storage: dict[str, Measured] = field(default_factory=dict)
     decoding: Measured | None = None
@@ -75,8 +83,8 @@ class Findings:
         found = {("storage", name): rate for name, rate in self.storage.items()}
         if self.decoding is not None:
             found["decoding", "in memory"] = self.decoding
-        found |= {("order", f"{name}, cold"): rate for name, rate in self.cold.items()}
-        found |= {("order", name): rate for name, rate in self.warm.items()}
+        for ending, rates in ((", cold", self.cold), ("", self.warm)):
+            found |= {("order", f"{name}{ending}"): rates[name] for name in ORDERS if name in rates}
         if self.bare is not None:
             found["order", f"{self.order}, uint8"] = self.bare
         found |= {("adaptor", name): rate for name, rate in self.adaptors.items()}

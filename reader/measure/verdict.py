@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reader.measure.adaptors import CALLED, NUMPY, TF_DATA
 from reader.measure.findings import Demand, Findings
@@ -22,6 +22,8 @@ _HELD = 0.5
 _NEAR = 2.0
 # Batches that come so much slower than records that are held in memory wait for storage each time.
 _UNCACHED = 0.25
+# What others may take of the CPU time before rates are theirs.
+_BUSY = 0.15
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,23 @@ class Verdict:
 
 
 def verdict(found: Findings) -> Verdict:
-    """Judge what was measured."""
+    """Judge what was measured, and say so where other work may have made it what it is."""
+    judged = _judged(found)
+    doubt = _doubt(found)
+    return replace(judged, sentence=f"{judged.sentence}; {doubt}") if doubt else judged
+
+
+def _doubt(found: Findings) -> str:
+    if found.others >= _BUSY:
+        why = f"other programs took {found.others:.0%} of this machine's CPU time meanwhile"
+    elif found.unsteady:
+        why = f"{' and '.join(found.unsteady)} had another rate at each try, as on a busy machine"
+    else:
+        return ""
+    return f"but {why}, so that rates may be too low: measure again when it has nothing else to do"
+
+
+def _judged(found: Findings) -> Verdict:
     if found.model is not None and found.demand is not None:
         return _of_model(found, found.demand)
     if found.demand is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import queue
+import select
 import subprocess
 import sys
 import tempfile
@@ -57,11 +58,14 @@ class Apart(Generic[_Result]):
         self._begun = False
         self._send((begin, arguments))
 
-    def ready(self) -> None:
-        """Wait until the work has begun."""
+    def ready(self, seconds: float | None = None) -> bool:
+        """Wait until the work has begun, for so many seconds at most; returns whether it has."""
         if not self._begun:
+            if not select.select([self._answers], [], [], seconds)[0]:
+                return False
             self._answer()
             self._begun = True
+        return True
 
     def run(self, *arguments: Any) -> _Result:
         """Run the work once, when it has begun."""

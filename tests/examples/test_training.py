@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from PIL import Image
 
 from converter import ConvertOptions, convert
 from converter.table.cells.splits import SplitShares
+from reader.resume import Saves
 from shardio.errors import OptionError
 from shardio.format.transform import Transform
 
@@ -61,6 +64,19 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(script: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(EXAMPLE / script), *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def tags(board: Path) -> dict[str, Any]:
+    """Return what the event files of training and validation have, by their folders."""
+    event_accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator",
+        reason="tensorboard is not installed",
+    )
+    found = {}
+    for name in ("train", "validation"):
+        events = event_accumulator.EventAccumulator(str(board / name)).Reload()
+        found[name] = events.Tags()
+    return found
 
 
 @pytest.mark.parametrize("place", ["", "/train-*.tfrecord", "/*.tfrecord"])
@@ -144,6 +160,11 @@ def test_an_example_learns_and_writes_into_its_folder_only(
     with Image.open(out / "predictions.png") as picture:
         assert min(picture.size) > 100
     assert (out / "curves.svg").read_text().count("<polyline") >= 2
+    if script == "train.py":
+        assert ", waited " in done.stdout
+        for name, written in tags(out / "board").items():
+            scalars = {"epoch_loss"} | ({"epoch_stall"} if name == "train" else set())
+            assert scalars <= {*written["scalars"]} | {*written["tensors"]}, (name, written)
     if script == "train_jax.py":
         return
     # What was finished is not trained again; more epochs go on.
@@ -157,3 +178,25 @@ def test_an_example_learns_and_writes_into_its_folder_only(
     assert f"had ended, after 5 epochs, and nothing was trained now; --epochs 10 --out {out}" in (
         ended.stdout
     )
+
+
+@pytest.mark.slow
+def test_a_restart_with_another_batch_size_counts_the_same_epochs(
+    split: Path, tmp_path: Path
+) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    saves = Saves(tmp_path / "saves")
+    arguments = [str(EXAMPLE / "train_torch.py"), str(split), "--out", str(tmp_path)]
+    command = [sys.executable, *arguments, "--batch-size", "1", "--epochs", "1000"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while saves.latest is None and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+    assert saves.latest is not None
+    epoch = torch.load(saves.latest / "training.pt")["data"]["epoch"]
+    done = run(*arguments, "--batch-size", 8, "--epochs", epoch + 2, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith("epoch")]
+    assert said == [f"epoch {number}/{epoch + 2}" for number in (epoch + 1, epoch + 2)]
+    history = torch.load(saves.latest / "training.pt")["history"]
+    assert {len(values) for values in history.values()} == {epoch + 2}

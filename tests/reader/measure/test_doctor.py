@@ -16,7 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from reader import open_shards
 from reader.commands.cli import main
+from reader.measure.examine import Wanted, examine
+from reader.measure.verdict import verdict
 from tests.reader.datasets import write_dataset
 from tests.reader.foreign_files import Foreign, encode, example, photos, write_records
 from tests.reader.mounts import need_fuse, take_away, wait_until
@@ -158,6 +161,14 @@ def test_a_keras_model_and_a_table(raw: Path, tmp_path: Path, capsys: Output) ->
     assert sentence.endswith(".")
 
 
+def test_without_time_there_is_a_verdict_all_the_same(raw: Path) -> None:
+    found = examine(open_shards(raw, "train"), Wanted(8, "float32", 0.2), print, seconds=0)
+    assert {*found.warm, *found.cold} <= {"exact"}
+    assert not found.adaptors
+    assert {"window", "none", "decoding", "NumPy"} <= {*found.left_out}
+    assert verdict(found).stage in ("model", "storage", "decoding")
+
+
 def said(capsys: Output, *words: object) -> str:
     """Run the command, which fails; returns its one line."""
     with suppress(SystemExit):  # of wrong arguments
@@ -203,7 +214,6 @@ def test_a_damaged_shard_is_named(tmp_path: Path, capsys: Output) -> None:
 def test_models_that_fail(
     tmp_path: Path, capsys: Output, text: str, function: str, message: str
 ) -> None:
-    from reader import open_shards
     from reader.measure.model import begin_model, parse_model
     from shardio.errors import OptionError
 

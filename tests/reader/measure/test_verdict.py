@@ -161,3 +161,18 @@ def test_the_limit_is_named_with_what_changes_it(case: str) -> None:
     if stage == "storage":
         once = changed.get("is_local", True) and changed.get("fits", True) and "mount" not in case
         assert ("the first epoch only" in judged.sentence) == once
+
+
+def test_a_busy_machine_is_said_with_the_verdict() -> None:
+    case = "a model that is slow"
+    changed, stage, words = CASES[case]
+    for doubts, said in (
+        ({"others": 0.77}, "other programs took 77% of this machine's CPU time"),
+        ({"unsteady": ["exact", "keras"]}, "exact and keras had another rate at each try"),
+    ):
+        judged = verdict(findings(cores=2, **changed, **doubts))
+        assert judged.stage == stage
+        assert words in judged.sentence
+        assert said in judged.sentence
+        assert "\n" not in judged.sentence
+    assert "measure again" not in verdict(findings(cores=2, **changed, others=0.05)).sentence
