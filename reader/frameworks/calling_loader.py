@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from types import FrameType
+from typing import NoReturn
 
 from shardio.errors import OptionError
 
@@ -19,7 +20,14 @@ from shardio.errors import OptionError
 _FETCHER = "torch.utils.data._utils.fetch"
 _ACCELERATE = "accelerate.data_loader"
 # A SkipDataLoader reads one of these, or a loader that shares nothing.
-_SHARE = ("DataLoaderDispatcher", "DataLoaderShard", "IterableDatasetShard")
+_BY_ITEM = "IterableDatasetShard"
+_SHARE = ("DataLoaderDispatcher", "DataLoaderShard", _BY_ITEM)
+# What to write where each process reads everything and keeps some items.
+_ITEMS = (
+    "accelerate with dispatch_batches=False shares the items of a loader among processes, and an "
+    "item of to_torch is a batch: write DataLoader(shards.to_torch(64, worker=(0, 1)), "
+    "batch_size=1, drop_last=True, collate_fn=operator.itemgetter(0)), or do not prepare the loader"
+)
 
 
 def is_read_by_loader() -> bool:
@@ -39,12 +47,32 @@ def refuse_batches_of_batches(batches: object) -> None:
         collate = getattr(fetcher, "collate_fn", None)
         joins = getattr(fetcher, "auto_collation", False)
         is_default = getattr(collate, "__name__", "") == "default_collate"
-        if joins and is_default and getattr(fetcher, "dataset", None) is batches:
+        if not joins or not is_default:
+            continue
+        dataset = getattr(fetcher, "dataset", None)
+        if getattr(dataset, "dataset", None) is batches:
+            raise OptionError(_ITEMS)
+        if dataset is batches:
             raise OptionError(
                 "to_torch gives whole batches, and this DataLoader would stack them, to x of shape "
                 "(n, batch, ...): write DataLoader(shards.to_torch(batch_size=64), "
                 "batch_size=None); without batch_size=None a DataLoader takes 1"
             )
+
+
+def refuse_no_batch_size(batches: object) -> NoReturn:
+    """Raise OptionError where accelerate shares items by a batch size that the loader lacks.
+
+    For all others it is an attribute that is not there.
+    """
+    for frame in callers():
+        loader = frame.f_locals.get("self")
+        is_asking = frame.f_globals.get("__name__") == _ACCELERATE
+        if is_asking and type(loader).__name__ == _BY_ITEM:
+            if getattr(loader, "batch_size", 1) is None:
+                raise OptionError(_ITEMS)
+            break
+    raise AttributeError("each pass is the next epoch, without a set_epoch")
 
 
 def refuse_shared_twice(worker: tuple[int, int]) -> None:

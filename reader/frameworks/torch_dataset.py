@@ -168,6 +168,8 @@ class TorchBatches(IterableDataset[Any]):  # type: ignore[misc]  # torch is not 
         options = self._located()
         return options.steps(options.positions(self._shards)) * (options.epochs or 1)
 
+    set_epoch = property(calling_loader.refuse_no_batch_size)  # accelerate looks for it first
+
     def __iter__(self) -> Iterator[Batch]:
         calling_loader.refuse_batches_of_batches(self)
         # Now, and not at the first batch, which not every rank may ask for.

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -291,3 +292,20 @@ def test_accelerate_with_two_processes(made: Made, dispatches: str, processes: i
     # Processes of rank 1 are asked for nothing by the dispatcher: it ends as rank 0 does.
     assert refused[0]
     assert refused[1] or (dispatches == "null" and processes)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 4])
+def test_items_that_accelerate_shares_are_told_to_be_batches(
+    made: Made, batch_size: int | None
+) -> None:
+    needs("accelerate")
+    from accelerate.data_loader import IterableDatasetShard
+    from torch.utils.data import DataLoader
+
+    batches = open_shards(made.glob).to_torch(4, worker=(0, 1))
+    shard = IterableDatasetShard(batches, batch_size=batch_size, num_processes=2, drop_last=True)
+    with pytest.raises(OptionError, match=r"batch_size=1, drop_last=True, collate_fn=operator"):
+        next(iter(DataLoader(shard, batch_size=batch_size)))
+    one = IterableDatasetShard(batches, batch_size=1, num_processes=2, drop_last=True)
+    assert len(list(DataLoader(one, batch_size=1, collate_fn=itemgetter(0)))) == 4
+    assert not hasattr(batches, "set_epoch")
