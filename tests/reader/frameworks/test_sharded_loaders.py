@@ -299,7 +299,7 @@ def test_items_that_accelerate_shares_are_told_to_be_batches(
     made: Made, batch_size: int | None
 ) -> None:
     needs("accelerate")
-    from accelerate.data_loader import IterableDatasetShard
+    IterableDatasetShard = importlib.import_module("accelerate.data_loader").IterableDatasetShard
     from torch.utils.data import DataLoader
 
     batches = open_shards(made.glob).to_torch(4, worker=(0, 1))
