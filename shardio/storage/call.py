@@ -38,8 +38,8 @@ class Call(Generic[T]):
     def __init__(self, action: Callable[..., T], *arguments: Any) -> None:
         self._action = action
         self._arguments = arguments
-        # A lock that is let go at the end: nothing is collected while that is done, as may be in an
-        # event, whose other waiters would then wait for whatever a finalizer waits for.
+        # A lock, released at the end, and no event: while one is set garbage may be collected, and
+        # who waits for it would wait for whatever a finalizer waits for.
         self._done = threading.Lock()
         self._done.acquire()
         self._result: T
