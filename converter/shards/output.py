@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
-from converter.shards.done_records import done_records
+from converter.shards.done_records import done_records, write_done_records
 from converter.shards.half_written import is_half_written
 from converter.shards.other_plan import begun_elsewhere, begun_otherwise, finished_otherwise
 from converter.shards.work_folder import WorkFolder
@@ -149,8 +149,7 @@ class OutputFolder:
         self._storage.delete(self._path(DONE_FOLDER))
         self.write(PLAN, plan.to_json())
         self.write(INPUTS, inputs.to_json())
-        for record in done:
-            self.write(f"{DONE_FOLDER}/{record.file}.json", record.to_json())
+        write_done_records(self.folder, done, self.write)
         self._storage.delete(self._path(MANIFEST))
         for name in gone:
             self._storage.delete(self._path(name))

@@ -92,18 +92,21 @@ class OpenFiles:
         fresh = OpenFile(_open(number, open_file))
         if is_crowded():
             return fresh
+        pushed_out = None
         with self._lock:
             # Another thread may have been quicker; its file serves as well.
             file = self._files.setdefault(number, fresh)
             self._files.move_to_end(number)
             if len(self._files) > self.most:
-                self._files.popitem(last=False)
+                pushed_out = self._files.popitem(last=False)
+        del pushed_out  # without the lock: it may be closed by that, and whoever closes it calls us
         return file
 
     def drop(self, number: int) -> None:
         """Close a file as soon as nobody reads from it."""
         with self._lock:
-            self._files.pop(number, None)
+            dropped = self._files.pop(number, None)
+        del dropped
 
     def forget(self) -> None:
         """Forget all files."""

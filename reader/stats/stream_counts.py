@@ -186,8 +186,13 @@ class StreamCounts:
     def __del__(self) -> None:
         whole = self._whole
         if whole is not None:
+            sums = self.sums()
             with whole._lock:
-                whole._ended = _sum([whole._ended, self.sums()])
+                before = None
+                while whole._ended is not before:  # the end of another stream came in between
+                    before = whole._ended
+                    after = _sum([before, sums])
+                whole._ended = after
                 whole.sees_wait &= self.sees_wait or not self.batches
 
 

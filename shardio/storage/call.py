@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import sys
 import threading
 import time
 import weakref
@@ -25,7 +26,7 @@ _CALLS = "shardio-call"
 
 
 class NoAnswerError(Exception):
-    """A call took too long."""
+    """A call took too long, or the interpreter has ended its threads."""
 
 
 class Call(Generic[T]):
@@ -36,6 +37,8 @@ class Call(Generic[T]):
     """
 
     def __init__(self, action: Callable[..., T], *arguments: Any) -> None:
+        if sys.is_finalizing():  # a finalizer calls, and no thread but this one runs any more
+            raise NoAnswerError
         self._action = action
         self._arguments = arguments
         # A lock, released at the end, and no event: while one is set garbage may be collected, and
@@ -84,6 +87,16 @@ class Call(Generic[T]):
         if is_over:
             self._done.release()  # for others that wait
         return is_over
+
+
+def leave(action: Callable[[], object]) -> None:
+    """Call a function that nobody waits for; at the interpreter's end, do not.
+
+    It is how a finalizer asks a server: it may be called in any thread at any place, where no
+    interrupt ends a wait.
+    """
+    with contextlib.suppress(NoAnswerError):
+        Call(action)
 
 
 class _Answerer(threading.local):

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any, BinaryIO, cast
 
 from shardio.errors import MissingFileError, OutputError, StorageError
+from shardio.storage.call import leave
 from shardio.storage.hdfs_client import client_for
 from shardio.storage.hdfs_files import HdfsRanges, identity
 from shardio.storage.hdfs_writer import HdfsWriter
@@ -102,6 +103,12 @@ class HdfsStorage:
         folder, _, name = inner.rpartition("/")
         temporary = f"{folder}/{temporary_name(name, attempt)}"
         options = client.options(overwrite=True, create_parent=True)
+
+        def remove() -> None:
+            # Never closed: the NameNode would take what has arrived for the whole file.
+            with suppress(StorageError):
+                client.ask_once(path, lambda raw: raw.delete(temporary, False), _CLEAN_SECONDS)
+
         try:
             raw = client.ask(path, lambda raw: raw.create(temporary, options))
             file = HdfsWriter(client, path, raw)
@@ -113,10 +120,11 @@ class HdfsStorage:
                     f"{path}: {file.written} bytes were written and {status.length} arrived"
                 )
             self._rename(path, temporary, inner, overwrite, identity(status))
+        except GeneratorExit:  # nobody writes any more
+            leave(remove)
+            raise
         except BaseException:
-            # Never closed: the NameNode would take what has arrived for the whole file.
-            with suppress(StorageError):
-                client.ask_once(path, lambda raw: raw.delete(temporary, False), _CLEAN_SECONDS)
+            remove()
             raise
 
     def _rename(

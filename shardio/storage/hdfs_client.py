@@ -85,7 +85,12 @@ class HdfsClient:
                     raise
                 raise translate(error, path) from error
 
-        return patiently(attempt, lambda _: waits, wait, key=self._root)
+        try:
+            return patiently(attempt, lambda _: waits, wait, key=self._root)
+        except UnavailableError:
+            # After a whole wait in vain the next one is short.
+            self._answered = self._answered and own.left > 0
+            raise
 
     def ask_once(self, path: str, action: Callable[[Any], T], seconds: float = _WRITE_SECONDS) -> T:
         """Call `action`, which changes something, once with the client; raises errors of ours."""

@@ -21,6 +21,7 @@ from shardio.errors import (
     UnknownStorageError,
     UnusableFileError,
 )
+from shardio.storage.call import leave
 from shardio.storage.paths import name_of
 from shardio.storage.protocol import FileInfo, RangeReader
 from shardio.storage.remote_call import LARGE, ask, ask_again
@@ -79,7 +80,7 @@ class FsspecStorage:
 
     def _ask_again(self, path: str, action: Callable[[Any], T]) -> T:
         """Call `action` with the file system, again while it is unavailable."""
-        return ask_again(lambda: self._ask(path, action))
+        return ask_again(path, lambda: self._ask(path, action))
 
     def _find(self) -> Any:
         # Imported here: `import fsspec` costs 50 ms that a local run need not pay.
@@ -197,18 +198,23 @@ class FsspecStorage:
             return files.open(temporary, "wb")
 
         file = FsspecStream(path, self._ask(path, begin))
-        try:
-            try:
-                yield cast(BinaryIO, file)
-            except BaseException:
+
+        def give_up() -> None:
+            if not file.closed:
                 file.discard()
-                raise
+            with suppress(StorageError):
+                self._ask(path, lambda files: files.rm_file(temporary))
+
+        try:
+            yield cast(BinaryIO, file)
             file.close()
             self._check_target(path, overwrite)
             self._ask(path, lambda files: _move(files, temporary, path), LARGE)
+        except GeneratorExit:  # nobody writes any more
+            leave(give_up)
+            raise
         except BaseException:
-            with suppress(StorageError):
-                self._ask(path, lambda files: files.rm_file(temporary))
+            give_up()
             raise
 
     def _check_target(self, path: str, overwrite: bool) -> None:

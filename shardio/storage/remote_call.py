@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
+import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -25,8 +28,10 @@ _ANSWER_SECONDS = 20.0
 _BYTES_PER_SECOND = 1_000_000
 # For what takes as long as it takes: a file that is written, or read whole.
 LARGE = 1 << 30
-# What fails in passing is tried again for so long.
+# What fails in passing is tried again for so long, all tries together.
 RETRY_SECONDS = 60.0
+# The least time for the last of them.
+_TRY_SECONDS = 4.0
 # Not now, but maybe later: time-outs, too many requests.
 _PASSING = (408, 425, 429)
 # Names of errors of aiohttp and botocore that come of connections.
@@ -39,22 +44,50 @@ _LOGIN = ("Authentication", "Credential")
 _LOGIN_TEXT = re.compile(r"530[ -]|.*(InvalidAccessKeyId|SignatureDoesNotMatch)", re.DOTALL)
 
 
+# When servers were last waited for in vain.
+_given_up: dict[str, float] = {}
+
+
+class _Deadline(threading.local):
+    """When the tries of a thread end."""
+
+    wait = Wait(math.inf)
+
+
+_deadline = _Deadline()
+
+
 def ask(path: str, action: Callable[[], T], size: int = 0) -> T:
     """Call `action`, which asks for `size` bytes of `path`; raises errors of ours."""
-    wait = Wait(_ANSWER_SECONDS + size / _BYTES_PER_SECOND)
+    seconds = min(_ANSWER_SECONDS, max(_TRY_SECONDS, _deadline.wait.left))
     try:
-        return Call(action).result(wait, path)
+        return Call(action).result(Wait(seconds + size / _BYTES_PER_SECOND), path)
     except NoAnswerError as error:
         raise UnavailableError(
-            f"{path}: no answer from the server within {_ANSWER_SECONDS:.0f} seconds"
+            f"{path}: no answer from the server within {seconds:.0f} seconds"
         ) from error
     except Exception as error:
         raise translate(error, path) from error
 
 
-def ask_again(action: Callable[[], T]) -> T:
-    """Call `action`, which asks, and again while a server is unavailable."""
-    return patiently(action, is_unavailable, Wait(RETRY_SECONDS))
+def ask_again(path: str, action: Callable[[], T]) -> T:
+    """Call `action`, which asks for `path`, and again while its server is unavailable.
+
+    One that was waited for in vain is not waited for once more within the next minute.
+    """
+    server = "/".join(path.split("/", 3)[:3])
+    since = time.monotonic() - _given_up.get(server, -math.inf)
+    before, wait = _deadline.wait, Wait(0.0 if since < RETRY_SECONDS else RETRY_SECONDS)
+    _deadline.wait = wait
+    try:
+        result = patiently(action, is_unavailable, wait)
+    except UnavailableError:
+        _given_up[server] = time.monotonic()
+        raise
+    finally:
+        _deadline.wait = before
+    _given_up.pop(server, None)
+    return result
 
 
 def is_unavailable(error: BaseException) -> bool:

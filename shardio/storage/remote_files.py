@@ -9,17 +9,26 @@ from io import RawIOBase
 from typing import Any
 
 from shardio.errors import StorageError, UnavailableError
+from shardio.storage.call import leave
 from shardio.storage.remote_call import LARGE, ask, ask_again
 from shardio.storage.waiting import turn
 
+# The files of all streams that there are.
+_kept: dict[int, Any] = {}
+
 
 class FsspecStream(RawIOBase):
-    """A file read or written from its start to its end."""
+    """A file read or written from its start to its end.
+
+    One that nobody closes is given up: its server is asked nothing, and nothing is committed.
+    """
 
     def __init__(self, path: str, file: Any) -> None:
         self._path = path
         self._file = file
         self._is_lost = False
+        # Or the file could be collected before this, and its own finalizer would commit it.
+        _kept[id(self)] = file
 
     def _do(self, action: Callable[..., Any], *arguments: Any, size: int = LARGE) -> Any:
         if self._is_lost:
@@ -81,11 +90,21 @@ class FsspecStream(RawIOBase):
             self._do(self._file.close)
 
     def discard(self) -> None:
-        """Close the file without committing what was written, where it can be told so."""
-        with suppress(Exception):
-            self._do(self._file.discard)
-        with suppress(Exception):
-            self.close()
+        """Close the file without committing what was written; no answer is waited for long."""
+        super().close()
+        for name in ("discard", "close"):
+            with suppress(Exception):
+                self._do(getattr(self._file, name), size=0)
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Let fsspec take the file for closed: to close it commits it."""
+        with suppress(Exception):  # a file that cannot be told so commits nothing by itself
+            self._file.closed = True
+
+    def __del__(self) -> None:
+        self._abandon()
+        _kept.pop(id(self), None)
 
 
 class FsspecRanges:
@@ -96,7 +115,7 @@ class FsspecRanges:
     def __init__(self, path: str, open_file: Callable[[], Any]) -> None:
         self._path = path
         self._open = open_file
-        self._file: Any = ask_again(open_file)
+        self._file: Any = ask_again(path, open_file)
         self._size = getattr(self._file, "size", None)
         self._turn = threading.Lock()
 
@@ -108,7 +127,7 @@ class FsspecRanges:
 
     def _read(self, offset: int, size: int) -> bytes:
         with turn(self._turn):
-            return ask_again(lambda: self._read_once(offset, size))
+            return ask_again(self._path, lambda: self._read_once(offset, size))
 
     def _read_once(self, offset: int, size: int) -> bytes:
         if self._file is None:
@@ -133,6 +152,6 @@ class FsspecRanges:
         """Do nothing: such a file reads when it is asked."""
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, in a thread that nobody waits for: a finalizer may call this."""
         if self._file is not None:
-            self._file.close()
+            leave(self._file.close)

@@ -17,6 +17,7 @@ from shardio.errors import (
     UnknownStorageError,
     UnusableFileError,
 )
+from shardio.storage.call import leave
 from shardio.storage.protocol import FileInfo, RangeReader
 from shardio.storage.ranges_stream import RangesStream
 from shardio.storage.remote import FsspecStorage
@@ -135,6 +136,9 @@ class S3Storage(FsspecStorage):
             yield cast(BinaryIO, file)
             self._check_target(path, overwrite)
             file.finish()
+        except GeneratorExit:  # nobody writes any more
+            leave(file.discard)
+            raise
         except BaseException:
             file.discard()
             raise

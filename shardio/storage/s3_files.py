@@ -28,7 +28,7 @@ class S3Ranges:
     def __init__(self, path: str, open_file: Callable[[], Any]) -> None:
         self._path = path
         self._open = open_file
-        self._file: Any = ask_again(open_file)
+        self._file: Any = ask_again(path, open_file)
         self._pid = os.getpid()
         if self._file.details["type"] == "directory":
             raise UnusableFileError(f"{path}: Is a directory")
@@ -47,7 +47,7 @@ class S3Ranges:
             yield self._read(at, min(_PIECE_BYTES, self.size - at))
 
     def _read(self, offset: int, size: int) -> bytes:
-        return ask_again(lambda: self._read_once(offset, size))
+        return ask_again(self._path, lambda: self._read_once(offset, size))
 
     def _read_once(self, offset: int, size: int) -> bytes:
         if self._pid != os.getpid():
@@ -128,7 +128,7 @@ class S3Writer(RawIOBase):
     def _ask(self, method: str, **arguments: Any) -> Any:
         """Make a request, again while the server is unavailable: a part may be sent twice."""
         try:
-            return ask_again(lambda: self._ask_once(method, LARGE, **arguments))
+            return ask_again(self._path, lambda: self._ask_once(method, LARGE, **arguments))
         except MissingFileError as error:
             # Of two answers to the last request the first one was lost, or somebody has tidied up.
             raise UnavailableError(f"{self._path}: the upload is gone; begin it again") from error

@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -267,6 +267,45 @@ def test_reading_goes_on_when_a_server_is_back(
     server.failures = 0
     assert read() == want
     file.close()
+
+
+def test_a_server_that_was_waited_for_in_vain_is_tried_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, tries = "shardio-gone://host/x", []
+
+    def fails() -> None:
+        tries.append(path)
+        raise UnavailableError(path)
+
+    monkeypatch.setattr(remote_call, "RETRY_SECONDS", 0.2)
+    with pytest.raises(UnavailableError):
+        remote_call.ask_again(path, fails)
+    assert len(tries) > 1
+    monkeypatch.undo()
+    tries.clear()
+    with pytest.raises(UnavailableError):
+        remote_call.ask_again(path, fails)
+    assert len(tries) == 1
+    # It is back, and waited for again.
+    assert remote_call.ask_again(path, lambda: 7) == 7
+    answers: Iterator[Callable[[], object]] = iter([fails, lambda: 8])
+    assert remote_call.ask_again(path, lambda: next(answers)()) == 8
+
+
+def test_the_last_try_ends_with_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in {
+        "RETRY_SECONDS": 0.1,
+        "_TRY_SECONDS": 0.1,
+        "_ANSWER_SECONDS": 600,
+    }.items():
+        monkeypatch.setattr(remote_call, name, seconds)
+    path, answers = "shardio-mute://host/x", threading.Event()
+    try:
+        with pytest.raises(UnavailableError, match="no answer from the server"):
+            remote_call.ask_again(path, lambda: remote_call.ask(path, answers.wait))
+    finally:
+        answers.set()
 
 
 @pytest.mark.usefixtures("short")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -168,6 +169,30 @@ def test_a_file_that_is_pushed_out_while_it_is_read_stays_open(made: Made) -> No
     read = files.get(0, lambda _: Forgotten(path, os.open(path, os.O_RDONLY))).read_into
     assert read(0, memoryview(buffer)) == len(data)
     assert buffer == data
+
+
+@pytest.mark.parametrize("way", ["get", "drop", "forget"])
+def test_what_a_file_does_when_it_is_closed_waits_for_nothing(made: Made, way: str) -> None:
+    """It may run whatever a collection of garbage ends."""
+    path = str(made.shard(0))
+    files = OpenFiles(most=1)
+    closed = Event()
+
+    class Asking(LocalRanges):
+        def close(self) -> None:
+            files.get(7, open_file)
+            files.forget()
+            super().close()
+            closed.set()
+
+    def open_file(number: int) -> RangeReader:
+        kind = LocalRanges if number else Asking
+        return kind(path, os.open(path, os.O_RDONLY))
+
+    files.get(0, open_file)
+    ways = {"get": lambda: files.get(1, open_file), "drop": lambda: files.drop(0)}
+    Thread(target=ways.get(way, files.forget), daemon=True).start()
+    assert closed.wait(60)
 
 
 def test_streams_one_after_the_other_and_many_at_once_find_files_to_open(tmp_path: Path) -> None:

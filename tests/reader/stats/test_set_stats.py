@@ -14,6 +14,7 @@ import pytest
 
 from reader import open_shards
 from reader.shardset import ShardSet
+from reader.stats.stream_counts import StreamCounts
 from shardio.storage.waiting import Wait, patiently
 from tests.reader.datasets import Made
 from tests.reader.foreign_files import encode, example
@@ -196,3 +197,20 @@ def test_copies_in_a_cache(made: Made, tmp_path: Path) -> None:
     stream = shards.batches(5, drop_remainder=False)
     list(stream)
     assert shards.stats.cached == stream.stats().cached == 37
+
+
+def test_a_stream_that_ends_while_another_one_is_added_up_is_counted(made: Made) -> None:
+    """A collection of garbage may come at any place."""
+    whole = StreamCounts()
+    first, second = whole.stream(), whole.stream()
+    left = [second]
+
+    class Ends(int):
+        def __radd__(self, other: int) -> int:
+            left.clear()
+            return other
+
+    first.batches, second.batches = 3, 4
+    whole._ended = (Ends(), *whole._ended[1:])
+    del second, first
+    assert whole.stats().batches == 7
