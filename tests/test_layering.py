@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -137,6 +138,15 @@ def test_a_listing_is_a_table_of_contents(package: str, rooms: int, files: int) 
     entries = [path for path in (ROOT / package).iterdir() if path.name != "__pycache__"]
     assert len([path for path in entries if path.is_dir()]) <= rooms
     assert len([path for path in entries if path.suffix == ".py"]) <= files
+
+
+@pytest.mark.parametrize("package", ["converter", "reader", "converter.imaging"])
+def test_every_name_that_a_package_offers_is_there(package: str) -> None:
+    """Those that are imported when they are asked for, too."""
+    module = importlib.import_module(package)
+    assert module.__all__
+    for name in module.__all__:
+        assert getattr(module, name).__name__
 
 
 @pytest.mark.parametrize(

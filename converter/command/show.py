@@ -53,15 +53,16 @@ def show(argv: Sequence[str]) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    if arguments.output is None and not sys.stdout.isatty():
-        raise OptionError("pictures need a terminal; -o sheet.png writes a contact sheet")
     in_terminal = arguments.output is None
     count = arguments.n if arguments.n is not None else _IN_TERMINAL if in_terminal else _IMAGES
     if count < 1:
         raise OptionError(f"--n must be at least 1, not {count}")
+    options = options_of(arguments)
+    if in_terminal and not sys.stdout.isatty():
+        raise OptionError("pictures need a terminal; -o sheet.png writes a contact sheet")
     found = preview(
         arguments.table,
-        options_of(arguments),
+        options,
         count=count,
         side=_TERMINAL_SIDE if in_terminal else _SIDE,
         root=arguments.root,

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 __all__ = ["BadImageError", "ImageTransformer"]
 
 # Imported when they are asked for: the transformer loads Pillow.
-_PLACES = {"BadImageError": "bad_image", "ImageTransformer": "transformer"}
+_PLACES = {
+    "BadImageError": "shardio.imaging.bad_image",
+    "ImageTransformer": "converter.imaging.transformer",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    return getattr(import_module(_PLACES[name]), name)

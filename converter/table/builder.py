@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.table.cells.bad_rows import Bad, BadRows, Places
-from converter.table.cells.columns import LabelColumn, bad_paths, empty_paths, numbered, texts
+from converter.table.cells.columns import (
+    LabelColumn,
+    bad_paths,
+    empty_paths,
+    numbered,
+    plain_text,
+    texts,
+)
 from converter.table.cells.duplicates import (
     DifferingPaths,
     add_paths_in_two_splits,
@@ -77,7 +84,7 @@ class TableBuilder:
         self._heads = {
             head: LabelColumn(counts.get(head, classes), missing) for head in cells.heads
         }
-        self._missing = reading.missing
+        self._missing = None if reading.missing is None else plain_text(reading.missing)
         self._any_missing = False
         self._numbering = numbering
         self._bad = BadRows()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Sequence, Set
 
 from converter.table.cells.box_columns import box_columns
 from converter.table.joined import JoinedTable
@@ -15,7 +16,8 @@ _PATHS = (
     *("path", "filename", "filepath", "file", "imagepath", "imagefile", "imagename"),
     *("image", "img", "imgpath", "id"),
 )
-_LABEL = re.compile(r"y(0|[1-9][0-9]*)")
+_LABEL = re.compile(r"y[0-9]+")
+_SHOWN = 3
 
 
 def choose_heads(
@@ -35,11 +37,14 @@ def choose_heads(
     no_heads = asked is None and reading.characters is None and not others
     no_heads = no_heads and not numbered_columns(present, image_column)
     if path not in present and (image_column is None or reading.path_column is not None):
-        also = f" Nor has it label columns y0, y1, ...{table.label_hint}" if no_heads else ""
-        raise TableError(
-            f"{name} has no column {path}; {has}{_path_hint(present) or table.hint}"
-            f"{'.' if also else ''}{also}"
-        )
+        likely = _path_among(present)
+        also = ""
+        if no_heads:
+            # A first line that is no header names no columns.
+            known = {likely, split, *table.columns_of_images}
+            hint = _label_hint(table, present, known) if likely or not table.hint else ""
+            also = f". Nor has it label columns y0, y1, ...{hint}"
+        raise TableError(f"{name} has no column {path}; {has}{_path_hint(likely, table)}{also}")
     if reading.split_column and split not in present:
         raise TableError(f"{name} has no column {split}; {has}{table.hint}")
     heads: tuple[str, ...]
@@ -48,7 +53,13 @@ def choose_heads(
     elif asked is None:
         heads = numbered_columns(present, image_column)
         if no_heads:
-            raise TableError(f"{name} has no label columns y0, y1, ...; {has}{table.label_hint}")
+            hint = _label_hint(table, present, {path, split, *table.columns_of_images})
+            raise TableError(f"{name} has no label columns y0, y1, ...; {has}{hint}")
+        if len({int(column[1:]) for column in heads}) < len({*heads}):
+            raise TableError(
+                f"{name} has label columns of one number ({', '.join(heads)}); name those that are "
+                "meant with --labels"
+            )
         boxes = box_columns(present)
         if not {*boxes}.isdisjoint({*heads} - {*others}):
             raise TableError(
@@ -76,12 +87,31 @@ def choose_heads(
     return heads
 
 
-def _path_hint(present: Sequence[str]) -> str:
-    """Name the column that most likely has the paths, if there is one."""
+def _path_among(present: Sequence[str]) -> str | None:
+    """Return the column that most likely has the paths, if there is one."""
     plain = {re.sub(r"[^a-z]", "", name.lower()): name for name in present}
-    found = next((plain[name] for name in _PATHS if name in plain), None)
+    return next((plain[name] for name in _PATHS if name in plain), None)
+
+
+def _label_hint(table: JoinedTable, present: Sequence[str], known: Set[str | None]) -> str:
+    """Say how labels are named: by the columns that are there, but for those that are `known`."""
+    if table.label_hint:
+        return table.label_hint
+    rest = [column for column in present if column and column not in known]
+    if not rest:
+        return ". --labels '' is for images without labels"
+    first = shlex.quote(rest[0])
+    several = ", or several, such as " + shlex.quote(",".join(rest[:_SHOWN]))
+    return (
+        f". --labels {first} takes that one{several if len(rest) > 1 else ''} (with --text-labels, "
+        f"if they are texts, or --characters {first} for a label of each character); --labels '' "
+        "is for images without labels"
+    )
+
+
+def _path_hint(found: str | None, table: JoinedTable) -> str:
     if found is None:
-        return ""
+        return table.hint
     if re.fullmatch("image|img", found, re.IGNORECASE):
         return f"; --path-column {found} takes its paths, --image-column {found} the images in it"
     return f"; --path-column {found} takes that one"

@@ -20,6 +20,7 @@ from converter.table.samples.lmdb_set import DATA
 from converter.table.samples.table_file import TableFile
 from converter.table.scratch import Scratch
 from shardio.errors import MissingFileError, TableError
+from shardio.grammar import counted
 from shardio.storage import search, storage_for
 from shardio.storage.digest import digest_of
 from shardio.storage.paths import is_local, join, name_of
@@ -148,7 +149,7 @@ def _file(name: str) -> TableInput:
             f"{name}: a table must end in {ENDINGS}, those of text also in .gz or .zst behind "
             "that, or be a folder, or - for standard input"
         )
-    if compression is not None and kind in (Kind.PARQUET, Kind.ARROW, Kind.TAR, Kind.LMDB):
+    if compression is not None and kind in (Kind.PARQUET, Kind.ARROW, Kind.LMDB):
         raise TableError(
             f"{name}: {kind.value} files are read at any place; decompress this one first"
         )
@@ -174,9 +175,10 @@ def _files_in(folder: str, scratch: Scratch) -> Iterator[TableInput]:
         )
     if tables and len(images):
         raise TableError(
-            f"{folder} may be read in two ways: as {len(images):,} images, such as "
-            f"{images.take(np.array([0]))[0]}, or as {len(tables):,} tables, such as {tables[0]}; "
-            f"name what is meant, the folder of the images or '{join(folder, tables[0])}'"
+            f"{folder} may be read in two ways: as {counted(len(images), 'image')}, such as "
+            f"{images.take(np.array([0]))[0]}, or as {counted(len(tables), 'table')}, such as "
+            f"{tables[0]}; name what is meant, the folder of the images or "
+            f"'{join(folder, tables[0])}'"
         )
     if not tables:
         yield TableInput(folder, folder, Kind.FOLDER, listing=listing)

@@ -53,6 +53,11 @@ class JoinedTable:
         return self._files[0].label_hint
 
     @property
+    def columns_of_images(self) -> tuple[str, ...]:
+        """The columns of the first file that hold or name images as Hugging Face writes them."""
+        return (*self._files[0].image_columns, *self._files[0].named_images)
+
+    @property
     def image_column(self) -> str | None:
         """The column of images, where all files have the same one and there are no paths."""
         columns = {file.image_columns for file in self._files}
@@ -80,7 +85,10 @@ class JoinedTable:
                 )
 
     def class_names(self, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """Return the names of the classes of some columns, which must be those of all files."""
+        """Return the names of the classes of some columns, which must be those of all files.
+
+        TableError where they are not, and for two classes of one name.
+        """
         first = self._files[0]
         found = {one: first.class_names[one] for one in columns if one in first.class_names}
         for file in self._files:
@@ -89,6 +97,13 @@ class JoinedTable:
                     raise TableError(
                         f"{file.name} has other names of the classes of {column} than {self.name}"
                     )
+        for column, names in found.items():
+            if len({*names}) < len(names):
+                twice = next(one for one in names if names.count(one) > 1)
+                raise TableError(
+                    f"{self.name}: two classes of {column} are called {twice!r}; write their names "
+                    "again, each once"
+                )
         return found
 
     @property

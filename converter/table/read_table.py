@@ -18,7 +18,12 @@ from converter.table.cells.numbering import Numbering
 from converter.table.cells.other_heads import OtherHeads, characters_of, ids_among
 from converter.table.cells.sequence_column import ids_of
 from converter.table.cells.splits import SplitShares
-from converter.table.cells.table_notes import texts_of_one_length, unused_boxes
+from converter.table.cells.table_notes import (
+    texts_of_one_length,
+    unseen_characters,
+    unused_boxes,
+    unused_splits,
+)
 from converter.table.files import BLOCK, open_file
 from converter.table.heads import choose_heads
 from converter.table.image_column import ImageColumn, ImageSource
@@ -193,8 +198,11 @@ def read_table(
         *table.notes(),
         *cells.notes(),
         *builder.notes,
+        *unseen_characters([*(words or ()), *(characters or ())]),
         *unused_boxes(table.names, (*heads, *boxed)),
     )
+    if shares is None and reading.split_column is None and reading.split not in present:
+        notes = (*notes, *unused_splits(table.names, (*heads, *apart)))
     # Images that are in the table are on its storage.
     examples = () if images or table.places_of_images else builder.roots.examples
     return Table(
@@ -248,12 +256,13 @@ def _with_names(
     """
     made = () if pattern is None else pattern.names
     for batch in table.batches([column for column in columns if column not in made]):
-        batch = with_texts(batch, class_names)
+        batch, unnamed = with_texts(batch, class_names)
+        bad = [Bad(*one) for one in unnamed]
         if pattern is None:
-            yield batch, []
+            yield batch, bad
             continue
-        found, bad = pattern.columns(texts(batch.column(path)))
+        found, more = pattern.columns(texts(batch.column(path)))
         for column in columns:
             if column in found:
                 batch = batch.append_column(column, found[column])
-        yield batch, bad
+        yield batch, [*bad, *more]

@@ -62,23 +62,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Show the images."""
     check_pillow()
-    if arguments.output is None and (arguments.quiet or not sys.stdout.isatty()):
-        raise OptionError("pictures need a terminal; -o sheet.png writes a contact sheet")
     if arguments.seed < 0:
         raise OptionError(f"the seed must not be negative: {arguments.seed}")
+    if arguments.row and arguments.where:
+        raise OptionError("--row names its records itself; give it without --where")
     shards = open_named(arguments)
     if not len(shards):
         raise DatasetError("there are no records to show: all shards are empty")
     columns, lines = shutil.get_terminal_size()
     side = _SIDE if arguments.output else max(8, min(_TERMINAL_SIDE, columns))
-    part = shards
-    if arguments.row and arguments.where:
-        raise OptionError("--row names its records itself; give it without --where")
+    part, said = chosen_by(shards, arguments.where or ())
+    # What no terminal would make right is said before.
+    if arguments.output is None and (arguments.quiet or not sys.stdout.isatty()):
+        raise OptionError("pictures need a terminal; -o sheet.png writes a contact sheet")
     if arguments.row:
         ids = _of_rows(shards, arguments.row)
         how = f"row {', '.join(map(str, arguments.row))}"
     else:
-        part, said = chosen_by(shards, arguments.where or ())
         count = arguments.n or (
             _SHEET if arguments.output else _fitting(shards, side, columns, lines)
         )

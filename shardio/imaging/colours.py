@@ -24,8 +24,9 @@ _EIGHT_BIT = {
 _GREY = {"1", "L", "LA", "La", "F"}
 _WITH_ALPHA = {"RGBA", "LA", "PA", "La", "RGBa"}
 _WITH_TRANSPARENT_COLOUR = {"1", "L", "P", "RGB"}
-# Tags of TIFF: bits a sample, and their kind; the kind is unsigned where nothing is said.
-_BITS, _KIND, _UNSIGNED = 258, 339, 1
+# Tags of TIFF: bits a sample, what 0 is, and their kind, unsigned where nothing is said.
+_BITS, _ZERO, _KIND, _UNSIGNED = 258, 262, 339, 1
+_WHITE = 0
 
 
 def is_grey(image: PillowImage) -> bool:
@@ -84,9 +85,17 @@ def to_colours(
     if image.mode == mode or (image.mode, mode) == ("RGBA", "RGB"):
         return image
     if image.mode in _EIGHT_BIT:
-        return image.convert(mode)
+        try:
+            return image.convert(mode)
+        except ImportError:
+            raise BadImageError(
+                f"{image.mode} colours need a Pillow that has LittleCMS, and this one has not"
+            ) from None
     bits, kind = _samples(image)
     if image.mode.startswith("I;16") or (image.mode == "I" and bits <= 16):
+        # Pillow inverts such samples of 8 bits, and not those of 16.
+        if getattr(image, "tag_v2", {}).get(_ZERO) == _WHITE:
+            raise BadImageError("16-bit values of which 0 is white are not supported")
         low, _ = image.getextrema()
         if not isinstance(low, tuple) and low < 0:
             raise BadImageError("16-bit values below 0 are not supported")

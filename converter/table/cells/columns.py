@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -181,6 +182,11 @@ def plain(column: Any) -> Any:
     import pyarrow.compute as pc
 
     return pc.utf8_normalize(pc.utf8_trim_whitespace(column), "NFC")
+
+
+def plain_text(text: str) -> str:
+    """Return one text as `plain` makes it."""
+    return unicodedata.normalize("NFC", text.strip())
 
 
 def empty_paths(paths: Any) -> list[Bad]:

@@ -84,12 +84,14 @@ class CropColumns:
     def boxes(self, batch: Any) -> tuple[NDArray[np.int32], list[Bad]]:
         """Return left, top, right and bottom of each row, rounded as Pillow's crop does it.
 
-        Rows that are bad have the box 0,0,1,1.
+        Rows that are bad have the box 0,0,1,1: also those whose box is all fractions of 1, which
+        are shares of the image, and would be a box of one pixel.
         """
         numbers = np.stack([_numbers(batch.column(name)) for name in self.names], axis=1)
         with np.errstate(invalid="ignore"):
             is_number = np.array((np.abs(numbers) <= _LARGEST).all(axis=1))
         read = np.where(is_number[:, None], numbers, 0.0)
+        shares = ((read >= 0) & (read <= 1)).all(axis=1) & (read != np.floor(read)).any(axis=1)
         if self.sides:
             read[:, 2:] += read[:, :2]
         corners = np.rint(read).astype(np.int64)
@@ -102,11 +104,15 @@ class CropColumns:
         bad = [
             Bad(np.flatnonzero(~is_number), lambda row: f"the box is no numbers: {shown(row)}"),
             Bad(
-                np.flatnonzero(is_number & ~fits),
+                np.flatnonzero(shares),
+                lambda row: f"the box is in shares of the image, not in pixels: {shown(row)}",
+            ),
+            Bad(
+                np.flatnonzero(is_number & ~shares & ~fits),
                 lambda row: f"the box is empty, or larger than {MAX_SIDE} a side: {shown(row)}",
             ),
         ]
-        corners[~(is_number & fits)] = 0, 0, 1, 1
+        corners[shares | ~(is_number & fits)] = 0, 0, 1, 1
         return corners.astype(np.int32), bad
 
 

@@ -16,6 +16,7 @@ from converter.table.cells.bad_rows import Bad
 from converter.table.cells.columns import plain, shown, texts
 from converter.table.cells.plain_texts import PlainTexts
 from shardio.errors import TableError
+from shardio.grammar import counted
 
 # Numbers between white space, commas or semicolons, perhaps in brackets. Two with a comma alone may
 # be one that has a decimal comma.
@@ -160,7 +161,8 @@ def _parts(cut: _Cut, cells: Any) -> Iterator[tuple[str, Any, list[Bad]]]:
     def describe(row: int) -> str:
         value = cells[row].as_py()
         text = value if isinstance(value, str) else " ".join(map(str, value or ()))
-        return f"{cut.column} is {shown(text)!r}, of {lengths[row]:,} {cut.what}, not {count:,}"
+        own = counted(lengths[row], cut.what.removesuffix("s"))
+        return f"{cut.column} is {shown(text)!r}, of {own}, not {count:,}"
 
     bad = [Bad(np.flatnonzero(wrong), describe)]
     whole = cells

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from converter.table.cells.columns import plain, shown
+from shardio.grammar import counted
 
 _MOST = 10_000
 _EXAMPLES = 3
@@ -42,5 +43,5 @@ class PlainTexts:
         many = "at least " if len(self._changed) >= _MOST else ""
         return [
             "labels that differ in white space around them or in the form of accents (NFC) only "
-            f"were joined: {many}{len(found):,} texts, such as {', '.join(examples)}"
+            f"were joined: {many}{counted(len(found), 'text')}, such as {', '.join(examples)}"
         ]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from converter.table.cells.bad_rows import Bad
 from converter.table.cells.numbering import Numbering
 from converter.table.scratch import Scratch, recoded
-from shardio.errors import OptionError
+from shardio.errors import OptionError, TableError
 from shardio.format.naming import SPLIT_PATTERN
 
 DEFAULT_SPLIT = "train"
@@ -31,7 +31,7 @@ class SplitShares:
 
     def __post_init__(self) -> None:
         names = [name for name, _ in self.shares]
-        if not names or len(set(names)) != len(names):
+        if not names or len({name.casefold() for name in names}) != len(names):
             raise OptionError(f"splits must be named, each once, like {_EXAMPLE}")
         for name, share in self.shares:
             if not re.fullmatch(SPLIT_PATTERN, name):
@@ -122,8 +122,19 @@ class SplitColumn:
         ]
 
     def finish(self, rows: int) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-        """Return the names of the splits in order, and the index of each row's."""
+        """Return the names of the splits in order, and the index of each row's.
+
+        TableError where two names differ in case only: their shards are one file on some disks.
+        """
         names, place = self._numbering.in_order()
+        folded: dict[str, str] = {}
+        for name in names:
+            other = folded.setdefault(name.casefold(), name)
+            if other != name:
+                raise TableError(
+                    f"the splits {other} and {name} differ in case only; --split-names "
+                    f"{other}={name} makes one of them"
+                )
         if len(names) < 2:
             return names or (DEFAULT_SPLIT,), np.broadcast_to(np.int32(0), rows)
         return names, recoded(self._scratch, self._column.finish(), place)

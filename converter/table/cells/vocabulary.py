@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from converter.table.cells.columns import plain
 from shardio.errors import OptionError
 from shardio.format.manifest import Manifest
 from shardio.format.naming import MANIFEST
@@ -29,8 +30,11 @@ def vocabulary_of(folder: str) -> tuple[str, ...]:
 def read_vocabulary(path: str) -> tuple[str, ...]:
     """Read a UTF-8 file with a text on each line; its number, from 0, is the class.
 
-    Raises OptionError, which names the line, for a text that is empty or stands there twice.
+    Texts become plain, as those of labels do; a line of white space is that character. Raises
+    OptionError, which names the line, for a text that is empty or stands there twice.
     """
+    import pyarrow as pa
+
     with storage_for(path).open_stream(path) as stream:
         data = bytearray()
         while block := stream.read(1 << 20):
@@ -42,6 +46,8 @@ def read_vocabulary(path: str) -> tuple[str, ...]:
     if lines and not lines[-1]:
         lines.pop()  # the end of the last line
     lines = [line.removesuffix("\r") for line in lines]
+    texts = plain(pa.array(lines, pa.large_string())).to_pylist()
+    lines = [text or line for text, line in zip(texts, lines, strict=True)]
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
         if not line:

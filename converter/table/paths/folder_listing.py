@@ -14,6 +14,7 @@ from converter.table.paths.kinds import Kind, kind_of
 from converter.table.paths.sorted_texts import SortedTexts
 from converter.table.scratch import Scratch, Texts, slices
 from shardio.errors import TableError, UnusableFileError
+from shardio.format.naming import MANIFEST, RECORDS
 from shardio.storage import Storage, storage_for
 from shardio.storage.paths import is_local, join
 
@@ -82,8 +83,12 @@ class FolderListing:
         sets: list[str] = []
         other_tables: list[str] = []
         others: Counter[str] = Counter()
+        datasets: set[str] = set()
         for path in _files_below(folder):
             ending = ending_of(path)
+            inner, _, name = path.rpartition("/")
+            if inner and name == MANIFEST:
+                datasets.add(inner)
             if ending in IMAGE_ENDINGS:
                 _check(path, folder)
                 images.append(path)
@@ -100,7 +105,8 @@ class FolderListing:
         return cls(
             folder,
             images.finish(),
-            tuple(sorted(tables)),
+            # Shards that were made below the images are not a table of them.
+            tuple(sorted({*tables} - {f"{inner}/{RECORDS}" for inner in datasets})),
             tuple(sorted(sets)),
             others,
             tuple(other_tables),

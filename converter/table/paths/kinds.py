@@ -31,11 +31,13 @@ _KINDS = {
     **dict.fromkeys(("json", "jsonl", "ndjson"), Kind.JSON),
     **dict.fromkeys(("parquet", "pq"), Kind.PARQUET),
     "arrow": Kind.ARROW,
-    **dict.fromkeys(("tar", "tgz"), Kind.TAR),
+    **dict.fromkeys(("tar", "tgz", "tbz", "tbz2", "txz"), Kind.TAR),
     **dict.fromkeys(("tfrecord", "tfrecords", "tfrec"), Kind.TFRECORD),
     **dict.fromkeys(("lmdb", "mdb"), Kind.LMDB),
 }
 _COMPRESSIONS = {"gz": "gzip", "zst": "zstd"}
+# What is compressed otherwise is said when it is opened.
+_PACKED_TAR = re.compile(r".*\.tar\.(gz|bz2|xz|zst)")
 # As TensorFlow's tools name shards, with an ending before that or without any.
 _SHARD = re.compile(r"(.*\.tfrec(?:ord)?s?|[^.]+)-\d+-of-\d+")
 
@@ -43,6 +45,8 @@ _SHARD = re.compile(r"(.*\.tfrec(?:ord)?s?|[^.]+)-\d+-of-\d+")
 def kind_of(name: str) -> tuple[Kind | None, str | None, str]:
     """Return kind, compression and ending of a file by its name."""
     name = name_of(name).lower()
+    if _PACKED_TAR.fullmatch(name):
+        return Kind.TAR, None, "tar"
     parts = name.split(".")[1:]
     compression = _COMPRESSIONS.get(parts[-1]) if parts else None
     if compression is not None:

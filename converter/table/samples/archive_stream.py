@@ -11,6 +11,7 @@ from io import BufferedReader, RawIOBase
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from shardio.errors import ShardioError, UnusableFileError
+from shardio.storage.paths import name_of
 
 if TYPE_CHECKING:
     Buffered = BufferedReader[Any]
@@ -19,7 +20,7 @@ _COMPRESSED = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
     b"\xfd7zXZ\0": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x28\xb5\x2f\xfd": "zstd",  # each is the name of a program, too
 }
 # What Python's readers raise on bytes that are no archive, or a damaged one.
 _DAMAGE = (
@@ -42,7 +43,8 @@ def archive_stream(stream: BinaryIO, path: str) -> Iterator[Buffered]:
         for magic, kind in _COMPRESSED.items():
             if start.startswith(magic):
                 raise UnusableFileError(
-                    f"{path}: compressed with {kind}; a compressed tar has to be decompressed first"
+                    f"{path}: compressed with {kind}, where no image is found by its place; write "
+                    f"it without, for example with `{kind} -dc {name_of(path)} > NAME.tar`"
                 )
         try:
             yield file
@@ -112,3 +114,9 @@ def members_of_tar(file: Buffered, *, ended: bool = False) -> Iterator[tarfile.T
                 f"cut at byte {archive.offset + len(last)}: the empty blocks that end a tar are "
                 "not there"
             )
+        while ended and (rest := file.read(_BUFFER)):
+            if rest.strip(b"\0"):
+                raise tarfile.ReadError(
+                    f"it ends at byte {archive.offset}, and more follows: tars that were joined "
+                    "are not one; give each of them as a file"
+                )

@@ -7,12 +7,17 @@ names of classes stand in the metadata `huggingface`, as JSON.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 _KEY = b"huggingface"
 
 ClassNames = Mapping[str, tuple[str, ...]]
+# Rows, and what is wrong with each.
+Unnamed = tuple[NDArray[np.int64], Callable[[int], str]]
 
 
 def image_columns(schema: Any) -> tuple[str, ...]:
@@ -30,7 +35,7 @@ def image_columns(schema: Any) -> tuple[str, ...]:
 
 
 def class_names(schema: Any) -> dict[str, tuple[str, ...]]:
-    """Return the names of the classes of each column that has some."""
+    """Return the names of the classes of each column that has some; they may not be distinct."""
     try:
         features = json.loads((schema.metadata or {})[_KEY])["info"]["features"].items()
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -55,17 +60,30 @@ def is_null_throughout(metadata: Any, leaf: str) -> bool:
     return bool(metadata.num_rows)
 
 
-def with_texts(batch: Any, names: ClassNames) -> Any:
-    """Put the names of classes in place of their numbers; null where there is none."""
+def with_texts(batch: Any, names: ClassNames) -> tuple[Any, list[Unnamed]]:
+    """Put the names of classes in place of their numbers; null for -1, which is no class.
+
+    Returns the rows of other numbers without a name as well.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    bad = []
     for column in names:
         if pa.types.is_integer(batch.column(column).type):
             number = pc.cast(batch.column(column), pa.int64())
+            bad.append(_without_name(column, number, len(names[column])))
             is_one = pc.and_(pc.greater_equal(number, 0), pc.less(number, len(names[column])))
             number = pc.if_else(is_one, number, pa.scalar(None, pa.int64()))
             texts = pa.array(names[column], pa.large_string()).take(number)
             place = batch.schema.get_field_index(column)
             batch = batch.set_column(place, column, texts)
-    return batch
+    return batch, bad
+
+
+def _without_name(column: str, numbers: Any, count: int) -> Unnamed:
+    found = numbers.fill_null(-1).to_numpy(zero_copy_only=False)
+    return (
+        np.flatnonzero((found < -1) | (found >= count)),
+        lambda row: f"{column} is {found[row]}, and {count} classes have names",
+    )

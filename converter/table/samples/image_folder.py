@@ -14,6 +14,7 @@ from converter.table.reading import SPLIT
 from converter.table.samples.table_file import TableFile
 from converter.table.scratch import slices
 from shardio.errors import TableError
+from shardio.grammar import counted
 
 _SPLITS = frozenset(["train", "training", "val", "valid", "validation", "dev", "test", "testing"])
 _TRAIN = ("train", "training")
@@ -45,7 +46,7 @@ def open_folder(listing: FolderListing, *, splits: bool) -> TableFile:
             f"beside them is {shown}; --split-column '' takes them for plain folders"
         )
     names = ["path", "folder", "stem", *([SPLIT] if has_splits else [])]
-    count = f"{len(listing.images):,} images, columns {', '.join(names)}"
+    count = f"{counted(len(listing.images), 'image')}, columns {', '.join(names)}"
     return TableFile(
         listing.folder,
         names,

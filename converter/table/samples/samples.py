@@ -34,7 +34,8 @@ class Samples:
     """The samples of the file at `location`, whose images `reader` reads by place and size.
 
     `columns` are the names of their labels. `digest` is that of the names, the sizes and the labels
-    of all of them.
+    of all of them. `unread` are labels of which some are neither numbers nor texts, each with the
+    number of the first such sample.
     """
 
     location: str
@@ -43,6 +44,7 @@ class Samples:
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
     digest: bytes
+    unread: Mapping[str, int]
     _names: Texts
     _labels: Texts
 
@@ -68,9 +70,18 @@ class Samples:
         return found
 
     def batches(self, path: str, wanted: list[str]) -> Iterator[Any]:
-        """Yield Arrow batches of columns; paths begin with that of the file."""
+        """Yield Arrow batches of columns; paths begin with that of the file.
+
+        TableError for a column that is `unread`.
+        """
         import pyarrow as pa
 
+        for name in wanted:
+            if name in self.unread:
+                raise TableError(
+                    f"{self.location}: record {self.unread[name]}: {name} is neither numbers nor "
+                    "one text in UTF-8"
+                )
         short = self.short_names
         for part in slices(len(self), _ROWS):
             rows = np.arange(part.start, part.stop)
@@ -124,7 +135,7 @@ class SampleList:
         if len(self._waiting) == _ROWS:
             self._flush()
 
-    def finish(self, reader: str) -> Samples:
+    def finish(self, reader: str, unread: Mapping[str, int] | None = None) -> Samples:
         """Return all samples; TableError where there is none, or none with an image."""
         self._flush()
         if not self._any_image:
@@ -136,6 +147,7 @@ class SampleList:
             self._offsets.finish(),
             self._sizes.finish(),
             self._digest.digest(),
+            unread or {},
             self._names.finish(),
             self._labels.finish(),
         )

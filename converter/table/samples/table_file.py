@@ -28,10 +28,7 @@ class TableFile:
     has_header: bool = True
     # What to say where a column, or those of labels are not there.
     hint: str = ""
-    label_hint: str = (
-        ". Name them with --labels a,b,c (with --text-labels, if they are texts, or --characters a "
-        "for a label of each character; --labels '' is for images without labels)"
-    )
+    label_hint: str = ""
     # Columns of images as Hugging Face writes them, and the names of the classes of others.
     image_columns: tuple[str, ...] = ()
     # Such columns without an image in them, but with paths.

@@ -41,6 +41,7 @@ def open_tfrecords(
     file = RecordFile(location)
     samples = SampleList(location, scratch)
     unread: Counter[str] = Counter()
+    first_unread: dict[str, int] = {}
     copied = 0
     column = ""
     for number, (at, data) in enumerate(file.records()):
@@ -52,10 +53,12 @@ def open_tfrecords(
         labels = {}
         for name, feature in features.items():
             text = _text_of(feature)
+            name = f"feature.{name}" if name == PATH else name
             if text is not None:
-                labels[f"feature.{name}" if name == PATH else name] = text
+                labels[name] = text
             elif feature.kind:
                 unread[name] += 1
+                first_unread.setdefault(name, number)
         samples.add(str(number), (at, len(data)) if has else None, labels)
         copied += len(data)
     if not column:
@@ -64,7 +67,7 @@ def open_tfrecords(
     if unread:
         shown = ", ".join(f"{count:,} x {name}" for name, count in unread.most_common(3))
         notes = [f"features that are neither numbers nor texts were left out: {shown}"]
-    found = samples.finish("" if file.compression else example_of(column))
+    found = samples.finish("" if file.compression else example_of(column), first_unread)
     kind = f"TFRecord, {file.compression}" if file.compression else "TFRecord"
     return table_of(
         found,

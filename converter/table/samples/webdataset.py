@@ -25,6 +25,7 @@ from converter.table.samples.samples import JSON, KEY, SampleList, Samples
 from converter.table.samples.table_file import TableFile
 from converter.table.scratch import Scratch
 from shardio.errors import TableError, UnusableFileError
+from shardio.grammar import counted
 from shardio.storage import storage_for
 
 if TYPE_CHECKING:
@@ -84,7 +85,9 @@ def open_webdataset(
                 else:
                     unread[f".{ending}"] += 1
     except UnusableFileError as error:
-        raise TableError(f"{error}; {len(keys) // _KEY_BYTES:,} samples begin before") from error
+        count = len(keys) // _KEY_BYTES
+        before = f"; before it {counted(count, 'sample', 'was')} found" if count else ""
+        raise TableError(f"{error}{before}") from error
     if sample is not None:
         sample.add_to(samples)
     found = samples.finish(BYTES)
@@ -159,12 +162,22 @@ def _read_text(file: Buffered, member: tarfile.TarInfo, where: str) -> str:
 def _labels_of_json(ending: str, text: str, where: str) -> dict[str, str]:
     """Return the value, or one for each name of an object, as texts."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_each_once)
     except ValueError as error:
         raise TableError(f"{where}: no JSON ({error})") from None
     if not isinstance(value, dict):
         return {ending: _text_of(value)}
     return {f"{ending}.{name}": _text_of(one) for name, one in value.items()}
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object of JSON; ValueError for a name that comes twice, of which one would win."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {twice!r} comes twice in one object")
+    return found
 
 
 def _text_of(value: object) -> str:

@@ -21,6 +21,8 @@ _MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
     b"\x84\x31\x95\x33": "gb18030",
 }
+# Nobody has characters for private use in a table: what gives some is Big5, mostly.
+_PRIVATE = re.compile("[\ue000-\uf8ff]")
 _READ_BYTES = 1 << 20
 _SHOWN = 20
 # The share of null bytes that text of mostly ASCII has in every second place.
@@ -64,7 +66,10 @@ def find_encoding(table: TableInput) -> str:
 
 
 def _first_fault(table: TableInput, encoding: str) -> int | None:
-    """Return the first byte that an encoding cannot have, None where it can have all."""
+    """Return a byte that an encoding cannot have, the first one; None where it can have all.
+
+    GB18030 can have characters for private use, which count as none.
+    """
     decoder = codecs.getincrementaldecoder(encoding)()
     place = 0
     with table.open() as stream:
@@ -73,9 +78,11 @@ def _first_fault(table: TableInput, encoding: str) -> int | None:
             waiting = len(decoder.getstate()[0])
             if not data.isascii() or not data or waiting or encoding != UTF_8:
                 try:
-                    decoder.decode(data, final=not data)
+                    text = decoder.decode(data, final=not data)
                 except UnicodeDecodeError as error:
                     return place - waiting + error.start
+                if encoding != UTF_8 and _PRIVATE.search(text):
+                    return place
             if not data:
                 return None
             place += len(data)

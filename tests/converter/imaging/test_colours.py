@@ -149,6 +149,22 @@ def test_a_range_says_which_values_are_black_and_white(kind: str, data: st.DataO
     assert np.array_equal(found, np.repeat(np.rint(exact)[..., None], 3, axis=2))
 
 
+@pytest.mark.parametrize("mode", ["I;16", "L", "1"])
+def test_where_zero_is_white_nothing_comes_out_inverted(mode: str) -> None:
+    """Pillow inverts samples of 8 bits and less, as every viewer does, and no others."""
+    plain = encoded(picture(mode, 30, 20), "TIFF")
+    entry = bytes.fromhex("060103000100000001000000")  # the tag 262, BlackIsZero
+    data = plain.replace(entry, entry[:8] + bytes(4))
+    assert data != plain
+    transformer = ImageTransformer(Transform(None, (30, 20)))
+    if mode == "I;16":
+        with pytest.raises(BadImageError, match="of which 0 is white are not supported"):
+            transformer.pixels(data)
+        return
+    inverted = np.frombuffer(transformer.pixels(data), np.uint8)
+    assert np.array_equal(inverted, 255 - np.frombuffer(transformer.pixels(plain), np.uint8))
+
+
 def test_a_value_that_is_no_number_is_refused() -> None:
     data = tiff_of(np.array([[0, np.nan]], np.float32))
     with pytest.raises(BadImageError, match="no numbers"):

@@ -68,7 +68,9 @@ def test_boxes_are_rounded_as_pillow_does_it(rows: list[tuple[float, ...]]) -> N
         image = Image.new("L", (120, 120))
         for row, (x, y, w, h) in enumerate(rows):
             box = x, y, x + w, y + h
-            if row in wrong:
+            if row in wrong and max(x, y, w, h) <= 1:
+                assert any(value % 1 for value in (x, y, w, h))  # shares of the image
+            elif row in wrong:
                 assert round(box[2]) <= round(box[0]) or round(box[3]) <= round(box[1])
             else:
                 left, top, right, bottom = found[row].tolist()

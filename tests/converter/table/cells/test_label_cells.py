@@ -118,7 +118,7 @@ def test_lists_are_labels_in_json_and_parquet(tmp_path: Path) -> None:
         table = read_table(str(tmp_path / "t.parquet"), labels=None, classes=None)
         assert (table.heads, table.labels.tolist()) == (("y0", "y1"), expected)
     rows[1]["y0"] = [3]
-    with pytest.raises(TableError, match="row 1: y0 is '3', of 1 values, not 2"):
+    with pytest.raises(TableError, match="row 1: y0 is '3', of 1 value, not 2"):
         read(tmp_path / "t.json", json.dumps(rows))
     texts = [{"path": "0.png", "y0": ["中", "国 "]}]
     assert words_of(read(tmp_path / "t.json", json.dumps(texts), text_labels=True)) == [
@@ -172,10 +172,15 @@ def test_texts_are_trimmed_and_normalised_and_that_is_said(tmp_path: Path) -> No
 
 
 def test_columns_of_labels_are_those_that_everyone_would_number(tmp_path: Path) -> None:
-    """Not y00 beside y0, and no digits of other scripts."""
-    assert read(tmp_path / "t.csv", "path,y00,y٣,y1,y0\na,1,2,3,4\n").heads == ("y0", "y1")
+    """By their numbers, also with zeros before; not y00 beside y0, no digits of other scripts."""
+    names = [f"y{number:02}" for number in range(12)]
+    for columns in (names, names[::-1]):
+        text = f"path,{','.join(columns)}\na,{','.join('1' * 12)}\n"
+        assert read(tmp_path / "t.csv", text).heads == tuple(names)
+    with pytest.raises(TableError, match=r"label columns of one number \(y0, y00, y1\)"):
+        read(tmp_path / "t.csv", "path,y00,y1,y0\na,1,3,4\n")
     with pytest.raises(TableError, match="has no label columns y0, y1"):
-        read(tmp_path / "t.csv", "path,y00,y٣\na,1,2\n")
+        read(tmp_path / "t.csv", "path,y٣\na,2\n")
 
 
 def test_a_text_without_the_option_is_one_line(tmp_path: Path) -> None:

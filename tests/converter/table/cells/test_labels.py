@@ -111,7 +111,7 @@ class TestTextLabels:
     def test_a_vocabulary_has_a_text_on_each_line(self, tmp_path: Path, text: str) -> None:
         path = tmp_path / "words.txt"
         path.write_bytes(text.encode())
-        assert read_vocabulary(str(path)) == ("a", " 龍", "c")
+        assert read_vocabulary(str(path)) == ("a", "龍", "c")
 
     def test_the_reader_gets_it_and_another_one_is_another_plan(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]

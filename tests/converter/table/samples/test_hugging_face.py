@@ -90,8 +90,10 @@ def test_a_class_without_name_is_a_bad_row(tmp_path: Path) -> None:
     table = write(tmp_path / "t.parquet", bytes_of_all(), labels=labels)
     with pytest.raises(TableError, match=r"row 11: label is 3, not in 0 to 2 \(3 classes\)"):
         inline(table, tmp_path / "out", OPTIONS)
-    with pytest.raises(TableError, match="row 11: label is missing"):
-        inline(table, tmp_path / "out", replace(OPTIONS, text_labels=True))
+    for reading in (Reading(), Reading(missing="none")):
+        options = replace(OPTIONS, text_labels=True, reading=reading)
+        with pytest.raises(TableError, match="row 11: label is 3, and 3 classes have names"):
+            inline(table, tmp_path / "out", options)
     labels[11] = -1
     table = write(tmp_path / "t.parquet", bytes_of_all(), labels=labels)
     with pytest.raises(TableError, match=r"row 11: label is -1, not in 0 to 2"):
@@ -113,6 +115,13 @@ def test_what_cannot_be_is_refused(tmp_path: Path, case: str) -> None:
         inline(table, tmp_path / "out", replace(OPTIONS, **how))
     with pytest.raises(OptionError, match="images in a column have none"):
         inline(table, tmp_path / "out", OPTIONS, unique=True)
+
+
+def test_two_classes_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Whoever asks for one of them by its name would get half of them."""
+    table = write(tmp_path / "t.parquet", bytes_of_all(), names=["dog", "cat", "dog"])
+    with pytest.raises(TableError, match=r"two classes of label are called 'dog'"):
+        inline(table, tmp_path / "out", OPTIONS)
 
 
 def test_options_for_the_other_kind_are_refused(tmp_path: Path) -> None:

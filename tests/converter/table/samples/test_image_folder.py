@@ -121,7 +121,7 @@ def test_a_folder_that_is_no_table_or_two_is_refused(tmp_path: Path) -> None:
     make(tmp_path / "both", "0.png", "t.parquet")
     make(tmp_path / "neither", "0.txt", "t.csv")
     for name, words in (
-        ("both", r"two ways: as 1 images, such as 0\.png, or as 1 tables, such as t\.parquet"),
+        ("both", r"two ways: as 1 image, such as 0\.png, or as 1 table, such as t\.parquet"),
         ("neither", r"neither images nor .* name the table itself, such as .*(t\.csv|0\.txt)"),
     ):
         with pytest.raises(TableError, match=words):

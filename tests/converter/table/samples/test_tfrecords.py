@@ -16,6 +16,7 @@ from pyarrow import parquet
 
 from converter import ConvertOptions, convert
 from converter.table.read_table import read_table
+from converter.table.reading import Reading
 from shardio.errors import RejectsError, TableError
 from shardio.format.framing import frame_footer, frame_header
 from shardio.format.transform import Transform
@@ -128,6 +129,25 @@ def test_a_record_without_image_or_label(tmp_path: Path) -> None:
         file = write(tmp_path / "x.tfrecord", records[:3], packed)
         with pytest.raises(RejectsError, match=reason):
             inline(file, tmp_path / f"out-{packed}", OPTIONS)
+
+
+@pytest.mark.parametrize("missing", [None, "0"])
+@pytest.mark.parametrize("value", [b"\xff", [b"a", b"b"], [b"a"] * 9], ids=["bytes", "two", "many"])
+def test_what_is_no_label_is_none_that_is_missing(
+    tmp_path: Path, value: Any, missing: str | None
+) -> None:
+    records = [*records_of([0, 1]), example(image=IMAGES[2], txt=value, other=b"x")]
+    file = write(tmp_path / "x.tfrecord", records)
+    for text_labels in (True, False):
+        with pytest.raises(TableError, match=r"x\.tfrecord: record 2: txt is neither numbers nor"):
+            read_table(
+                str(file),
+                labels=("txt",),
+                classes=None,
+                text_labels=text_labels,
+                reading=Reading(missing=missing),
+            )
+    assert len(read_table(str(file), labels=(), classes=None)) == 3  # nobody asked for it
 
 
 def flipped(data: bytes, at: int) -> bytes:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -105,10 +108,17 @@ def test_a_url_gives_the_same(tmp_path: Path) -> None:
 
 
 def test_compressed_tars_are_refused(tmp_path: Path) -> None:
+    """Whatever their name says, and with the command that helps."""
     (tar,) = write_tars(tmp_path, range(3), 12)
-    for name, message in (("t.tgz", "compressed with gzip"), ("t.tar.gz", "decompress this one")):
-        (tmp_path / name).write_bytes(gzip.compress(tar.read_bytes()))
-        with pytest.raises(TableError, match=message):
+    pack: dict[str, Callable[[bytes], bytes]] = {
+        "gzip": gzip.compress,
+        "bzip2": bz2.compress,
+        "xz": lzma.compress,
+    }
+    names = ["t.tgz", "t.tar.gz", "t.tar.bz2", "t.tar.xz", "t.tar.zst", "u.tar"]
+    for name, (kind, packed) in product(names, pack.items()):
+        (tmp_path / name).write_bytes(packed(tar.read_bytes()))
+        with pytest.raises(TableError, match=f"with {kind}, .*`{kind} -dc {name} > NAME.tar`$"):
             inline(tmp_path / name, tmp_path / "out")
 
 
@@ -235,6 +245,18 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "half of a character": (
         lambda tar: write_tar(tar, [("0.png", IMAGES[1]), ("0.json", b'{"a": "\\ud800"}')]),
         r"t\.tar: the text of a label of the sample '0\.png' is not UTF-8",
+    ),
+    "one tar behind another": (
+        lambda tar: tar.write_bytes(tar.read_bytes() * 2),
+        r"t\.tar: .*more follows: tars that were joined are not one; give .*; before it 3 ",
+    ),
+    "a byte behind the end": (
+        lambda tar: tar.write_bytes(tar.read_bytes() + bytes(99_999) + b"x"),
+        r"t\.tar: .*and more follows",
+    ),
+    "a name comes twice in JSON": (
+        lambda tar: write_tar(tar, [("0.png", IMAGES[1]), ("0.json", b'{"a": 1, "a": 2}')]),
+        r"t\.tar::0\.json: no JSON \(the name 'a' comes twice in one object\)",
     ),
     "JSON is none": (
         lambda tar: write_tar(tar, [("0.png", IMAGES[1]), ("0.json", b"{")]),
