@@ -6,6 +6,7 @@ and all wait for each other after every step, as an all-reduce would make them.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import resource
@@ -40,10 +41,14 @@ class Stream:
 
 @dataclass(frozen=True)
 class Job:
-    """What each accelerator does: `steps` steps of `seconds` each."""
+    """What each accelerator does: `steps` steps of `seconds` each.
+
+    A run whose utilisation cannot reach `least` any more is given up.
+    """
 
     steps: int
     seconds: float
+    least: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -86,9 +91,13 @@ def run(stream: Stream, accelerators: int, job: Job) -> Outcome:
             rank.start()
         _meet(ranks, arrived, go[0])
         _meet(ranks, arrived, go[1])
-        before = _busy()
+        before, begun = _busy(), time.perf_counter()
+        ideal = (job.steps - 1) * job.seconds
         for step in range(2, job.steps + 1):
             _meet(ranks, arrived, go[step % 2])
+            took = time.perf_counter() - begun
+            if took * job.least > ideal:
+                return Outcome((step - 1) * job.seconds / took, math.nan, math.nan)
         busy, all_of_it = (after - then for after, then in zip(_busy(), before, strict=True))
         found = [answers.get() for _ in ranks]
         for rank in ranks:

@@ -1,7 +1,7 @@
 """How many emulated accelerators this machine feeds, as MLPerf Storage counts them.
 
     python benchmarks/mlperf_storage.py [--data 4GB] [--rounds 3] [--folder data/mlperf]
-        [--only retinanet,resnet50] [--states warm,cold] [--search]
+        [--only retinanet,resnet50] [--states warm,cold] [--search [SECONDS]]
 
 An accelerator takes a batch and sleeps for the time that a step takes. So many are fed as keep
 their utilisation at the least that the rules allow. The workloads are RetinaNet of version 3.0, on
@@ -12,7 +12,7 @@ kernel forgets the files before each run, and that each is read once at most.
 
 The ways take turns. How many the CPU allows follows from the CPU seconds of a step, measured with
 an accelerator for each core; other work on the machine changes it less than the number that is fed,
-which --search finds.
+which --search finds, in so many seconds for each way and round, or how many are fed at least.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import math
 import os
 import platform
 import statistics
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,8 @@ class Found:
 
     cost: Outcome
     accelerators: int
+    is_most: bool
+    """Whether one more is known not to be fed."""
 
 
 class Data:
@@ -144,12 +147,20 @@ class Data:
         return min(steps, share) if cold else steps
 
 
-def most(feed: Callable[[int], Outcome], target: float, start: int, limit: int = MOST) -> int:
+def most(
+    feed: Callable[[int], Outcome],
+    target: float,
+    start: int,
+    limit: int = MOST,
+    seconds: float = math.inf,
+) -> tuple[int, bool]:
     """Find the largest number of accelerators that are fed: by doubling, then halving the rest.
 
     A run that does not reach the target is repeated once: other work on the machine can only lower
-    the utilisation.
+    the utilisation. Returns the number, and whether one more is known not to be fed: after
+    `seconds` no run begins.
     """
+    end = time.monotonic() + seconds
 
     def is_fed(number: int) -> bool:
         return feed(number).au >= target or feed(number).au >= target
@@ -160,20 +171,22 @@ def most(feed: Callable[[int], Outcome], target: float, start: int, limit: int =
             low = number
         else:
             high = number
-        if high - low == 1:
-            return low
+        if high - low == 1 or time.monotonic() >= end:
+            return low, high - low == 1
         number = min(2 * low, limit) if high > limit else (low + high) // 2
 
 
-def feed(data: Data, way: Way, number: int, longest: float, *, cold: bool) -> Outcome:
-    """Run so many accelerators."""
+def feed(
+    data: Data, way: Way, number: int, longest: float, *, cold: bool, least: float = 0.0
+) -> Outcome:
+    """Run so many accelerators; a run that cannot reach the `least` utilisation ends sooner."""
     steps = data.steps(number, longest, cold=cold)
     if steps < 4:
         # There is not enough to read for a run that says anything.
         return Outcome(0.0, math.nan, 0.0)
     if cold:
         forget(way.paths)
-    return accelerators.run(way.stream, number, Job(steps, data.workload.seconds))
+    return accelerators.run(way.stream, number, Job(steps, data.workload.seconds, least))
 
 
 def allowed(workload: Workload, cpu: float) -> float:
@@ -182,7 +195,7 @@ def allowed(workload: Workload, cpu: float) -> float:
 
 
 def measure(
-    data: Data, rounds: int, longest: float, *, cold: bool, search: bool
+    data: Data, rounds: int, longest: float, *, cold: bool, search: float
 ) -> dict[str, list[Found]]:
     """Let the ways take turns; each begins its search where the last one ended."""
     ways = data.ways(cold=cold)
@@ -192,19 +205,21 @@ def measure(
             if not cold:
                 in_sequence(way.paths, 2)
 
-            def once(number: int, way: Way = way) -> Outcome:
-                return feed(data, way, number, longest, cold=cold)
+            target = data.workload.target
 
-            cost = once(CORES)
-            number = 0
+            def once(number: int, way: Way = way, target: float = target) -> Outcome:
+                return feed(data, way, number, longest, cold=cold, least=target)
+
+            cost = feed(data, way, CORES, longest, cold=cold)
+            number, is_most = 0, True
             if search:
                 last = found[way.name][-1].accelerators if found[way.name] else 1
-                number = most(once, data.workload.target, last)
-            found[way.name].append(Found(cost, number))
+                number, is_most = most(once, target, last, seconds=search)
+            found[way.name].append(Found(cost, number, is_most))
     return found
 
 
-def table(workload: Workload, found: dict[str, list[Found]], *, search: bool) -> str:
+def table(workload: Workload, found: dict[str, list[Found]], *, search: float) -> str:
     """Format medians; ratios are to the better of the two ways of tf.data, round by round."""
     width = max(map(len, found))
     head = f"{'':{width}}  CPU ms a step  CPU allows  ratio  others"
@@ -233,7 +248,9 @@ def table(workload: Workload, found: dict[str, list[Found]], *, search: bool) ->
         line = f"{name:{width}}  {1e3 * cpu:13.1f}  {number:10.1f}  {ratio:5.2f}  {others:6.0%}"
         if search:
             number, ratio = row(name, feeding[name], best_feeding)
-            each_round = " ".join(f"{value:g}" for value in feeding[name])
+            each_round = " ".join(
+                f"{each.accelerators}{'' if each.is_most else '+'}" for each in rounds
+            )
             line += f"  {number:5g}  {ratio:5.2f}  {each_round}"
         lines.append(line)
     return "\n".join(lines)
@@ -255,7 +272,15 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("data/mlperf"))
     parser.add_argument("--only", default=",".join(each.name for each in WORKLOADS))
     parser.add_argument("--states", default="warm,cold")
-    parser.add_argument("--search", action="store_true", help="for a machine with nothing to do")
+    parser.add_argument(
+        "--search",
+        type=float,
+        nargs="?",
+        const=120.0,
+        default=0.0,
+        metavar="SECONDS",
+        help="for a machine with nothing to do (default: %(const)g); + is `at least`",
+    )
     arguments = parser.parse_args()
     print(
         f"{platform.machine()}, {CORES} cores, Python {platform.python_version()}; load before it "

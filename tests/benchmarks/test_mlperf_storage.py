@@ -36,8 +36,12 @@ def test_the_search_finds_the_last_number_that_is_fed(start: int) -> None:
             disturbed = asked.count(number) == 1
             return Outcome(0.85 if number <= fed and not disturbed else 0.84, 0.0, 0.0)
 
-        assert most(feed, 0.85, start, limit=20) == fed
+        assert most(feed, 0.85, start, limit=20) == (fed, True)
         assert max(asked) <= 20
+        # Without time it is tried once.
+        fed_at_least = min(start, 20) if fed >= min(start, 20) else 0
+        sure = fed_at_least == 20 or min(start, 20) - fed_at_least == 1
+        assert most(feed, 0.85, start, limit=20, seconds=0) == (fed_at_least, sure)
 
 
 def test_utilisation_leaves_the_first_step_out() -> None:
@@ -120,6 +124,52 @@ def test_a_small_run_prints_what_each_way_costs(tmp_path: Path) -> None:
         assert float(milliseconds) > 0
         assert float(allowed) > 0
         assert float(ratio) > 0
+
+
+@pytest.mark.speed
+def test_a_search_ends_when_its_time_is_over(tmp_path: Path) -> None:
+    options = ("--folder", tmp_path, "--data", "100MB", "--rounds", 1, "--seconds", 0.2)
+    done = run(*options, "--only", "retinanet", "--states", "warm", "--search", 1)
+    assert done.returncode == 0, done.stderr[-4000:]
+    lines = done.stdout.splitlines()
+    rows = lines[lines.index("warm") + 2 :]
+    assert len(rows) == 4
+    for row in rows:
+        fed, ratio, each = row.split()[-3:]
+        assert int(fed) == int(each.rstrip("+")), row
+        assert float(ratio) >= 0 or ratio == "inf", row
+
+
+_SLOW = """
+import time
+from accelerators import Job, Stream, run
+
+def made(rank, world):
+    def batches():
+        while True:
+            time.sleep(0.05)
+            yield 0
+    return batches()
+
+if __name__ == "__main__":
+    found = run(Stream("slow", "made", {}), 1, Job(40, 0.001, 0.5))
+    print(found.au, found.cpu)
+"""
+
+
+def test_a_run_that_cannot_reach_the_target_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(_SLOW)
+    environment: dict[str, Any] = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")}
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "slow.py")],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    utilisation, cpu = done.stdout.split()
+    assert 0 < float(utilisation) < 0.5
+    assert cpu == "nan"  # it was not measured to the end
 
 
 _FAILING = """
