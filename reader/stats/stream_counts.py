@@ -15,6 +15,7 @@ from reader.stats.stream_stats import StreamStats, Sums, stats_of
 from shardio.storage.waiting import retries
 
 _T = TypeVar("_T")
+_now = time.perf_counter
 # So many of the first batches are measured, and of the others each so many-th, which stands for
 # as many: to ask the kernel for a thread's time takes as long as all else that is counted.
 _EACH = 16
@@ -114,9 +115,9 @@ class StreamCounts:
 
     def wait(self, result: Callable[[], Any]) -> Any:
         """Wait for the parts of a batch that the caller gets, and count it."""
-        asked = time.perf_counter()
+        asked = _now()
         parts = result()
-        self.waited += time.perf_counter() - asked
+        self.waited += _now() - asked
         self.gave(parts)
         return parts
 
@@ -126,8 +127,7 @@ class StreamCounts:
         self.batches += 1
         self.images += images
         if self._sample_bytes:
-            self.bytes += images * self._sample_bytes
-            return
+            return  # the images are enough to know
         arrays = (parts.images, *parts.labels, parts.weights, parts.rows)
         size = sum(array.nbytes for array in arrays if array is not None)
         self.bytes += size
@@ -142,13 +142,15 @@ class StreamCounts:
 
     def given(self, take: Callable[[], _T]) -> _T:
         """Take the batch that is given next, with the CPU seconds, and hand on what was counted."""
-        weight = _weight(self.batches)
+        adds_to = self._adds_to
+        if adds_to is None and self.batches % _EACH and self.batches > _EACH:
+            return take()
         try:
-            return self._weighed(weight, take) if weight else take()
+            return self._weighed(_weight(self.batches), take)
         finally:
-            if self._adds_to is not None:
+            if adds_to is not None:
                 now, before = self.sums(), self._added
-                self._adds_to.add([a - b for a, b in zip(now, before, strict=True)])
+                adds_to.add([a - b for a, b in zip(now, before, strict=True)])
                 self._added = now
 
     def _weighed(self, weight: int, work: Callable[..., _T], *arguments: Any) -> _T:
@@ -163,8 +165,9 @@ class StreamCounts:
     def sums(self) -> Sums:
         """Return the numbers that may be added up."""
         skipped = 0 if self.skipped is None else self.skipped.count
+        size = self.images * self._sample_bytes or self.bytes
         return (
-            self.batches, self.images, self.bytes, self.waited, self._reading, self._decoding,
+            self.batches, self.images, size, self.waited, self._reading, self._decoding,
             self._transform, self.cached, len(retries) - self._retried, skipped, self._cpu,
         )  # fmt: skip
 
