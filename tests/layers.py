@@ -75,7 +75,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "reader.sets",
     ),
     "reader.look": ("reader.shardset", "reader.batching", "reader.fetch", "reader.sets"),
-    "reader.measure": ("reader.shardset", "reader.foreign"),
+    "reader.measure": ("reader.shardset",),
     "reader.browse": ("reader.look", "reader.shardset", "reader.sets"),
     "reader.resume": ("reader.batching", "reader.frameworks"),
     "reader.opening": (
@@ -202,6 +202,13 @@ HEAVY: dict[str, tuple[str, ...]] = {
     "werkzeug": ("reader/browse/app.py", "reader/browse/server.py"),
 }
 
+# Sources, layouts and what they read from are asked for what they can do, and never which they
+# are, but in the room that has them.
+UNASKED = (
+    *("reader.fetch", "reader.files", "reader.blocks", "reader.foreign", "reader.cache"),
+    "shardio.format.layout",
+)
+
 
 class Source:
     """The Python files of the packages below `root`, by their paths relative to it."""
@@ -254,6 +261,21 @@ class Source:
             if is_within(name, package) and not file.startswith(places)
         ]
 
+    def asked_classes(self) -> list[str]:
+        """Name the classes of UNASKED that code asks for outside their rooms."""
+        rooms = {
+            name: self.room_of(module)
+            for module, file in self.modules.items()
+            if any(is_within(module, place) for place in UNASKED)
+            for name in classes(self.texts[file])
+        }
+        return [
+            f"{module} asks for {name}"
+            for module, file in self.modules.items()
+            for name in asked(self.texts[file])
+            if rooms.get(name, self.room_of(module)) != self.room_of(module)
+        ]
+
     def _module(self, name: str) -> str:
         """Return the module of ours that a dotted name lies in; "" for one of others."""
         while name and name not in self.modules:
@@ -299,6 +321,22 @@ def _imports(text: str, file: str) -> Iterator[str]:
             called = ast.unparse(node.func).rpartition(".")[2]
             if called in ("import_module", "__import__"):
                 yield str(node.args[0].value)
+
+
+def classes(text: str) -> list[str]:
+    """Return the names of the classes of a file."""
+    return [node.name for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
+
+
+def asked(text: str) -> Iterator[str]:
+    """Yield the last name of each class that values are compared with."""
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Call(ast.Name("isinstance" | "issubclass"), [_, kinds]) | ast.MatchClass(
+                kinds
+            ):
+                found = ast.walk(kinds)
+                yield from (ast.unparse(kind).rpartition(".")[2] for kind in found)
 
 
 def circles(arrows: Mapping[str, Iterable[str]]) -> list[list[str]]:

@@ -51,6 +51,22 @@ def test_a_heavy_package_is_imported_in_its_own_rooms_only() -> None:
     assert SOURCE.heavy_imports() == []
 
 
+def test_nobody_asks_which_source_or_layout_it_is() -> None:
+    assert SOURCE.asked_classes() == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(x):\n    return isinstance(x, int | RecordLayout)",
+        "def f(x):\n    return issubclass(x, (core_fetch.CoreFetcher, str))",
+        "def f(x):\n    match x:\n        case IndexedRecords():\n            return 1",
+    ],
+)
+def test_who_asks_for_a_source_or_layout_is_found(tmp_path: Path, text: str) -> None:
+    assert len(added(tmp_path, "reader/opening/join.py", text).asked_classes()) == 1
+
+
 @pytest.mark.parametrize("file", sorted({*SOURCE.texts} - {"shardio/cached_property.py"}))
 def test_no_lock_is_held_while_a_property_is_computed(file: str) -> None:
     # Python 3.11's has one for all instances, which a fork may copy while it is taken.

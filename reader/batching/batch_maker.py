@@ -106,7 +106,7 @@ class BatchMaker:
         self.steps, self.positions = self._steps.count, self._steps.positions
         # The mean over all positions, filled ones too, of weighted losses is that of the records.
         self._weight = self.steps * options.step_size / self._steps.positions
-        self._reading = self._reading_from(source)
+        self._reading = self._reading_from(self._sources.now())
         self._epoch = -1
         alive, size = self.memory.alive, options.batch_size
         self._pool = Pool(size, layout.image_bytes, options.dtype, alive)

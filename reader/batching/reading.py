@@ -37,11 +37,13 @@ class Reader(Protocol):
         """Close the files."""
 
 
-class Reading(Protocol):
-    """Reads the records of `source` step by step, with `reader`, and looks ahead."""
+class Reading:
+    """Reads the records of `source` step by step, with `reader`, and looks ahead at `steps`."""
 
-    source: RecordSource
-    reader: Reader
+    def __init__(self, source: RecordSource, steps: Steps) -> None:
+        self.source = source
+        self.reader: Reader = source
+        self._steps = steps
 
     def before(self, epoch: int, start: int, ids: Ids) -> None:
         """Look ahead when the records `ids` of a step are going to be waited for."""
@@ -50,22 +52,15 @@ class Reading(Protocol):
         """Look ahead when the records of a step are there, and took so long."""
 
 
-class EachRecord:
+class EachRecord(Reading):
     """Tells storage which records come, as long as reading each by itself is slow."""
 
     def __init__(self, source: RecordSource, steps: Steps) -> None:
-        self.source = source
-        self.reader: Reader = source
-        self._steps = steps
+        super().__init__(source, steps)
         self._waiting = Waiting()
-
-    def before(self, epoch: int, start: int, ids: Ids) -> None:
-        """Do nothing."""
 
     def after(self, epoch: int, start: int, ids: Ids, taken: Taken) -> None:
         """Tell what comes some steps later."""
-        if self.source.begins:
-            return  # many are read at once as it is
         told = self._waiting.is_slow
         ahead = range(_STEPS_AHEAD, _STEPS_AHEAD + told)
         if self._waiting.saw(taken, len(ids)):
@@ -76,21 +71,16 @@ class EachRecord:
                 self.source.advise(later)
 
 
-class AdvisedBlocks:
+class AdvisedBlocks(Reading):
     """Tells storage which blocks come."""
 
     def __init__(
         self, source: RecordSource, steps: Steps, plan: MemoryPlan, shards: Dataset
     ) -> None:
-        self.source = source
-        self.reader: Reader = source
-        self._steps = steps
+        super().__init__(source, steps)
         self._block = plan.block
         records, held = shards.stored_records, plan.blocks_held
         self._advice = BlockAdvice(source, records, plan.block, held, _begins(shards))
-
-    def before(self, epoch: int, start: int, ids: Ids) -> None:
-        """Do nothing."""
 
     def after(self, epoch: int, start: int, ids: Ids, taken: Taken) -> None:
         """Tell of the same place in the next window: the steps of this one bring in its blocks."""
@@ -104,17 +94,16 @@ class AdvisedBlocks:
         self._advice.later(self._steps.later(epoch, start, distance))
 
 
-class HeldBlocks:
+class HeldBlocks(Reading):
     """Reads whole blocks into memory, those of later steps too."""
 
     def __init__(
         self, source: RecordSource, steps: Steps, plan: MemoryPlan, shards: Dataset
     ) -> None:
-        self.source = source
+        super().__init__(source, steps)
         records, held = shards.stored_records, plan.blocks_held
         self._blocks = BlockFetcher(source, records, plan.block, held, begins=_begins(shards))
-        self.reader: Reader = self._blocks
-        self._steps = steps
+        self.reader = self._blocks
         self._distances = [steps.window]
         if not steps.window:
             self._distances = [n * plan.block for n in range(1, plan.blocks_held - 1)]
@@ -131,16 +120,14 @@ class HeldBlocks:
         if later:
             self._blocks.prepare(np.concatenate(later))
 
-    def after(self, epoch: int, start: int, ids: Ids, taken: Taken) -> None:
-        """Do nothing."""
-
 
 def reading(
     source: RecordSource, steps: Steps, plan: MemoryPlan, shards: Dataset, shuffle: str
 ) -> Reading:
     """Return how an order is read: in whole blocks where a read is slow to begin."""
     if shuffle == "exact":
-        return EachRecord(source, steps)
+        # Where `begin` reads, many records come at once as it is.
+        return Reading(source, steps) if source.begins else EachRecord(source, steps)
     if source.in_blocks:
         return HeldBlocks(source, steps, plan, shards)
     return AdvisedBlocks(source, steps, plan, shards)

@@ -27,12 +27,13 @@ _NONE = np.empty(0, dtype=np.int64)
 
 
 class CoreDecoder:
-    """Decodes with compiled code, which also reads records from files and maps by itself."""
+    """Decodes records in memory with compiled code."""
 
     def __init__(self, layout: RecordLayout, *, verify: bool) -> None:
         self.layout = layout
-        self._verify = verify
-        self._core_layout = core.layout(
+        self.verify = verify
+        # The layout as compiled code takes it.
+        self.known = core.layout(
             layout.head,
             layout.image_bytes,
             layout.tail_bytes,
@@ -58,7 +59,7 @@ class CoreDecoder:
             self._no_files = np.full(count, -1, dtype=np.int32)
             self._no_offsets = np.zeros(count, dtype=np.int64)
         wrong = core.read(
-            self._core_layout,
+            self.known,
             self._no_files[:count],
             self._no_offsets[:count],
             memory.ctypes.data + rows * self.layout.stride,
@@ -66,32 +67,9 @@ class CoreDecoder:
             images.dtype == np.float32,
             integers,
             faults,
-            self._verify,
+            self.verify,
         )
         return integers, np.flatnonzero(faults) if wrong else _NONE
-
-    def begin(
-        self,
-        files: NDArray[np.int32],
-        offsets: NDArray[np.int64],
-        addresses: NDArray[np.int64] | None,
-        images: NDArray[Any],
-        integers: NDArray[np.int64],
-        *,
-        slow: bool,
-        kept: object,
-    ) -> object:
-        """Begin to read records from files or maps, and return what `core.wait` takes.
-
-        `slow` lets as many reads be under way as a disk wants; `kept` is held until the end.
-        """
-        faults = np.empty(len(files), dtype=np.int64)
-        scaled = images.dtype == np.float32
-        begun: object = core.begin(
-            self._core_layout, files, offsets, addresses, images, scaled, integers, faults,
-            self._verify, slow, kept,
-        )  # fmt: skip
-        return begun
 
 
 class CoreFetch:
@@ -253,15 +231,14 @@ class CoreFetcher:
         self, ids: NDArray[np.int64], images: NDArray[Any], integers: NDArray[np.int64]
     ) -> object:
         """Begin to read, and return what `core.wait` takes."""
-        places = self._files.locate(ids)
+        places, decoder = self._files.locate(ids), self._decoder
+        # From a disk, one read of all that a record needs beats page faults, and as many reads are
+        # under way as it wants.
         is_quick = self._waiting.is_quick
-        return self._decoder.begin(
-            places.descriptors,
-            places.offsets,
-            # From a disk, one read of all that a record needs beats page faults.
-            places.addresses if is_quick else None,
-            images,
-            integers,
-            slow=not is_quick,
-            kept=places.files,
-        )
+        faults = np.empty(len(ids), dtype=np.int64)
+        begun: object = core.begin(
+            decoder.known, places.descriptors, places.offsets,
+            places.addresses if is_quick else None, images, images.dtype == np.float32, integers,
+            faults, decoder.verify, not is_quick, places.files,
+        )  # fmt: skip
+        return begun

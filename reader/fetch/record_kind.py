@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 from reader.fetch.skipped import Skipped
 from reader.fetch.source import RecordSource
 from reader.files.shard_files import ShardFiles
+from shardio.format.layout import IMAGE
 from shardio.storage import RangeReader
 
 
@@ -26,6 +28,19 @@ class Layout(Protocol):
         """What a record takes while it is read."""
 
 
+class ExampleForm(NamedTuple):
+    """How records are read as a `tf.train.Example`, for whoever reads them with other tools.
+
+    `image` is the feature with the image, `encoded` or raw pixels; images of other sizes are
+    `resized`. A label that is not there is the class `missing`.
+    """
+
+    image: str = IMAGE
+    encoded: bool = False
+    resized: bool = False
+    missing: int | None = None
+
+
 class RecordKind(Protocol):
     """One kind of records: how a shard of them is checked, and what reads them."""
 
@@ -36,6 +51,10 @@ class RecordKind(Protocol):
     @property
     def choice(self) -> tuple[object, ...]:
         """Which of all that the records hold is read, and as what; empty where that is all."""
+
+    @property
+    def example(self) -> ExampleForm:
+        """How other tools read the records."""
 
     @property
     def counts_rows(self) -> bool:
@@ -51,6 +70,9 @@ class RecordKind(Protocol):
         self, files: ShardFiles[Any], *, verify: bool, skipped: Skipped | None
     ) -> RecordSource:
         """Return what reads the records of `files` from any storage."""
+
+    def joined(self, others: Sequence[RecordKind]) -> RecordKind:
+        """Return the kind of the records of several sets, all of the same `choice`."""
 
     def in_words(self) -> list[str]:
         """Say how large a record is and, in another line, what is read of it if not all."""

@@ -32,7 +32,7 @@ class Sources:
         self._maps = maps
         self._chosen: tuple[Maps | None, RecordSource] = None, source
         # That which needs the most memory: copies may go, and be made again.
-        self.first = self._choose() if is_local else source
+        self.first = self.now() if is_local else source
 
     @property
     def files(self) -> ShardFiles[Any]:
@@ -42,9 +42,9 @@ class Sources:
     def new_epoch(self) -> RecordSource:
         """Begin an epoch: compare each shard again when it is touched; returns the source."""
         self._files.new_epoch()
-        return self._choose()
+        return self.now()
 
-    def _choose(self) -> RecordSource:
+    def now(self) -> RecordSource:
         """Return the source for the files that are there now, the same one for the same files."""
         maps = self._maps()
         if maps is not self._chosen[0]:

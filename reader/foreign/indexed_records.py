@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from reader.fetch.record_kind import ExampleForm, RecordKind
 from reader.fetch.skipped import Skipped
 from reader.files.record_check import replaced
 from reader.files.shard import IndexedShard
@@ -36,6 +38,13 @@ class IndexedRecords:
     def choice(self) -> tuple[object, ...]:
         """Which of all that the records hold is read, and as what."""
         return self.layout.choice
+
+    @property
+    def example(self) -> ExampleForm:
+        """How other tools read the records."""
+        layout = self.layout
+        resized = layout.fit is not None
+        return ExampleForm(layout.image, layout.encoded, resized, layout.missing)
 
     @property
     def counts_rows(self) -> bool:
@@ -73,6 +82,19 @@ class IndexedRecords:
     ) -> IndexedFetcher:
         """Return what reads them."""
         return IndexedFetcher(files, self.layout, verify=verify, skipped=skipped)
+
+    def joined(self, others: Sequence[RecordKind]) -> IndexedRecords:
+        """Return the kind of the records of several sets: their indexes are summed up."""
+        layouts = [self.layout, *(kind.layout for kind in others if isinstance(kind, type(self)))]
+        return IndexedRecords(
+            replace(
+                self.layout,
+                strange=frozenset().union(*(layout.strange for layout in layouts)),
+                record_bytes=max(layout.record_bytes for layout in layouts),
+                source_pixels=max(layout.source_pixels for layout in layouts),
+                index_bytes=sum(layout.index_bytes for layout in layouts),
+            )
+        )
 
     def in_words(self) -> list[str]:
         """Say how large a record is, and which feature is read."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from reader.foreign.layout import ForeignLayout
 from reader.measure.adaptors import (
     KERAS,
     NUMPY,
@@ -64,13 +63,12 @@ def examine(shards: ShardSet, wanted: Wanted, told: Told, *, seconds: float = _B
     time for; a model whose step takes seconds takes longer. Raises the ShardioError of a damaged
     record or of a model that fails.
     """
-    layout = shards.layout
     stored = len(shards) * shards.kind.record_bytes
     found = Findings(
         order="exact" if shards.is_local else "window",
         dtype=wanted.dtype,
         batch_size=wanted.batch_size,
-        encoded=isinstance(layout, ForeignLayout) and layout.encoded,
+        encoded=shards.kind.example.encoded,
         ours=shards.manifest is not None,
         is_local=shards.is_local,
         fits=stored < _available(),

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from reader.foreign.layout import ForeignLayout
 from reader.shardset import ShardSet
 from shardio.errors import MissingExtraError, OptionError
 from shardio.format.label_kind import CLASS
-from shardio.format.layout import IMAGE, RecordLayout
 
 _PIECE = 8 << 20
 # What is usual, and no more memory than this.
@@ -28,8 +26,7 @@ def check_stock(shards: ShardSet) -> None:
             "--against stock reads local files only: copy the shards to a disk, with shardio-read "
             "stage, or mount them"
         )
-    layout = shards.layout
-    if isinstance(layout, ForeignLayout) and layout.fit is not None:
+    if shards.kind.example.resized:
         raise OptionError(
             "--against stock takes images as they are stored: leave out --size, for shards whose "
             "images have one size"
@@ -49,16 +46,12 @@ def stock(shards: ShardSet, batch_size: int, *, shuffled: int) -> Any:
             "--against stock needs TensorFlow: it comes with shardio's extra [tensorflow]"
         ) from error
     height, width, channels = shards.shape
-    layout = shards.layout
-    assert isinstance(layout, RecordLayout | ForeignLayout)
-    foreign = layout if isinstance(layout, ForeignLayout) else None
-    image = IMAGE if foreign is None else foreign.image
-    missing = None if foreign is None else foreign.missing
-    features = {image: tf.io.FixedLenFeature([], tf.string)}
+    form = shards.kind.example
+    features = {form.image: tf.io.FixedLenFeature([], tf.string)}
     for label in shards.labels:
         kind = label.kind
         shape = [] if kind.length == 1 else [kind.length]
-        default = missing if kind == CLASS else None
+        default = form.missing if kind == CLASS else None
         dtype = tf.float32 if kind.is_float else tf.int64
         features[label.name] = tf.io.FixedLenFeature(shape, dtype, default)
 
@@ -68,8 +61,8 @@ def stock(shards: ShardSet, batch_size: int, *, shuffled: int) -> Any:
 
     def parsed(records: Any) -> Any:
         found = tf.io.parse_example(records, features)
-        data = found[image]
-        if foreign is not None and foreign.encoded:
+        data = found[form.image]
+        if form.encoded:
             x = tf.map_fn(decoded, data, fn_output_signature=tf.uint8)
         else:
             x = tf.reshape(tf.io.decode_raw(data, tf.uint8), (-1, height, width, channels))

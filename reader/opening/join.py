@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from reader.fetch.record_kind import RecordKind
-from reader.foreign.indexed_records import IndexedRecords
 from reader.sets.choice import PIECE, Choice, Ids, listed
 from reader.shardset import ShardSet
 from shardio.errors import DatasetError, OptionError
@@ -41,7 +40,7 @@ def join(sets: Sequence[ShardSet], names: Sequence[str]) -> ShardSet:
         choice=_choice_of(sets),
         mix=None,
         shards=tuple(shard for member in sets for shard in member.shards),
-        kind=_kind_of([member.kind for member in sets]),
+        kind=first.kind.joined([member.kind for member in sets[1:]]),
         labels=tuple(_label_of(heads) for heads in zip(*(x.labels for x in sets), strict=True)),
         manifest=None,
         left_out=tuple(file for member in sets for file in member.left_out),
@@ -131,21 +130,6 @@ def _label_of(heads: tuple[Label, ...]) -> Label:
     return most if all(head.classes for head in heads) else replace(most, classes=0)
 
 
-def _read_as(kind: RecordKind) -> tuple[object, ...]:
-    return type(kind), kind.choice or kind.layout
-
-
-def _kind_of(kinds: Sequence[RecordKind]) -> RecordKind:
-    """Return the kind of all records: of indexed ones sizes are summed up."""
-    first = kinds[0]
-    layouts = [kind.layout for kind in kinds if isinstance(kind, IndexedRecords)]
-    if not layouts or not isinstance(first, IndexedRecords):
-        return first
-    layout = replace(
-        first.layout,
-        strange=frozenset().union(*(layout.strange for layout in layouts)),
-        record_bytes=max(layout.record_bytes for layout in layouts),
-        source_pixels=max(layout.source_pixels for layout in layouts),
-        index_bytes=sum(layout.index_bytes for layout in layouts),
-    )
-    return replace(first, layout=layout)
+def _read_as(kind: RecordKind) -> object:
+    """Return what kinds have in common that one source reads."""
+    return kind.choice or kind.layout

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from reader import ShardSet, open_shards
 from reader.core import compiled
 from reader.core.compiled import core
-from reader.fetch.fixed_fetch import FixedFetcher
+from reader.fetch.fixed_records import FixedFetcher
 from reader.fetch.pool import Pool
 from reader.fetch.skipped import Skipped, SkippedRecordWarning
 from reader.files.mapped_files import Maps

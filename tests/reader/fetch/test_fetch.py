@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from reader import open_shards
 from reader.batching.options import Shuffle
-from reader.fetch.fixed_fetch import FixedFetcher
+from reader.fetch.fixed_records import FixedFetcher
 from reader.fetch.skipped import Skipped
 from reader.files.open_files import OpenFiles
 from reader.files.record_check import touch

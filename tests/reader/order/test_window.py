@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from reader import ShardSet, open_shards
 from reader.blocks.block_fetch import BlockFetcher
 from reader.core.compiled import has_core
-from reader.fetch.fixed_fetch import FixedFetcher
+from reader.fetch.fixed_records import FixedFetcher
 from reader.order.window import WindowOrder
 from shardio.errors import CorruptRecordError, OptionError
 from shardio.format.layout import RecordLayout
