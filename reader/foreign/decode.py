@@ -15,12 +15,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.foreign.image_claim import check_claim
 from reader.foreign.source_memory import SourceMemory
 from shardio.errors import FormatError, MissingExtraError, UnsupportedRecordError
 from shardio.format.transform import MAX_PIXELS, MODES
 from shardio.imaging.bad_image import BadImageError
 from shardio.imaging.centre import centre_of
+from shardio.imaging.claims import can_hold
 from shardio.imaging.colours import check_transparent_colour, to_colours
 from shardio.imaging.file_kind import other_image
 
@@ -111,7 +111,11 @@ def _open(data: bytes | memoryview) -> Any:
             f"its image has {width}x{height} pixels, and more than {MAX_PIXELS:,}, or "
             f"{_MAX_SIDE:,} a side, are not read; shardio-convert takes it with --max-pixels"
         )
-    check_claim(opened.format, width, height, len(data))
+    if not can_hold(opened.format, width, height, len(data)):
+        raise FormatError(
+            f"its image claims {width}x{height} pixels, more than {len(data):,} bytes of "
+            f"{opened.format} can hold"
+        )
     return opened
 
 

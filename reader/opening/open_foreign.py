@@ -10,7 +10,6 @@ import numpy as np
 from reader.files.shard import IndexedShard, ShardFile
 from reader.foreign.decode import Fit, image_shape
 from reader.foreign.features import choose_image, choose_labels, kinds_of, strange_labels
-from reader.foreign.image_claim import can_hold
 from reader.foreign.indexed_records import IndexedRecords
 from reader.foreign.layout import ForeignLayout, image_of
 from reader.foreign.other_messages import other_message
@@ -26,6 +25,7 @@ from shardio.format.manifest import Manifest
 from shardio.format.naming import INDEX_SUFFIX, MANIFEST
 from shardio.format.transform import MODES
 from shardio.grammar import counted
+from shardio.imaging.claims import can_hold
 from shardio.imaging.file_kind import is_common, other_image
 from shardio.storage import FileInfo
 from shardio.storage.paths import folder_of

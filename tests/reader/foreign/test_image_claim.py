@@ -15,8 +15,8 @@ from PIL import Image
 
 from reader import open_shards
 from reader.commands.cli import main
-from reader.foreign.image_claim import can_hold
 from shardio.errors import CorruptRecordError, DatasetError, ManifestError, StorageError
+from shardio.imaging.claims import can_hold
 from tests.reader.foreign_files import encode, example, photos, write_records
 
 KINDS = (
