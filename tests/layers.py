@@ -28,6 +28,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "shardio.command_line": (),
     "shardio.errors": (),
     "shardio.grammar": (),
+    "shardio.examples": ("shardio.errors",),
     "shardio.heap": (),
     "shardio.permutation": (),
     "shardio.plain_text": (),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shardio.errors import FormatError, UnusableFileError
-from shardio.format.example import BYTES, parse_example
+from shardio.examples.example import bytes_in, parse_example
 from shardio.format.framing import FOOTER_BYTES, masked_crc
 
 
@@ -13,11 +13,9 @@ def image_of_record(record: bytes | bytearray, feature: str, location: str) -> b
     if masked_crc(data) != int.from_bytes(record[-FOOTER_BYTES:], "little"):
         raise UnusableFileError(f"{location}: damaged: the CRC of the record does not match")
     try:
-        found = parse_example(data, {feature}).get(feature)
+        image = bytes_in(parse_example(data, {feature}), feature)
     except FormatError as error:
         raise UnusableFileError(f"{location}: damaged: {error}") from error
-    if found is None or found.kind != BYTES or len(found.values) != 1:
+    if image is None:
         raise UnusableFileError(f"{location}: the sample has no image")
-    value = found.values[0]
-    assert isinstance(value, memoryview)
-    return bytes(value)
+    return bytes(image)

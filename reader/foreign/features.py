@@ -9,8 +9,8 @@ from types import MappingProxyType
 from reader.foreign.label_bytes import LabelBytes
 from reader.foreign.layout import describe
 from shardio.errors import OptionError
-from shardio.format.example import BYTES, INT64, Feature
-from shardio.format.example import FLOAT as FLOATS
+from shardio.examples.example import BYTES, INT64, Feature
+from shardio.examples.example import FLOAT as FLOATS
 from shardio.format.label_kind import CLASS, FLOAT, INT, LabelKind
 
 # The names that TensorFlow's own scripts, TFDS and tutorials give.

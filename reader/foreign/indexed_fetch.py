@@ -27,7 +27,7 @@ from shardio.errors import (
     FormatError,
     UnsupportedRecordError,
 )
-from shardio.format.example import parse_example
+from shardio.examples.example import parse_example
 from shardio.format.framing import (
     FOOTER_BYTES,
     HEADER_BYTES,

@@ -14,8 +14,8 @@ from reader.foreign.label_bytes import LabelBytes
 from reader.foreign.source_memory import budget_of
 from shardio.cached_property import cached_property
 from shardio.errors import UnsupportedRecordError
-from shardio.format.example import BYTES, INT64, Feature
-from shardio.format.example import FLOAT as FLOATS
+from shardio.examples.example import BYTES, INT64, Feature, bytes_in
+from shardio.examples.example import FLOAT as FLOATS
 from shardio.format.label_kind import CLASS, LabelKind, numbers_of
 from shardio.format.layout import MAX_LABEL, MAX_ROW
 
@@ -156,14 +156,12 @@ def image_of(features: Mapping[str, Feature], name: str) -> memoryview:
 
 def bytes_of(features: Mapping[str, Feature], name: str, what: str) -> memoryview:
     """Return the bytes of a feature with one value."""
-    feature = features.get(name)
-    if feature is None or feature.kind != BYTES or len(feature.values) != 1:
+    found = bytes_in(features, name)
+    if found is None:
         raise UnsupportedRecordError(
-            f"feature {name!r} must be one {what}, not {describe(feature)}"
+            f"feature {name!r} must be one {what}, not {describe(features.get(name))}"
         )
-    value = feature.values[0]
-    assert isinstance(value, memoryview)
-    return value
+    return found
 
 
 def _numbers(features: Mapping[str, Feature], name: str, kind: LabelKind) -> list[int]:

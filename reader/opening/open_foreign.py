@@ -12,13 +12,13 @@ from reader.foreign.decode import Fit, image_shape
 from reader.foreign.features import choose_image, choose_labels, kinds_of, strange_labels
 from reader.foreign.indexed_records import IndexedRecords
 from reader.foreign.layout import ForeignLayout, image_of
-from reader.foreign.other_messages import other_message
 from reader.foreign.shard_index import index_shards
 from reader.opening.described import SetOptions
 from reader.shardset import ShardSet
 from shardio.errors import DatasetError, FormatError, OptionError, UnsupportedRecordError
+from shardio.examples.example import Feature, parse_example
+from shardio.examples.other_messages import other_message
 from shardio.format.encoding import Encoding
-from shardio.format.example import Feature, parse_example
 from shardio.format.label import Label
 from shardio.format.layout import IMAGE, ROW
 from shardio.format.manifest import Manifest

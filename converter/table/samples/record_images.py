@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from converter.table.samples.records import RecordFile
 from shardio.errors import FormatError, TableError
-from shardio.format.example import BYTES, Feature, parse_example
+from shardio.examples.example import Feature, bytes_in, parse_example
 
 _BATCH_ROWS, _BATCH_BYTES = 256, 4 << 20
 
@@ -40,7 +40,7 @@ class RecordImages:
         size = 0
         for location, feature in self.files:
             for number, (_, data) in enumerate(RecordFile(location).records()):
-                image = image_in(features_of(data, location, number), feature)
+                image = bytes_in(features_of(data, location, number), feature)
                 waiting.append(b"" if image is None else bytes(image))
                 size += len(waiting[-1])
                 if len(waiting) == _BATCH_ROWS or size >= _BATCH_BYTES:
@@ -56,13 +56,3 @@ def features_of(data: bytes, location: str, number: int) -> dict[str, Feature]:
         return parse_example(data)
     except FormatError as error:
         raise TableError(f"{location}: record {number}: {error}") from None
-
-
-def image_in(features: Mapping[str, Feature], name: str) -> memoryview | None:
-    """Return the one value of a feature of bytes, if there is one."""
-    feature = features.get(name)
-    if feature is None or feature.kind != BYTES or len(feature.values) != 1:
-        return None
-    value = feature.values[0]
-    assert isinstance(value, memoryview)
-    return value

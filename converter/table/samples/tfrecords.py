@@ -12,14 +12,14 @@ from collections.abc import Mapping
 
 from converter.table.reading import PATH
 from converter.table.samples.places import example_of
-from converter.table.samples.record_images import RecordImages, features_of, image_in
+from converter.table.samples.record_images import RecordImages, features_of
 from converter.table.samples.records import RecordFile
 from converter.table.samples.sample_table import table_of
 from converter.table.samples.samples import SampleList
 from converter.table.samples.table_file import TableFile
 from converter.table.scratch import Scratch
 from shardio.errors import TableError
-from shardio.format.example import BYTES, Feature
+from shardio.examples.example import BYTES, Feature, bytes_in
 from shardio.imaging.file_kind import is_image
 
 _MOST_NUMBERS = 4096
@@ -48,7 +48,7 @@ def open_tfrecords(
         features = features_of(data, location, number)
         if number == 0:
             column = _image_of(features, location, image)
-        has = image_in(features, column) is not None
+        has = bytes_in(features, column) is not None
         features.pop(column, None)
         labels = {}
         for name, feature in features.items():
@@ -87,7 +87,11 @@ def _image_of(features: Mapping[str, Feature], location: str, asked: str | None)
                 f"{location}: its first record has no bytes {asked}; {_list(features)}"
             )
         return asked
-    found = [name for name, feature in sorted(features.items()) if _is_image(feature)]
+    found = [
+        name
+        for name in sorted(features)
+        if (data := bytes_in(features, name)) is not None and is_image(data)
+    ]
     if len(found) == 1:
         return found[0]
     if found:
@@ -99,12 +103,6 @@ def _image_of(features: Mapping[str, Feature], location: str, asked: str | None)
         f"{location}: no feature of its first record holds an image file; {_list(features)}. "
         "Shards of raw pixels are no input, open_shards reads them as they are"
     )
-
-
-def _is_image(feature: Feature) -> bool:
-    if feature.kind != BYTES or len(feature.values) != 1:
-        return False
-    return is_image(feature.values[0])  # type: ignore[arg-type]
 
 
 def _text_of(feature: Feature) -> str | None:

@@ -18,8 +18,8 @@ from reader.batching.options import Shuffle
 from reader.commands.cli import main
 from reader.commands.staging import Staging
 from shardio.errors import CorruptRecordError, DatasetError, OptionError
+from shardio.examples.example import parse_example
 from shardio.format.encoding import Encoding
-from shardio.format.example import parse_example
 from shardio.format.index import ShardIndex
 from shardio.format.manifest import Manifest
 from shardio.format.transform import Transform

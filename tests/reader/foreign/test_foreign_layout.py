@@ -8,7 +8,7 @@ import pytest
 
 from reader.foreign.features import choose_image, choose_labels
 from shardio.errors import OptionError
-from shardio.format.example import parse_example
+from shardio.examples.example import parse_example
 from tests.reader.foreign_files import example
 
 

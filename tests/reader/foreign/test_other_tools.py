@@ -19,9 +19,9 @@ from PIL import Image
 
 from reader import open_shards
 from reader.commands.cli import main
-from reader.foreign.other_messages import other_message
 from reader.opening.find import find_shards
 from shardio.errors import DatasetError, MissingFileError, OptionError, UnsupportedRecordError
+from shardio.examples.other_messages import other_message
 from tests.reader.foreign_files import encode, example, photos, write_records
 
 SIZES = ((20, 40), (41, 23), (64, 64), (7, 90))

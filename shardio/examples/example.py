@@ -13,11 +13,11 @@ memory are linear in the size of the record, whatever it holds.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from shardio.errors import FormatError
-from shardio.format.wire import (
+from shardio.examples.wire import (
     FIXED32,
     LENGTH,
     SHORT_VARINT_BYTES,
@@ -47,6 +47,16 @@ class Feature(NamedTuple):
 
     kind: str
     values: list[memoryview] | list[float] | list[int]
+
+
+def bytes_in(features: Mapping[str, Feature], name: str) -> memoryview | None:
+    """Return the value of a feature of bytes; None where there is none, or not one."""
+    kind, values = features.get(name, ("", []))
+    if kind != BYTES or len(values) != 1:
+        return None
+    value = values[0]
+    assert isinstance(value, memoryview)
+    return value
 
 
 def parse_example(

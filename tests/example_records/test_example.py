@@ -11,7 +11,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from shardio.errors import FormatError
-from shardio.format.example import parse_example
+from shardio.examples.example import parse_example
 
 tf = pytest.importorskip("tensorflow")
 train = tf.train
