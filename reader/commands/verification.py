@@ -25,6 +25,7 @@ from shardio.errors import (
     ShardioError,
     UnsupportedRecordError,
 )
+from shardio.format.discovery import discover
 from shardio.format.encoding import Encoding
 from shardio.format.layout import RecordLayout
 from shardio.format.manifest import Manifest
@@ -135,7 +136,7 @@ def _other_records(shards: ShardSet, shard: ShardFile) -> str:
         return ""
     try:
         info = FileInfo(shard.path, shard.size, shard.identity)
-        found = RecordLayout.discover(read_first_record(info, verify=True))
+        found = discover(read_first_record(info, verify=True))
     except (ShardioError, FormatError):
         return ""  # damage is found with the others'
     if found == manifest.layout:

@@ -13,6 +13,7 @@ from reader.opening.first_record import read_first_record
 from reader.opening.open_foreign import open_encoded, open_foreign
 from reader.shardset import ShardSet
 from shardio.errors import DatasetError, FormatError, OptionError
+from shardio.format.discovery import discover
 from shardio.format.encoding import Encoding
 from shardio.format.label import Label
 from shardio.format.layout import RecordLayout
@@ -175,7 +176,7 @@ def open_without_manifest(
 def _own_layout(first: bytes) -> RecordLayout | None:
     """Return the layout of a record that shardio wrote, None for a foreign one."""
     try:
-        return RecordLayout.discover(first)
+        return discover(first)
     except FormatError:
         return None
 

@@ -29,17 +29,11 @@ from numpy.typing import NDArray
 
 from shardio.cached_property import cached_property
 from shardio.errors import FormatError, OptionError
-from shardio.format.entry import (
-    FLOAT_BYTES,
-    VALUE_BYTES,
-    VARINT_BYTES,
-    entry,
-    tag_length,
-    walk,
-)
 from shardio.format.framing import FOOTER_BYTES, HEADER_BYTES, frame_header
 from shardio.format.label_kind import (
     CLASS,
+    FLOAT,
+    INT,
     MAX_LENGTH,
     NUMBERS,
     LabelKind,
@@ -52,6 +46,12 @@ IMAGE = "image"
 ROW = "row"
 MAX_LABEL = 2**31 - 1
 MAX_ROW = 2**35 - 1
+
+VARINT_BYTES = 5
+FLOAT_BYTES = 4
+VALUE_BYTES = {INT: VARINT_BYTES, FLOAT: FLOAT_BYTES}
+# Tags of the lists of a Feature.
+LISTS = {INT: 0x1A, FLOAT: 0x12}
 
 _SHIFTS = np.arange(0, 7 * VARINT_BYTES, 7, dtype=np.int64)
 _CONTINUE = np.array([0x80] * (VARINT_BYTES - 1) + [0], dtype=np.uint8)
@@ -224,26 +224,37 @@ class RecordLayout:
             numbers[0, columns] = numbers_of(values) if kind.is_float else values
         return self.prefix + image + self.tails(numbers, np.array([row])).tobytes()
 
-    @classmethod
-    def discover(cls, data: bytes) -> RecordLayout:
-        """Find the layout from the data of any record of the dataset.
-
-        Raises FormatError where the record was not written in this layout.
-        """
-        try:
-            image_bytes, (image, *names, row), (*kinds, last) = walk(data)
-            if image != IMAGE or row != ROW or last != CLASS:
-                raise ValueError(f"features {image}, {', '.join(names)}, {row}")
-            layout = cls(image_bytes, tuple(names), tuple(kinds))
-        except (IndexError, ValueError) as error:
-            raise FormatError("the record is not in shardio's layout") from error
-        # The lengths first: what was read may claim to be longer than the record is.
-        if len(data) != layout.data_bytes or not data.startswith(layout.prefix):
-            raise FormatError("the record is not in shardio's layout")
-        tail = np.frombuffer(data, dtype=np.uint8)[len(data) - layout.tail_bytes :]
+    def blank(self, tail: NDArray[np.uint8]) -> bytes:
+        """Return a tail with every value zero."""
         blank = tail.copy()
-        blank[layout._integer_bytes] &= 0x80
-        blank[layout._float_bytes] = 0
-        if blank.tobytes() != layout.tail_template:
-            raise FormatError("the record is not in shardio's layout")
-        return layout
+        blank[self._integer_bytes] &= 0x80
+        blank[self._float_bytes] = 0
+        return blank.tobytes()
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def tag_length(tag: int, length: int) -> bytes:
+    """Return a tag and the length of what follows it."""
+    return bytes([tag]) + _varint(length)
+
+
+def entry(name: str, kind: LabelKind) -> bytes:
+    """Return the entry of a label in the feature map, with every value zero."""
+    key = name.encode()
+    key = tag_length(0x0A, len(key)) + key
+    zero = bytes(FLOAT_BYTES)
+    if kind.number == INT:
+        zero = bytes([0x80] * (VARINT_BYTES - 1) + [0])
+    values = zero * kind.length
+    packed = tag_length(0x0A, len(values)) + values
+    feature = tag_length(LISTS[kind.number], len(packed)) + packed
+    value = tag_length(0x12, len(feature)) + feature
+    return tag_length(0x0A, len(key) + len(value)) + key + value

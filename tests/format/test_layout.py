@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shardio.errors import FormatError, OptionError
-from shardio.format.entry import entry, tag_length
+from shardio.format.discovery import discover
 from shardio.format.label_kind import (
     CLASS,
     FLOAT,
@@ -22,7 +22,7 @@ from shardio.format.label_kind import (
     columns_of,
     numbers_of,
 )
-from shardio.format.layout import IMAGE, MAX_LABEL, MAX_ROW, ROW, RecordLayout
+from shardio.format.layout import IMAGE, MAX_LABEL, MAX_ROW, ROW, RecordLayout, entry, tag_length
 
 names = (
     st.lists(st.text(min_size=1, max_size=40), max_size=6, unique=True)
@@ -133,7 +133,7 @@ def test_the_layout_is_found_from_any_record(
     record: tuple[RecordLayout, bytes, Values, int],
 ) -> None:
     layout, pixels, labels, row = record
-    assert RecordLayout.discover(layout.encode(pixels, labels, row)) == layout
+    assert discover(layout.encode(pixels, labels, row)) == layout
 
 
 @settings(deadline=None, max_examples=100)
@@ -312,26 +312,26 @@ FOREIGN = {
 
 
 def test_records_are_made_as_layouts_are() -> None:
-    assert RecordLayout.discover(made_of(3, entry("y0", CLASS), entry(ROW, CLASS)))
+    assert discover(made_of(3, entry("y0", CLASS), entry(ROW, CLASS)))
 
 
 @pytest.mark.parametrize("data", FOREIGN.values(), ids=FOREIGN.keys())
 def test_foreign_records_are_refused(data: bytes) -> None:
     with pytest.raises(FormatError):
-        RecordLayout.discover(data)
+        discover(data)
 
 
 def test_truncated_records_are_refused() -> None:
     for size in range(len(VALID)):
         with pytest.raises(FormatError):
-            RecordLayout.discover(VALID[:size])
+            discover(VALID[:size])
 
 
 @settings(deadline=None, max_examples=300)
 @given(st.binary(max_size=200))
 def test_random_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(FormatError):
-        RecordLayout.discover(data)
+        discover(data)
 
 
 @settings(deadline=None, max_examples=300)
@@ -340,7 +340,7 @@ def test_a_changed_byte_is_refused_or_changes_the_content_only(at: int, byte: in
     data = bytearray(VALID)
     data[at] = byte
     try:
-        layout = RecordLayout.discover(bytes(data))
+        layout = discover(bytes(data))
     except FormatError:
         return
     tail = np.frombuffer(data, dtype=np.uint8)[None, -layout.tail_bytes :]

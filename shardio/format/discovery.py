@@ -1,48 +1,35 @@
-"""The entry of a feature in a record: its name, and values of which each takes as many bytes.
-
-Written and read in the one form that layout.py states; example.py reads every other one.
-"""
+"""The layout of a record, found from its bytes alone: those of any record of a dataset."""
 
 from __future__ import annotations
 
-from shardio.format.label_kind import FLOAT, INT, LabelKind
+import numpy as np
 
-VARINT_BYTES = 5
-FLOAT_BYTES = 4
-VALUE_BYTES = {INT: VARINT_BYTES, FLOAT: FLOAT_BYTES}
-# Tags of the lists of a Feature.
-_LISTS = {INT: 0x1A, FLOAT: 0x12}
+from shardio.errors import FormatError
+from shardio.format.label_kind import CLASS, FLOAT, INT, LabelKind
+from shardio.format.layout import IMAGE, LISTS, ROW, VALUE_BYTES, RecordLayout
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+def discover(data: bytes) -> RecordLayout:
+    """Find the layout from the data of a record.
+
+    Raises FormatError where the record was not written in this layout.
+    """
+    try:
+        image_bytes, (image, *names, row), (*kinds, last) = _walk(data)
+        if image != IMAGE or row != ROW or last != CLASS:
+            raise ValueError(f"features {image}, {', '.join(names)}, {row}")
+        layout = RecordLayout(image_bytes, tuple(names), tuple(kinds))
+    except (IndexError, ValueError) as error:
+        raise FormatError("the record is not in shardio's layout") from error
+    # The lengths first: what was read may claim to be longer than the record is.
+    if len(data) == layout.data_bytes and data.startswith(layout.prefix):
+        tail = np.frombuffer(data, dtype=np.uint8)[len(data) - layout.tail_bytes :]
+        if layout.blank(tail) == layout.tail_template:
+            return layout
+    raise FormatError("the record is not in shardio's layout")
 
 
-def tag_length(tag: int, length: int) -> bytes:
-    """Return a tag and the length of what follows it."""
-    return bytes([tag]) + _varint(length)
-
-
-def entry(name: str, kind: LabelKind) -> bytes:
-    """Return the entry of a label in the feature map, with every value zero."""
-    key = name.encode()
-    key = tag_length(0x0A, len(key)) + key
-    zero = bytes(FLOAT_BYTES)
-    if kind.number == INT:
-        zero = bytes([0x80] * (VARINT_BYTES - 1) + [0])
-    values = zero * kind.length
-    packed = tag_length(0x0A, len(values)) + values
-    feature = tag_length(_LISTS[kind.number], len(packed)) + packed
-    value = tag_length(0x12, len(feature)) + feature
-    return tag_length(0x0A, len(key) + len(value)) + key + value
-
-
-def walk(data: bytes) -> tuple[int, list[str], list[LabelKind]]:
+def _walk(data: bytes) -> tuple[int, list[str], list[LabelKind]]:
     """Return the size of the first feature's value, all names, and the kinds of the others.
 
     Raises IndexError or ValueError where a record is not made of such features.
@@ -61,8 +48,8 @@ def walk(data: bytes) -> tuple[int, list[str], list[LabelKind]]:
                 value, value_end = _enter(data, value, value_end, tag)
             image_bytes = value_end - value
         else:
-            number = INT if data[value] == _LISTS[INT] else FLOAT
-            for tag in (_LISTS[number], 0x0A):
+            number = INT if data[value] == LISTS[INT] else FLOAT
+            for tag in (LISTS[number], 0x0A):
                 value, value_end = _enter(data, value, value_end, tag)
             length, rest = divmod(value_end - value, VALUE_BYTES[number])
             if rest:
