@@ -10,10 +10,12 @@ from shardio.errors import DatasetError, OptionError, ShardioError
 from shardio.format.naming import ShardName
 
 TRAIN, VAL = "train", "val"
+# One of so many is held out.
+_PART = 10
 
 
 class Splits(NamedTuple):
-    """Two sets that share no shard, and a line that says which they are."""
+    """Two sets that share no record, and a line that says which they are."""
 
     train: ShardSet
     held_out: ShardSet
@@ -23,9 +25,9 @@ class Splits(NamedTuple):
 def open_splits(place: str, cache: str | None = None) -> Splits:
     """Open a folder or a glob of shards.
 
-    With a split `val` there, that is held out; without one the last tenth of the shards is, at
-    least one. With a split `train`, that alone is trained on, and `test` stays unseen. Raises
-    ShardioError for what cannot be opened or has nothing to learn.
+    With a split `val` there, that is held out; without one the last tenth of the shards is, or of
+    the records where there are few shards. With a split `train`, that alone is trained on, and
+    `test` stays unseen. Raises ShardioError for what cannot be opened or has nothing to learn.
     """
     folder = place if Path(place).is_dir() or ".tfrecord" not in place else None
     found = open_shards(place, "*") if folder else open_shards(place)
@@ -39,19 +41,21 @@ def open_splits(place: str, cache: str | None = None) -> Splits:
     if TRAIN in found.splits:
         paths = [path for path in paths if _split_of(path) == TRAIN]
     if held_out is None:
-        count = max(1, len(paths) // 10)
-        if len(paths) < 2:
-            raise OptionError(
-                f"{place}: a single shard, and none is left to validate on; convert with "
-                "--split train=0.9,val=0.1, or --shards 10"
-            )
-        train, held_out = (
-            open_shards(part, cache=cache) for part in (paths[:-count], paths[-count:])
-        )
-        line = (
-            f"{len(train):,} images to train on, {len(held_out):,} held out (the last {count} of "
-        )
-        return Splits(train, held_out, f"{line}{len(paths)} shards; there is no split val)")
+        count = len(paths) // _PART
+        if count:
+            parts: list[ShardSet] = [
+                open_shards(part, cache=cache) for part in (paths[:-count], paths[-count:])
+            ]
+            which = f"the last {count} of {len(paths)} shards"
+        else:
+            whole = open_shards(paths, cache=cache)
+            if len(whole) < 2:
+                raise DatasetError(f"{place}: one record, and none is left to validate on")
+            first = len(whole) - max(1, len(whole) // _PART)
+            parts = [whole[:first], whole[first:]]
+            which = f"the last {1 / _PART:.0%}"
+        line = f"{len(parts[0]):,} images to train on, {len(parts[1]):,} held out ({which}"
+        return Splits(parts[0], parts[1], f"{line}; there is no split val)")
     if set(found.splits) == {VAL}:
         raise OptionError(f"{place}: these are the shards of val, and there are none to train on")
     train = open_shards([path for path in paths if _split_of(path) != VAL], cache=cache)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from converter import ConvertOptions, convert
 from converter.table.cells.splits import SplitShares
+from reader import open_shards
 from reader.resume import Saves
 from shardio.errors import OptionError
 from shardio.format.transform import Transform
@@ -29,7 +30,7 @@ from splits import open_splits  # noqa: E402
 CLASSES = 4
 
 
-def make(folder: Path, split: str | None, images: int = 120) -> Path:
+def make(folder: Path, split: str | None, images: int = 120, shards: int = 5) -> Path:
     """Write shards of images whose colour is their class."""
     (folder / "images").mkdir(parents=True)
     draw = np.random.default_rng(1)
@@ -44,7 +45,7 @@ def make(folder: Path, split: str | None, images: int = 120) -> Path:
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
     options = ConvertOptions(
         transform=Transform(None, (24, 16)),
-        shards=5,
+        shards=shards,
         splits=None if split is None else SplitShares.parse(split),
     )
     convert(str(folder / "labels.csv"), str(folder / "shards"), options, engine="inline")
@@ -98,11 +99,24 @@ def test_the_split_test_is_not_trained_on(tmp_path: Path) -> None:
     assert splits.train.splits.keys() == splits.held_out.splits.keys() == {"train"}
 
 
-@pytest.mark.parametrize("place", ["", "/train-*.tfrecord"])
-def test_without_one_the_last_shards_are(plain: Path, place: str) -> None:
+@pytest.mark.parametrize("place", ["", "/train-*.tfrecord", "/train-00000-of-00005.tfrecord"])
+def test_without_one_a_tenth_is_held_out(plain: Path, place: str) -> None:
     splits = open_splits(f"{plain}{place}")
-    assert (len(splits.train.shards), len(splits.held_out.shards)) == (4, 1)
-    assert "there is no split val" in splits.line
+    whole = open_shards(f"{plain}{place or '/*.tfrecord'}")
+    assert len(splits.held_out) == len(whole) // 10
+    parts = (splits.train, splits.held_out)
+    images = [
+        next(part.batches(len(part), shuffle="none", dtype="uint8"))[0] for part in (*parts, whole)
+    ]
+    assert np.array_equal(np.concatenate(images[:2]), images[2])
+    assert f"{len(splits.held_out)} held out (the last 10%; there is no split val)" in splits.line
+
+
+def test_of_many_shards_the_last_ones_are_held_out(tmp_path: Path) -> None:
+    many = make(tmp_path / "many", None, shards=20)
+    splits = open_splits(str(many))
+    assert (len(splits.train.shards), len(splits.held_out.shards)) == (18, 2)
+    assert "the last 2 of 20 shards; there is no split val" in splits.line
 
 
 def test_shards_of_val_are_not_trained_on(split: Path) -> None:
