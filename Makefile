@@ -31,7 +31,7 @@ PART ?=
 C_SOURCES := $(wildcard reader/core/*.[ch]) converter/sources/_files.c
 
 .DEFAULT_GOAL := help
-.PHONY: help shards table train hdfs hdfs-stop mount test test-slow test-kills test-fuzz test-outages test-browser test-s3 test-spark test-speed test-hdfs test-asan lint bench bench-peers dist clean
+.PHONY: help shards table train hdfs hdfs-stop mount test test-slow test-kills test-fuzz test-outages test-browser test-s3 test-spark test-speed test-jobs test-memory test-hdfs test-asan lint bench bench-peers dist clean
 
 help: ## show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -73,6 +73,12 @@ test-fuzz: $(VENV)/.dev ## read files with each bit flipped
 
 test-speed: $(VENV)/.dev ## run what measures (doctor, bench, benchmarks) in a small form
 	$(BIN)/python -m pytest -m speed $(if $(PART),--part)
+
+test-jobs: $(VENV)/.dev ## train, and load by several processes, in each framework
+	$(BIN)/python -m pytest -m jobs $(if $(PART),--part)
+
+test-memory: $(VENV)/.dev ## measure the memory that reading takes
+	$(BIN)/python -m pytest -m memory $(if $(PART),--part)
 
 test-outages: $(VENV)/.dev ## let servers of HDFS die, freeze and restart
 	@bash .ci/hadoop

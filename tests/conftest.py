@@ -14,6 +14,7 @@ import pytest
 from examples.hdfs import hadoop
 from examples.hdfs.cluster import Cluster
 from examples.hdfs.configuration import ClusterOptions
+from examples.hdfs.server import QUICK_JAVA
 from tests import started
 from tests.s3.place import BUCKET, s3_files
 from tests.s3.server import S3Server, environment, program
@@ -21,7 +22,17 @@ from tests.s3.server import S3Server, environment, program
 _BEFORE = pytest.StashKey[set[int]]()
 # Kinds of slow tests that have targets of their own. With --part every n-th test of a kind runs: no
 # more than two minutes.
-PARTS = {"kills": 8, "fuzz": 2, "outages": 7, "browser": 2, "s3": 3, "spark": 5, "speed": 3}
+PARTS = {
+    "kills": 13,
+    "fuzz": 2,
+    "outages": 7,
+    "browser": 2,
+    "s3": 3,
+    "spark": 5,
+    "speed": 6,
+    "jobs": 4,
+    "memory": 4,
+}
 
 
 def pytest_configure() -> None:
@@ -124,7 +135,7 @@ def hdfs(hadoop_is_there: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
     # Hadoop's own client waits that long, hundreds of times, before it asks again whether the
     # last block of a file has arrived.
     quick = {"dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "20"}
-    options = ClusterOptions(block_size=1 << 20, properties=quick)
+    options = ClusterOptions(block_size=1 << 20, properties=quick, java=QUICK_JAVA)
     with pytest.MonkeyPatch.context() as patch:
         # The caller's own Hadoop is none of our business.
         for name in list(os.environ):

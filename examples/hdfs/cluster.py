@@ -22,12 +22,12 @@ from typing import Any
 
 from examples.hdfs import hadoop
 from examples.hdfs.configuration import ClusterOptions, Configuration
-from examples.hdfs.server import Server, environment, java_command
+from examples.hdfs.server import QUICK_JAVA, Server, environment, java_command
 
 _SERVER = "org.apache.hadoop.hdfs.server"
 _NAMENODE = f"{_SERVER}.namenode.NameNode"
 # One processor and little memory are enough for a command of a second.
-_TOOL_OPTIONS = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_TOOL_OPTIONS = ("-Xmx256m", *QUICK_JAVA)
 
 
 class ToolError(Exception):
@@ -45,7 +45,9 @@ class Cluster:
     ) -> None:
         self.folder = folder.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._configuration = Configuration(self.folder, options or ClusterOptions())
+        options = options or ClusterOptions()
+        self._java = options.java
+        self._configuration = Configuration(self.folder, options)
         self.url = self._configuration.url
         self.conf = self.folder / "conf"
         self.namenodes = [
@@ -58,7 +60,7 @@ class Cluster:
 
     def _server(self, name: str, main: str, detached: bool) -> Server:
         arguments = self._configuration.arguments(name)
-        return Server(self.folder, name, main, *arguments, detached=detached)
+        return Server(self.folder, name, main, *arguments, java=self._java, detached=detached)
 
     def __enter__(self) -> Cluster:
         self.start()

@@ -26,7 +26,8 @@ class ClusterOptions:
 
     `replication` is 3 by default, or the number of DataNodes if that is less. With `ha` there are
     two NameNodes and one name for both. `port` is the one that the NameNode gets if it is free.
-    `properties` are Hadoop's own, and win.
+    `properties` are Hadoop's own, and win. `java` are more options for the Java
+    of the servers.
     """
 
     datanodes: int = 1
@@ -35,6 +36,7 @@ class ClusterOptions:
     ha: bool = False
     port: int = 0
     properties: Mapping[str, str] = field(default_factory=dict)
+    java: tuple[str, ...] = ()
 
 
 class Configuration:

@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
 from examples.hdfs import hadoop
 
+# Of Java that ends soon: half of its work would be to compile itself.
+QUICK_JAVA = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 # For the kernel, the parent of a process is the thread that made it: this one lives to the end.
@@ -38,13 +41,22 @@ class Server:
     that ends.
     """
 
-    def __init__(self, folder: Path, name: str, main: str, *arguments: str, detached: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        main: str,
+        *arguments: str,
+        java: Sequence[str],
+        detached: bool,
+    ) -> None:
         self.name = name
         self.log = folder / "log" / f"{name}.log"
         self._pid_file = folder / f"{name}.pid"
         self._conf = folder / "conf"
         self._main = main
         self._arguments = arguments
+        self._java = tuple(java)
         self._detached = detached
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -65,9 +77,8 @@ class Server:
         """Start the process; it is not ready yet."""
         if self.pid is not None:
             return
-        command = java_command(
-            self._conf, self._main, *self._arguments, options=("-Xmx512m", "-XX:+UseSerialGC")
-        )
+        options = ("-Xmx512m", "-XX:+UseSerialGC", *self._java)
+        command = java_command(self._conf, self._main, *self._arguments, options=options)
         self.log.parent.mkdir(exist_ok=True)
         with open(self.log, "ab") as log:
             process = _PARENT.submit(_begin, command, log, self._detached).result()

@@ -14,7 +14,7 @@ from tests.converter.inputs import environment
 SCRIPT = Path(__file__).parents[2] / "examples" / "five_users.py"
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 @pytest.mark.parametrize("user", ["photos", "captchas", "csv", "parquet", "lmdb"])
 def test_two_commands_are_enough(tmp_path: Path, user: str) -> None:
     pytest.importorskip("tensorflow")

@@ -154,7 +154,7 @@ def test_the_curves_show_every_number(tmp_path: Path) -> None:
     assert "nan" not in text
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 @pytest.mark.parametrize(
     ("script", "package"),
     [("train.py", "tensorflow"), ("train_torch.py", "torch"), ("train_jax.py", "jax")],
@@ -194,7 +194,7 @@ def test_an_example_learns_and_writes_into_its_folder_only(
     )
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 def test_a_restart_with_another_batch_size_counts_the_same_epochs(
     split: Path, tmp_path: Path
 ) -> None:

@@ -21,21 +21,30 @@ class HdfsPlace:
         self.path = path
         self._web = f"http://{cluster.web_address(namenode)}/webhdfs/v1"
 
-    def write(self, name: str, data: bytes) -> None:
-        answer = self._request("PUT", name, "CREATE", overwrite="true", noredirect="true")
+    def write(self, name: str, data: bytes, **options: str) -> None:
+        how = {"overwrite": "true", "noredirect": "true", **options}
+        answer = self._request("PUT", name, "CREATE", **how)
         request = Request(json.loads(answer)["Location"], data, method="PUT")
         request.add_header("Content-Type", "application/octet-stream")
         with urlopen(request, timeout=30):
             pass
 
-    def write_folder(self, folder: Path) -> None:
+    def write_folder(self, folder: Path, **options: str) -> None:
         """Write the files of a local folder."""
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                self.write(str(path.relative_to(folder)), path.read_bytes())
+                self.write(str(path.relative_to(folder)), path.read_bytes(), **options)
 
     def read(self, name: str) -> bytes:
         return self._request("GET", name, "OPEN")
+
+    def remove(self, name: str) -> None:
+        """Remove a file, or a folder with all that is in it."""
+        assert json.loads(self._request("DELETE", name, "DELETE", recursive="true"))["boolean"]
+
+    def change(self, action: str, **options: object) -> None:
+        """Make the folder, or change what holds for it, e.g. its permission."""
+        self._request("PUT", "", action, **{key: str(value) for key, value in options.items()})
 
     def names(self) -> list[str]:
         try:

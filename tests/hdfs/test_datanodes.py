@@ -13,6 +13,7 @@ import pytest
 
 from examples.hdfs.cluster import Cluster
 from examples.hdfs.configuration import ClusterOptions
+from examples.hdfs.server import QUICK_JAVA
 from shardio.errors import StorageError, UnavailableError
 from shardio.storage import hdfs_files, storage_for
 from tests.hdfs.local_set import LITTLE, LocalSet, digest, digests, read, stream_digest
@@ -35,7 +36,9 @@ def three(hadoop_is_there: None, tmp_path_factory: pytest.TempPathFactory) -> It
         "dfs.namenode.redundancy.considerLoad": "false",
         "dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "20",
     }
-    options = ClusterOptions(datanodes=3, block_size=1 << 20, properties=properties)
+    options = ClusterOptions(
+        datanodes=3, block_size=1 << 20, properties=properties, java=QUICK_JAVA
+    )
     with (
         Cluster(tmp_path_factory.mktemp("three"), options) as cluster,
         pytest.MonkeyPatch.context() as patch,

@@ -44,19 +44,19 @@ def test_what_busy_datanodes_refuse_may_come_back(kind: str, is_passing: bool) -
 
 
 # Of 9 blocks of a megabyte, once; of the files that a run leaves when it fails on its way.
-@pytest.mark.parametrize(("kind", "limit"), [("-setSpaceQuota", "6m"), ("-setQuota", "8")])
+@pytest.mark.parametrize(("kind", "limit"), [("storagespacequota", 6 << 20), ("namespacequota", 8)])
 def test_a_quota_stops_a_conversion_which_goes_on_with_a_higher_one(
-    hdfs: Cluster, place: HdfsPlace, small: LocalSet, kind: str, limit: str
+    place: HdfsPlace, small: LocalSet, kind: str, limit: int
 ) -> None:
-    hdfs.fs("-mkdir", place.path)
-    hdfs.admin(kind, limit, place.path)
+    place.change("MKDIRS")
+    place.change("SETQUOTA", **{kind: limit})
     with pytest.raises(StorageError) as caught:
         small.convert(place.folder)
     assert not isinstance(caught.value, UnavailableError)
     assert str(caught.value).startswith(f"{place.folder}/")
     assert "is exceeded: quota" in str(caught.value)
     assert "have the quota raised" in str(caught.value)
-    hdfs.admin(kind.replace("set", "clr"), place.path)
+    place.change("SETQUOTA", **{kind: -1})  # none
     assert_goes_on(place, small)
 
 
@@ -65,7 +65,7 @@ def private(hdfs: Cluster, small: LocalSet) -> HdfsPlace:
     """A set that only its owner may read."""
     place = HdfsPlace(hdfs, f"/{uuid4().hex}")
     place.write_folder(small.folder)
-    hdfs.fs("-chmod", "-R", "go-rwx", place.path)
+    place.change("SETPERMISSION", permission="700")
     return place
 
 

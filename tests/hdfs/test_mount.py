@@ -14,6 +14,7 @@ import pytest
 
 from examples.hdfs.cluster import Cluster
 from examples.hdfs.configuration import ClusterOptions
+from examples.hdfs.server import QUICK_JAVA
 from reader.mount.mount_point import file_system
 from tests.hdfs.local_set import LITTLE, LocalSet, digest, read, stream_digest
 from tests.hdfs.place import HdfsPlace
@@ -152,7 +153,9 @@ def three(hadoop_is_there: None, tmp_path_factory: pytest.TempPathFactory) -> It
         "dfs.namenode.redundancy.considerLoad": "false",
         "dfs.client.socket-timeout": "1500",
     }
-    options = ClusterOptions(datanodes=3, block_size=1 << 20, properties=properties)
+    options = ClusterOptions(
+        datanodes=3, block_size=1 << 20, properties=properties, java=QUICK_JAVA
+    )
     with (
         Cluster(tmp_path_factory.mktemp("three"), options) as cluster,
         pytest.MonkeyPatch.context() as patch,

@@ -15,6 +15,7 @@ import pytest
 
 from examples.hdfs.cluster import Cluster
 from examples.hdfs.configuration import ClusterOptions
+from examples.hdfs.server import QUICK_JAVA
 from shardio.errors import StorageError, UnavailableError
 from shardio.storage import hdfs_client
 from tests.converter.inputs import run, wait_until
@@ -29,7 +30,7 @@ QUICK = {"dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "20"}
 @pytest.fixture(scope="module")
 def one(hadoop_is_there: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A NameNode of these tests' own."""
-    options = ClusterOptions(block_size=1 << 20, properties=QUICK)
+    options = ClusterOptions(block_size=1 << 20, properties=QUICK, java=QUICK_JAVA)
     with Cluster(tmp_path_factory.mktemp("one"), options) as cluster:
         yield cluster
 
@@ -37,7 +38,7 @@ def one(hadoop_is_there: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="module")
 def two(hadoop_is_there: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two NameNodes with one name."""
-    options = ClusterOptions(block_size=1 << 20, ha=True, properties=QUICK)
+    options = ClusterOptions(block_size=1 << 20, ha=True, properties=QUICK, java=QUICK_JAVA)
     with (
         Cluster(tmp_path_factory.mktemp("two"), options) as cluster,
         pytest.MonkeyPatch.context() as patch,

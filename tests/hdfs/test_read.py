@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from examples.hdfs.cluster import Cluster
 from reader import open_shards
 from reader.commands.cli import main
 from shardio.errors import CorruptRecordError, DatasetError, MissingFileError
@@ -48,10 +47,8 @@ def test_batches_are_those_of_local_disk(stored: HdfsPlace, small: LocalSet, shu
 
 
 @pytest.mark.parametrize("block", ["65536", "134217728"])
-def test_blocks_of_any_size_are_read(
-    hdfs: Cluster, place: HdfsPlace, small: LocalSet, block: str
-) -> None:
-    hdfs.fs(f"-Ddfs.blocksize={block}", "-put", str(small.folder), f"{place.path}")
+def test_blocks_of_any_size_are_read(place: HdfsPlace, small: LocalSet, block: str) -> None:
+    place.write_folder(small.folder, blocksize=block)
     assert str(place.status("train-00000-of-00003.tfrecord")["blockSize"]) == block
     for shuffle in ("exact", "none"):
         local = stream_digest(read(small.folder, shuffle=shuffle))
@@ -99,7 +96,7 @@ def test_the_command_line_reads_hdfs(stored: HdfsPlace, capsys: pytest.CaptureFi
 
 
 def test_shards_that_are_damaged_gone_or_replaced_are_named(
-    hdfs: Cluster, place: HdfsPlace, small: LocalSet
+    place: HdfsPlace, small: LocalSet
 ) -> None:
     place.write_folder(small.folder)
     name = "train-00001-of-00003.tfrecord"
@@ -115,7 +112,7 @@ def test_shards_that_are_damaged_gone_or_replaced_are_named(
     place.write(name, data[:-1])
     with pytest.raises(DatasetError, match=name):
         open_shards(place.folder)
-    hdfs.fs("-rm", f"{place.path}/{name}")
+    place.remove(name)
     with pytest.raises(MissingFileError, match=url):
         stream_digest(shards.batches(16, rows=True))
     with pytest.raises(DatasetError, match=name):

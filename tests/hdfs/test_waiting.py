@@ -16,6 +16,7 @@ import pytest
 
 from examples.hdfs.cluster import Cluster
 from examples.hdfs.configuration import ClusterOptions
+from examples.hdfs.server import QUICK_JAVA
 from shardio.errors import UnavailableError
 from shardio.storage import hdfs_files, storage_for
 from shardio.storage.waiting import interrupted_by
@@ -32,7 +33,8 @@ def one(
     hadoop_is_there: None, large: LocalSet, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
     """A cluster with the large set in `/large`."""
-    with Cluster(tmp_path_factory.mktemp("one"), ClusterOptions(block_size=1 << 20)) as cluster:
+    options = ClusterOptions(block_size=1 << 20, java=QUICK_JAVA)
+    with Cluster(tmp_path_factory.mktemp("one"), options) as cluster:
         HdfsPlace(cluster, "/large").write_folder(large.folder)
         yield cluster
 

@@ -16,11 +16,9 @@ from types import TracebackType
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from examples.hdfs.server import die_with_parent
+from examples.hdfs.server import QUICK_JAVA, die_with_parent
 from tests.converter.inputs import is_running, line_of, wait_until
 
-# Of Java that ends soon: half of its work would be to compile itself.
-QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 _PYTHON = b"pyspark.daemon"
 _DEPLOY = "org.apache.spark.deploy"
 
@@ -129,7 +127,7 @@ def _environment(home: Path, host: str) -> dict[str, str]:
     ours = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYSPARK_PYTHON")}
     path = f"{Path(sys.executable).parent}:{ours['PATH']}"
     spark = {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": host, "SPARK_DAEMON_MEMORY": "256m"}
-    spark["SPARK_DAEMON_JAVA_OPTS"] = QUICK_JAVA
+    spark["SPARK_DAEMON_JAVA_OPTS"] = " ".join(QUICK_JAVA)
     return {**ours, **spark, "PATH": path}
 
 

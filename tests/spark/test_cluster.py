@@ -12,11 +12,12 @@ from uuid import uuid4
 import pytest
 
 from examples.hdfs.cluster import Cluster
+from examples.hdfs.server import QUICK_JAVA
 from tests.converter.inputs import kill_group, start, wait_until
 from tests.hdfs.local_set import LocalSet, digests, make_set
 from tests.hdfs.place import HdfsPlace
 from tests.spark.packed import bare_python, pack
-from tests.spark.standalone import QUICK_JAVA, Standalone
+from tests.spark.standalone import Standalone
 
 pytestmark = pytest.mark.spark
 ROOT = Path(__file__).parents[2]
@@ -60,8 +61,8 @@ def begin(
         "spark.executor.memory": "512m",
         "spark.driver.host": "127.0.0.1",
         "spark.ui.enabled": "false",
-        "spark.driver.extraJavaOptions": QUICK_JAVA,
-        "spark.executor.extraJavaOptions": QUICK_JAVA,
+        "spark.driver.extraJavaOptions": " ".join(QUICK_JAVA),
+        "spark.executor.extraJavaOptions": " ".join(QUICK_JAVA),
         **properties,
     }
     conf = [word for item in properties.items() for word in ("--conf", "=".join(item))]
@@ -124,7 +125,7 @@ def test_a_frozen_attempt_is_overtaken_by_a_speculative_one(
 
 
 def test_a_killed_driver_and_a_task_that_fails_for_ever(
-    spark: Standalone, table: str, out: HdfsPlace, source: LocalSet, hdfs: Cluster
+    spark: Standalone, table: str, out: HdfsPlace, source: LocalSet
 ) -> None:
     process = begin(spark, table, out)
     try:
@@ -137,8 +138,7 @@ def test_a_killed_driver_and_a_task_that_fails_for_ever(
     shards = {name for name in source.digests if name.endswith(".tfrecord")}
     assert made < shards
     hindered = max(shards - made)
-    hdfs.fs("-mkdir", f"{out.path}/{hindered}")
-    hdfs.fs("-touchz", f"{out.path}/{hindered}/mine")
+    out.write(f"{hindered}/mine", b"")
     process = begin(spark, table, out)
     try:
         said, told = process.communicate(timeout=400)
@@ -149,7 +149,7 @@ def test_a_killed_driver_and_a_task_that_fails_for_ever(
     assert last.startswith(f"shardio-convert: {hindered} on "), told
     assert "org.apache" not in last
     assert "Traceback" not in told
-    hdfs.fs("-rm", "-r", f"{out.path}/{hindered}")
+    out.remove(hindered)
     process = begin(spark, table, out)
     try:
         end(process)

@@ -85,7 +85,7 @@ def read(
     return count, peak, total
 
 
-@pytest.mark.slow
+@pytest.mark.memory
 @pytest.mark.parametrize(
     "options",
     [
@@ -112,7 +112,7 @@ def test_memory_is_bounded_and_does_not_grow_with_the_set(
     assert total <= 1.5 * large, (large, total)
 
 
-@pytest.mark.slow
+@pytest.mark.memory
 def test_memory_is_bounded_for_one_of_many_workers(tmp_path: Path) -> None:
     shard = make_shard(tmp_path / "one.tfrecord", TINY, TINY_RECORDS, 0)
     links, world = 32, 100

@@ -177,7 +177,7 @@ print(json.dumps(said))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 def test_within_the_scope_of_a_strategy_its_cluster_counts() -> None:
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     answers = run_together(_STRATEGY, [(rank, *addresses) for rank in range(2)])

@@ -223,7 +223,7 @@ def test_classes_are_named_by_their_text_too(tmp_path: Path) -> None:
         shards.batches(5, weights={"y0": {"c": 1, 2: 1}})
 
 
-@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.jobs)])
 def test_processes_of_a_loader_draw_each_position_once(made: Made, method: str) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     data = open_shards(made.glob).to_torch(3, weights=WEIGHTS, rows=True)

@@ -602,7 +602,7 @@ def test_keras_reads_the_same(made: Made, cache: Path) -> None:
     check_adaptor(opened(made, cache), open_shards(url(made)), labels)
 
 
-@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.jobs)])
 def test_the_processes_of_a_data_loader_share_a_cache(made: Made, cache: Path, start: str) -> None:
     data = pytest.importorskip("torch.utils.data")
 

@@ -68,7 +68,7 @@ def in_steps(ranks: list[list[int]]) -> list[int]:
     return [row for at in steps for rank in ranks for row in rank[at : at + size]]
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 @pytest.mark.parametrize("order", OPTIONS)
 @pytest.mark.parametrize("after", [1, 2])
 def test_other_workers_go_on_from_the_cache_that_the_first_have_filled(

@@ -17,7 +17,7 @@ from tests.reader.foreign_files import encode, example, photos, write_records
 RECORDS = 2_000
 
 
-@pytest.mark.slow
+@pytest.mark.memory
 @pytest.mark.parametrize(
     ("kind", "shape", "links"),
     [("JPEG", (32, 128, 3), 25), ("JPEG", (224, 224, 3), 4), ("raw", (32, 128, 3), 100)],

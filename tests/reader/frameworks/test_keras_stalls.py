@@ -139,7 +139,7 @@ def test_a_keras_that_takes_batches_elsewhere_is_said() -> None:
     assert logs == {"loss": 1.0}
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_other_backends(made: Made, backend: str) -> None:
     pytest.importorskip(backend, reason=f"{backend} is not installed")

@@ -70,7 +70,7 @@ print(json.dumps([alone, said, later, begun + rows_of(started)]))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 def test_the_worker_is_asked_for_when_an_iterator_is_made(made: Made) -> None:
     """In the process that makes it, whenever the set was made and however processes start."""
     needs("torch")
@@ -152,7 +152,7 @@ print(json.dumps([rows_of(stream), rows_of(dataset)]))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 def test_the_scope_of_a_strategy_counts_where_the_set_is_made(made: Made) -> None:
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     answers = run_together(_SCOPE, [(made.glob, rank, *addresses) for rank in range(2)])
@@ -225,7 +225,7 @@ def run_group(command: Sequence[object], **environment: str) -> None:
     assert process.returncode == 0, output[-4000:]
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 @pytest.mark.parametrize(("how", "processes"), [("argument", 0), ("method", 0), ("argument", 2)])
 def test_lightning_with_two_devices(made: Made, tmp_path: Path, how: str, processes: int) -> None:
     needs("lightning")
@@ -269,7 +269,7 @@ print(json.dumps([whole, own, twice]))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 @pytest.mark.parametrize("processes", [0, 2])
 @pytest.mark.parametrize("dispatches", ["null", "false"])
 def test_accelerate_with_two_processes(made: Made, dispatches: str, processes: int) -> None:

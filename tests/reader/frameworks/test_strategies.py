@@ -211,7 +211,7 @@ def rows(shards: ShardSet, batch_size: int, epochs: int, **options: Any) -> list
     return [batch[2].tolist() for batch in batches]
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 def test_two_replicas_share_a_batch(shards: ShardSet, mirrored: Any) -> None:
     steps = [step for one_pass in mirrored["whole"] for step in one_pass]
     assert steps == [[batch[:4], batch[4:]] for batch in rows(shards, 8, 2)]
@@ -219,14 +219,14 @@ def test_two_replicas_share_a_batch(shards: ShardSet, mirrored: Any) -> None:
         assert sorted(flat(one_pass)) == list(range(_RECORDS))
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 def test_two_replicas_share_a_last_batch_that_is_not_full(mirrored: Any) -> None:
     for one_pass in mirrored["rest"]:
         assert sorted(flat(one_pass)) == list(range(_RECORDS))
         assert [len(replica) for replica in one_pass[0]] == [4, 3]
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 def test_a_set_made_for_the_replicas_gives_each_the_next_batch(
     shards: ShardSet, mirrored: Any
 ) -> None:
@@ -235,7 +235,7 @@ def test_a_set_made_for_the_replicas_gives_each_the_next_batch(
     assert steps == [batches[at : at + 2] for at in range(0, len(batches), 2)]
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 def test_fit_with_two_replicas_sees_each_record_once_an_epoch(
     forty: Made, shards: ShardSet, mirrored: Any
 ) -> None:
@@ -305,7 +305,7 @@ def workers(forty: Made) -> list[Any]:
     return [said for said, _ in answers]
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 @pytest.mark.parametrize("kind", ["whole", "default"])
 def test_tensorflow_cuts_each_workers_batches_by_the_number_of_workers(
     shards: ShardSet, workers: list[Any], kind: str
@@ -320,14 +320,14 @@ def test_tensorflow_cuts_each_workers_batches_by_the_number_of_workers(
         assert sorted(together) == list(range(_RECORDS))
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 def test_a_set_made_for_each_worker_is_left_as_it_is(shards: ShardSet, workers: list[Any]) -> None:
     for rank, said in enumerate(workers):
         steps = [step for one_pass in said["function"] for step in one_pass]
         assert steps == [[batch] for batch in rows(shards, 4, 2, worker=(rank, 2))]
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 def test_fit_on_several_workers_sees_each_share_once(
     forty: Made, shards: ShardSet, workers: list[Any]
 ) -> None:

@@ -137,7 +137,7 @@ def test_a_dataset_within_a_graph_reads_on(made: Made) -> None:
     assert int(total()) == 35
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 def test_the_process_ends_with_an_iterator_open(made: Made) -> None:
     script = """
 import sys

@@ -79,7 +79,7 @@ def test_each_pass_of_a_loader_is_the_next_epoch_in_the_one_order(
     assert [row for _ in range(2) for row in orders(batches)] == expected
 
 
-@pytest.mark.parametrize("start", ["fork", pytest.param("forkserver", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("start", ["fork", pytest.param("forkserver", marks=pytest.mark.jobs)])
 @pytest.mark.parametrize(
     "copied", [copy.deepcopy, lambda dataset: pickle.loads(pickle.dumps(dataset))]
 )
@@ -124,7 +124,7 @@ def test_pinned_memory(made: Made, workers: int) -> None:
         assert x.is_pinned() == pinned
 
 
-@pytest.mark.slow  # each process of a fork server imports PyTorch
+@pytest.mark.jobs  # each process of a fork server imports PyTorch
 @pytest.mark.parametrize("persistent", [False, True])
 def test_a_pass_that_was_left_early_takes_no_worker_out_of_step(
     made: Made, persistent: bool

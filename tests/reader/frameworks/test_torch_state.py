@@ -53,7 +53,7 @@ def test_restored_at_every_step_this_pass_and_the_next_go_on(
             assert orders(again) == passes[number + 1]
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 def test_a_state_is_gone_on_from_once_by_processes_too(made: Made) -> None:
     """A set that took one in this process gave each iteration of a DataLoader the same rest."""
     whole = dataset(made)

@@ -202,7 +202,7 @@ def named(x: Array, ys: Any, rng: np.random.Generator) -> tuple[Array, Any]:
 
 torch_data = pytest.mark.parametrize(
     ("workers", "start"),
-    [(0, None), (2, "fork"), pytest.param(2, "spawn", marks=pytest.mark.slow)],
+    [(0, None), (2, "fork"), pytest.param(2, "spawn", marks=pytest.mark.jobs)],
 )
 
 

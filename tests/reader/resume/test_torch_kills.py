@@ -115,7 +115,7 @@ trainer.fit(Module(data), DataLoader(data, batch_size=None), ckpt_path="last")
 _SCRIPTS = {"torch": _LOOP, "accelerate": _ACCELERATE, "lightning": _LIGHTNING}
 
 
-@pytest.mark.slow
+@pytest.mark.jobs
 @pytest.mark.parametrize("framework", _SCRIPTS)
 def test_each_step_after_a_kill_has_its_batch(framework: str, tmp_path: Path) -> None:
     for name in ("torch", framework):

@@ -109,8 +109,8 @@ def slow(x: Any, ys: Any, rng: np.random.Generator) -> tuple[Any, Any]:
         (0, None),
         (1, "fork"),
         (3, "fork"),
-        pytest.param(1, "forkserver", marks=pytest.mark.slow),
-        pytest.param(1, "spawn", marks=pytest.mark.slow),
+        pytest.param(1, "forkserver", marks=pytest.mark.jobs),
+        pytest.param(1, "spawn", marks=pytest.mark.jobs),
     ],
 )
 def test_processes_of_a_loader(made: Made, workers: int, start: str | None) -> None:
