@@ -65,7 +65,8 @@ class ShardSet(Dataset):
     def __getitem__(self, index: Any) -> Any:
         """Return one record, or the set of some of them.
 
-        One record is the image, uint8 (height, width, channels), and its label, as of `batches`:
+        One record is the image (height, width, channels), uint8 or the floats of a set that holds
+        such, and its label, as of `batches`:
         several labels are a list, and without one there is the image alone, as a tuple of one. A
         label is a number, or an array of them.
 
@@ -105,6 +106,7 @@ class ShardSet(Dataset):
         if not self.is_local:
             options.setdefault("shuffle", "window")
         complete = BatchOptions(batch_size=batch_size, **options)
+        complete.check_dtype(self.kind.image_dtype)
         if complete.weights is None:
             return complete
         return replace(complete, weights=self._draws(complete.weights))
@@ -200,9 +202,9 @@ class ShardSet(Dataset):
             name, self.shards, self.labels, self.manifest, members, lambda ids: self._read(ids)[1]
         )
 
-    def _read(self, ids: Ids) -> tuple[NDArray[np.uint8], Ids]:
+    def _read(self, ids: Ids) -> tuple[NDArray[Any], Ids]:
         """Return pixels and numbers of stored records; DatasetError for a wrong label."""
-        pixels = np.empty((len(ids), self.layout.image_bytes), dtype=np.uint8)
+        pixels = np.empty((len(ids), self.layout.image_bytes), dtype=self.kind.image_dtype)
         numbers = self._records_source.fetch(ids, pixels)
         wrong = wrong_label(numbers, self.labels)
         if wrong is not None:

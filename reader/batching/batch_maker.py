@@ -98,6 +98,8 @@ class BatchMaker:
         self._sources.files.counts = self.counts
         source = self._sources.first
         self.memory = Sizes.of(shards, source, pipeline).plan(options)
+        if options.memory is not None:
+            source.bound(max(0, int(options.memory) - self.memory.total))
         if options.shuffle == "window":
             block, window = self.memory.block, self.memory.window
             lanes = options.lanes or options.share[1]

@@ -22,6 +22,7 @@ from shardio.sizes import parse_bytes
 _WHOLE_NUMBERS = (
     "batch_size", "seed", "epochs", "start_epoch", "transform_threads", "block", "window", "lanes",
 )  # fmt: skip
+_FLAGS = ("one_hot", "drop_remainder", "pad", "rows", "as_dict", "verify")
 # `f(x, ys, rng) -> (x, ys)`
 TransformFunction = Callable[[NDArray[Any], Any, np.random.Generator], tuple[NDArray[Any], Any]]
 Shuffle = Literal["exact", "window", "none"]
@@ -53,7 +54,8 @@ class BatchOptions:
     start_epoch: int = 0
     """The number of the first epoch."""
     dtype: Dtype = "float32"
-    """Of the images: `float32` in [0, 1], or `uint8`."""
+    """Of the images: `float32` in [0, 1], or `uint8`. Images that are stored as floats are float32
+    with their own values."""
     labels: Sequence[str] | None = None
     """The names of the heads to read, in the order in which they are wanted; None takes all, and
     [] none."""
@@ -132,10 +134,10 @@ class BatchOptions:
             raise OptionError(f"epochs must be at least 1, or None, not {self.epochs}")
         if self.start_epoch < 0:
             raise OptionError(f"start_epoch must be at least 0, not {self.start_epoch}")
-        if self.dtype not in DTYPES:
-            raise OptionError(
-                f"dtype must be one of {', '.join(map(repr, DTYPES))}, not {self.dtype!r}"
-            )
+        object.__setattr__(self, "dtype", _dtype(self.dtype))
+        for name in _FLAGS:
+            if not isinstance(getattr(self, name), bool | np.bool_ | int):
+                raise OptionError(f"{name} must be True or False, not {getattr(self, name)!r}")
         if self.on_error not in ON_ERROR:
             raise OptionError(
                 f"on_error must be one of {', '.join(map(repr, ON_ERROR))}, not {self.on_error!r}"
@@ -171,6 +173,14 @@ class BatchOptions:
                 f"lanes must be a multiple of the {world} workers, and a divisor of the "
                 f"{self.batch_size * world} records of a step: {lanes}. A state brings its own "
                 "lanes; give a stream that more workers may go on with as many from its start"
+            )
+
+    def check_dtype(self, stored: Dtype) -> None:
+        """Raise OptionError where images that are stored so cannot be given as wanted."""
+        if stored == "float32" != self.dtype:
+            raise OptionError(
+                "the images of this set are floats, whose values batches have as they are: leave "
+                'out dtype="uint8"'
             )
 
     def located(self) -> BatchOptions:
@@ -244,6 +254,17 @@ def _names(labels: Any) -> tuple[str, ...]:
     if twice:
         raise OptionError(f"labels names {twice[0]!r} twice")
     return names
+
+
+def _dtype(value: Any) -> Dtype:
+    """Return a dtype by its name, which NumPy's own may be."""
+    for known in DTYPES:
+        try:
+            if np.dtype(known) == value:
+                return known
+        except TypeError:  # of what is no dtype at all
+            continue
+    raise OptionError(f"dtype must be one of {', '.join(map(repr, DTYPES))}, not {value!r}")
 
 
 def _whole(name: str, value: Any) -> Any:

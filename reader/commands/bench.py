@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "--against stock needs TensorFlow: it comes with shardio's extra [tensorflow]"
             )
         faces.append(STOCK)
-    options: dict[str, Any] = {"dtype": "uint8"}
+    options: dict[str, Any] = {"dtype": shards.kind.image_dtype}
     with ExitStack() as stack:
         processes = {
             face: stack.enter_context(face_apart(shards, face, batch_size, options))
@@ -143,7 +143,7 @@ def _lines(
         drawn.append(Row(name, cells, share))
     order = "exact" if shards.is_local else "window"
     lines = [
-        f"batches of {batch_size} images, uint8, order {order}; median of "
+        f"batches of {batch_size} images, {shards.kind.image_dtype}, order {order}; median of "
         f"{counted(rounds, 'pass')} of {_SECONDS:g} seconds, in turn, each way in a process of "
         "its own"
     ]

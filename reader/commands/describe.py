@@ -36,7 +36,12 @@ def facts(shards: ShardSet, memory: int | str | None = None) -> dict[str, Any]:
         "records": len(shards),
         "shards": len(shards.shards),
         "bytes": len(shards) * shards.kind.record_bytes,
-        "image": {"height": height, "width": width, "channels": channels, "dtype": "uint8"},
+        "image": {
+            "height": height,
+            "width": width,
+            "channels": channels,
+            "dtype": shards.kind.image_dtype,
+        },
         "record": how_large,
         "features": features,
         "labels": [label.to_json() for label in shards.labels],

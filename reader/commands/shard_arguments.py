@@ -10,6 +10,13 @@ from reader.opening.find import ALL_SPLITS, Source
 from reader.opening.open_shards import open_shards
 from reader.opening.sound_parts import SoundParts, open_sound_parts
 from reader.shardset import ShardSet
+from shardio.errors import MissingFileError, OptionError
+from shardio.format.vocabulary import parse_vocabulary
+from shardio.storage import storage_for
+
+# How numbers lie in bytes.
+_DTYPES = ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "float32")
+_FILE_BYTES = 1 << 30
 
 
 def add_sources(parser: argparse.ArgumentParser) -> None:
@@ -39,13 +46,18 @@ def add_shard_arguments(parser: argparse.ArgumentParser) -> None:
         help="the shape of the images, where no dataset.json is beside the shards",
     )
     parser.add_argument(
-        "--image", metavar="NAME", help="the feature with the image, in shards of other tools"
+        "--image",
+        type=_image,
+        metavar="NAME[=DTYPE]",
+        help="the feature with the image, in shards of other tools; raw pixels may be uint16 or "
+        "float32",
     )
     parser.add_argument(
         "--labels",
-        type=_names,
-        metavar="A,B",
-        help="the features with the labels, in shards of other tools; none with an empty text",
+        metavar="A,B[=FILE|DTYPE]",
+        help="the features with the labels, in shards of other tools; none with an empty text. "
+        "Labels that are texts have a FILE with a class on each line, and those that lie in bytes "
+        "a DTYPE such as int64",
     )
     parser.add_argument(
         "--missing", type=int, metavar="N", help="the class of labels that are not there, or -1"
@@ -76,8 +88,9 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:
-    names = ("shape", "image", "labels", "missing", "size", "crop")
-    return {name: getattr(arguments, name) for name in names}
+    names = ("shape", "image", "missing", "size", "crop")
+    found = {name: getattr(arguments, name) for name in names}
+    return found | {"labels": None if arguments.labels is None else _labels(arguments.labels)}
 
 
 def open_named(arguments: argparse.Namespace) -> ShardSet:
@@ -95,8 +108,33 @@ def find_named(arguments: argparse.Namespace) -> SoundParts:
     return open_sound_parts(sources_of(arguments), arguments.split or ALL_SPLITS, options)
 
 
-def _names(text: str) -> list[str]:
-    return text.split(",") if text else []
+def _image(text: str) -> str | dict[str, str]:
+    """Return the name of a feature, and the dtype of its pixels if it says one."""
+    name, equals, dtype = text.rpartition("=")
+    return {name: dtype} if equals else text
+
+
+def _labels(text: str) -> list[str] | dict[str, str | tuple[str, ...] | None]:
+    """Return names of features, and how those are read that are bytes."""
+    names = text.split(",") if text else []
+    if "=" not in text:
+        return names
+    pairs = [name.rpartition("=") if "=" in name else (name, "", "") for name in names]
+    return {name: _bytes_as(said) if equals else None for name, equals, said in pairs}
+
+
+def _bytes_as(said: str) -> str | tuple[str, ...]:
+    """Return a dtype, or the texts of the classes that a file lists."""
+    if said in _DTYPES:
+        return said
+    try:
+        data = storage_for(said).read_file(said, _FILE_BYTES)
+    except MissingFileError:
+        raise OptionError(
+            f"--labels NAME={said}: there is no such file, with the text of a class on each line, "
+            f"and it is none of {', '.join(_DTYPES)}"
+        ) from None
+    return parse_vocabulary(data, said)
 
 
 def _shape(text: str) -> tuple[int, int, int]:

@@ -187,7 +187,7 @@ def _read_all(
     progress: Progress,
 ) -> Iterable[Fault]:
     most = max(1, min(_BATCH, _BATCH_BYTES // shards.layout.stride, shard.records))
-    images = np.empty((most, shards.layout.image_bytes), dtype=np.uint8)
+    images = np.empty((most, shards.layout.image_bytes), dtype=shards.kind.image_dtype)
 
     def read(ids: NDArray[np.int64]) -> Iterable[Fault]:
         named.reasons.clear()

@@ -156,6 +156,9 @@ class CoreFetcher:
         """Return nothing: a batch is read straight into its place."""
         return {}
 
+    def bound(self, spare: int) -> None:
+        """Do nothing: all records are of one size."""
+
     def block_memory(self, rows: int) -> BlockMemory:
         """Return memory for blocks."""
         return self._source.block_memory(rows)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ class FixedRecords:
 
     layout: RecordLayout
     choice = ()
+    image_dtype: ClassVar[Literal["uint8"]] = "uint8"
     counts_rows = False
     example = ExampleForm()
 
@@ -120,6 +121,9 @@ class FixedFetcher:
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""
         self._files.close()
+
+    def bound(self, spare: int) -> None:
+        """Do nothing: all records are of one size."""
 
     def advise(self, ids: NDArray[np.int64]) -> bool:
         """Advise storage to read the records `ids`: a call for each run of neighbours."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from reader.fetch.skipped import Skipped
 from reader.fetch.source import RecordSource
@@ -21,7 +21,7 @@ class Layout(Protocol):
 
     @property
     def image_bytes(self) -> int:
-        """Size of the pixels."""
+        """How many values an image has, which as uint8 are its bytes."""
 
     @property
     def stride(self) -> int:
@@ -32,13 +32,14 @@ class ExampleForm(NamedTuple):
     """How records are read as a `tf.train.Example`, for whoever reads them with other tools.
 
     `image` is the feature with the image, `encoded` or raw pixels; images of other sizes are
-    `resized`. A label that is not there is the class `missing`.
+    `resized`. A label that is not there is the class `missing`. Raw pixels are `plain` as uint8.
     """
 
     image: str = IMAGE
     encoded: bool = False
     resized: bool = False
     missing: int | None = None
+    plain: bool = True
 
 
 class RecordKind(Protocol):
@@ -55,6 +56,10 @@ class RecordKind(Protocol):
     @property
     def example(self) -> ExampleForm:
         """How other tools read the records."""
+
+    @property
+    def image_dtype(self) -> Literal["uint8", "float32"]:
+        """What images are as they are stored: floats have no other dtype."""
 
     @property
     def counts_rows(self) -> bool:

@@ -73,6 +73,9 @@ class RecordSource(Protocol):
         They are more where records do not come from blocks that are held.
         """
 
+    def bound(self, spare: int) -> None:
+        """Refuse records that take more than `spare` bytes beyond those of `owned`."""
+
     def advise(self, ids: NDArray[np.int64]) -> bool:
         """Advise storage that the records `ids` will be read soon.
 

@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from reader.fetch.pool import aligned
 
 # Reads neighbours, by their numbers, into rows of pixels and of integers.
-Fill = Callable[[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]], None]
+Fill = Callable[[NDArray[np.int64], NDArray[Any], NDArray[np.int64]], None]
 
 
 class ArrayMemory:
     """Pixels and integers as a source decodes and checks them, copied once for a batch."""
 
-    def __init__(self, fill: Fill, rows: int, image_bytes: int, numbers: int) -> None:
+    def __init__(self, fill: Fill, rows: int, values: int, numbers: int, dtype: str) -> None:
+        """Make it for images of so many values."""
         self._fill = fill
-        self._pixels = aligned(rows * image_bytes).reshape(rows, image_bytes)
+        size = rows * values * np.dtype(dtype).itemsize
+        self._pixels = aligned(size).view(dtype).reshape(rows, values)
         self._integers = np.empty((rows, numbers), dtype=np.int64)
 
     def fill(self, row: int, first: int, count: int) -> None:
@@ -31,7 +33,7 @@ class ArrayMemory:
         self, rows: NDArray[np.int64], ids: NDArray[np.int64], images: NDArray[Any]
     ) -> NDArray[np.int64]:
         """Copy rows."""
-        if images.dtype == np.float32:
+        if images.dtype != self._pixels.dtype:
             for image, row in zip(images, rows.tolist(), strict=False):
                 np.divide(self._pixels[row], np.float32(255), out=image)
         else:

@@ -137,8 +137,9 @@ def _unsupported(features: Mapping[str, Feature], names: Sequence[str]) -> str:
         elif feature.kind == BYTES:
             reasons.append(
                 f"{name!r} holds bytes: labels={{{name!r}: ['cat', 'dog']}} lists the texts of its "
-                f"classes, {{{name!r}: 'int64'}} reads numbers as they lie in memory, and "
-                "shardio-convert numbers texts that are not known"
+                f"classes (--labels {name}=FILE takes them from lines), {{{name!r}: 'int64'}} "
+                "reads numbers as they lie in memory, and shardio-convert numbers texts that are "
+                "not known"
             )
         else:
             numbers = f"{len(feature.values)} numbers" if len(feature.values) != 1 else "a float"

@@ -87,12 +87,17 @@ class IndexedFetcher:
     def owned(self, records: int, *, in_blocks: bool) -> dict[str, int]:
         """Return the memory of indexes, and of records while they are decoded."""
         layout, threads = self._layout, BLOCKS_AT_ONCE if in_blocks else 1
-        decoders = max(threads, DECODERS if layout.encoded else 1) * layout.decoder_bytes
+        decoders = layout.decoders_bytes(max(threads, DECODERS if layout.encoded else 1))
         if not (in_blocks or self._files.are_local):
-            decoders = max(decoders, min(records, REQUESTS) * layout.request_bytes)
+            decoders = max(decoders, layout.requests_bytes(min(records, REQUESTS)))
         if in_blocks:
             decoders += threads * _THREAD_BYTES
         return {"index": layout.index_bytes, "decoders": decoders + layout.sources_bytes}
+
+    def bound(self, spare: int) -> None:
+        """Refuse images whose decoding takes more than `spare` bytes beyond those of `owned`."""
+        if self._sources is not None:
+            self._sources.bound(spare)
 
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""
@@ -125,7 +130,9 @@ class IndexedFetcher:
 
     def block_memory(self, rows: int) -> ArrayMemory:
         """Return memory for `rows` records of blocks."""
-        return ArrayMemory(self._fill, rows, self._layout.image_bytes, self._layout.numbers)
+        layout = self._layout
+        dtype = layout.image_dtype
+        return ArrayMemory(self._fill, rows, layout.image_bytes, layout.numbers, dtype)
 
     def _fill(
         self, ids: NDArray[np.int64], images: NDArray[Any], integers: NDArray[np.int64]
@@ -184,7 +191,7 @@ class IndexedFetcher:
         part: slice,
     ) -> Faults:
         faults: Faults = []
-        scaled = images.dtype == np.float32
+        scaled = images.dtype != self._layout.image_dtype
         pixels = np.empty(self._layout.image_bytes, dtype=np.uint8) if scaled else None
         for number, place, rows in self._runs(ids, part):
             shard = self._shards[number]
@@ -209,7 +216,7 @@ class IndexedFetcher:
                     faults.append((row, _fault(shard, place + row - rows.start, at, error)))
         return faults
 
-    def _take(self, record: memoryview, number: int, pixels: NDArray[np.uint8]) -> list[int]:
+    def _take(self, record: memoryview, number: int, pixels: NDArray[Any]) -> list[int]:
         """Take the pixels and the integers from a whole record."""
         layout = self._layout
         data = record[HEADER_BYTES:-FOOTER_BYTES]
@@ -227,12 +234,8 @@ class IndexedFetcher:
             begun = time.perf_counter()
             decode(image, pixels.reshape(layout.shape), layout.fit, self._sources)
             self._files.counts.decoded(time.perf_counter() - begun)
-        elif len(image) != layout.image_bytes:
-            raise UnsupportedRecordError(
-                f"its image has {len(image)} bytes, but those of the set have {layout.image_bytes}"
-            )
         else:
-            pixels[:] = np.frombuffer(image, dtype=np.uint8)
+            layout.raw.take(image, pixels)
         return integers
 
     def _runs(self, ids: NDArray[np.int64], part: slice) -> Iterator[tuple[int, int, slice]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from reader.files.shard_files import ShardFiles
 from reader.foreign.index_pass import make_index
 from reader.foreign.indexed_fetch import IndexedFetcher
 from reader.foreign.layout import ForeignLayout
+from reader.foreign.raw_pixels import UINT8
 from reader.foreign.shard_index import beside
 from shardio.errors import DatasetError, ShardioError
 from shardio.format.framing import (
@@ -44,7 +46,13 @@ class IndexedRecords:
         """How other tools read the records."""
         layout = self.layout
         resized = layout.fit is not None
-        return ExampleForm(layout.image, layout.encoded, resized, layout.missing)
+        plain = layout.raw == UINT8
+        return ExampleForm(layout.image, layout.encoded, resized, layout.missing, plain)
+
+    @property
+    def image_dtype(self) -> Literal["uint8", "float32"]:
+        """What images are as they are stored: floats have no other dtype."""
+        return self.layout.image_dtype
 
     @property
     def counts_rows(self) -> bool:
@@ -91,6 +99,7 @@ class IndexedRecords:
                 self.layout,
                 strange=frozenset().union(*(layout.strange for layout in layouts)),
                 record_bytes=max(layout.record_bytes for layout in layouts),
+                longest=tuple(sorted((n for x in layouts for n in x.longest), reverse=True)),
                 source_pixels=max(layout.source_pixels for layout in layouts),
                 index_bytes=sum(layout.index_bytes for layout in layouts),
             )

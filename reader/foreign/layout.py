@@ -6,11 +6,13 @@ import operator
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from reader.foreign.decode import Fit
 from reader.foreign.label_bytes import LabelBytes
+from reader.foreign.raw_pixels import UINT8, RawPixels
 from reader.foreign.source_memory import budget_of
 from shardio.cached_property import cached_property
 from shardio.errors import UnsupportedRecordError
@@ -32,14 +34,14 @@ class ForeignLayout:
     """Records that are a `tf.train.Example` of any kind, found by an index.
 
     `image` is the feature with the image, of `shape` (height, width, channels): `encoded` as PNG,
-    JPEG or WebP, or raw pixels. `labels` are the features with the labels, `kinds` what each of
+    JPEG or WebP, or `raw` pixels. `labels` are the features with the labels, `kinds` what each of
     them is, one integer if nothing is said; `row` is the one with the row; without it the row of a
     record is its number in the set. `strange` are features that no record may hold, because the
     first one does not, and the labels would be others. `record_bytes` is the mean size of a record,
-    `index_bytes` what the index takes. A label that is not there, or -1, is the class `missing`.
-    Images of other sizes are resized as `fit` says. `read_as` says of each label how it is read, if
-    it is bytes; without it none is. `source_pixels` are those of the first image, where all are
-    resized.
+    `longest` are those of the largest ones, and `index_bytes` is what the index takes. A label that
+    is not there, or -1, is the class `missing`. Images of other sizes are resized as `fit` says.
+    `read_as` says of each label how it is read, if it is bytes; without it none is. `source_pixels`
+    are those of the first image, where all are resized.
     """
 
     image: str
@@ -55,6 +57,8 @@ class ForeignLayout:
     fit: Fit | None = None
     read_as: tuple[LabelBytes | None, ...] = ()
     source_pixels: int = 0
+    raw: RawPixels = UINT8
+    longest: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.kinds:
@@ -67,29 +71,33 @@ class ForeignLayout:
 
     @property
     def image_bytes(self) -> int:
-        """Size of the pixels."""
+        """How many values an image has, which as uint8 are its bytes."""
         height, width, channels = self.shape
         return height * width * channels
+
+    @property
+    def image_dtype(self) -> Literal["uint8", "float32"]:
+        """What images are before they are scaled: floats stay as they are."""
+        return "float32" if self.raw.is_float else "uint8"
 
     @property
     def stride(self) -> int:
         """What a record takes while it is read: its bytes, and its pixels where they are others."""
         return self.record_bytes + (self.image_bytes if self.encoded else 0)
 
-    @property
-    def decoder_bytes(self) -> int:
-        """What a thread owns that reads neighbours, and decodes one after the other."""
-        return _DECODER + self._decoded_bytes
+    def decoders_bytes(self, threads: int) -> int:
+        """What threads own that read neighbours, and decode one after the other."""
+        longer = sum(max(0, size - _DECODER) for size in self.longest[:threads])
+        return threads * (_DECODER + self._decoded_bytes) + longer
 
     @property
     def sources_bytes(self) -> int:
-        """What images take that are resized, while they are decoded; of a larger one it is more."""
+        """What images take that are resized, while they are decoded; a larger one is bounded."""
         return 0 if self.fit is None else budget_of(self.source_pixels, DECODERS)
 
-    @property
-    def request_bytes(self) -> int:
-        """What a thread owns that reads one record with a request, and decodes it."""
-        return self.record_bytes + self._decoded_bytes
+    def requests_bytes(self, threads: int) -> int:
+        """What threads own that read one record each with a request, and decode it."""
+        return threads * self._decoded_bytes + sum(self.longest[:threads])
 
     @property
     def _decoded_bytes(self) -> int:
@@ -101,7 +109,8 @@ class ForeignLayout:
         """Which of all that the records hold is read, and as what."""
         said = self.missing, self.fit, *self.read_as
         more = () if said == (None, None) else said
-        return self.image, self.labels, self.shape, self.encoded, self.row, *more
+        pixels = () if self.raw == UINT8 else (self.raw.dtype,)
+        return self.image, self.labels, self.shape, self.encoded, self.row, *more, *pixels
 
     @cached_property
     def names(self) -> frozenset[str]:

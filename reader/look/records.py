@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from reader.batching.label_arrays import wrong_label
 from reader.fetch.source import RecordSource
 from reader.shardset import ShardSet
-from shardio.errors import DatasetError
+from shardio.errors import DatasetError, OptionError
 
 # Memory for the images of a piece, and the most records of one.
 _PIECE_BYTES = 1 << 22
@@ -21,6 +21,12 @@ class Records:
     """Reads records of a set, with their CRCs compared; close it after use."""
 
     def __init__(self, shards: ShardSet) -> None:
+        """Raise OptionError for images of floats, whose colours nothing tells."""
+        if shards.kind.image_dtype != "uint8":
+            raise OptionError(
+                "the images of this set are floats, of which no pictures are made: read them in "
+                "Python, with open_shards"
+            )
         self._shards = shards
         self._source: RecordSource = shards.source(verify=True)
         self._size = shards.layout.image_bytes

@@ -101,7 +101,7 @@ def _examine(
         found.decoding = _decoding(sample, budget)
     runs = {order: _warm(sample, wanted, order, wanted.dtype, budget) for order in _orders(found)}
     found.warm, found.unsteady = repeated(runs, budget, found.cold)
-    if wanted.dtype != "uint8" and budget.allows(f"{found.order}, uint8"):
+    if wanted.dtype != shards.kind.image_dtype and budget.allows(f"{found.order}, uint8"):
         bare = {"uint8": _warm(sample, wanted, found.order, "uint8", budget)}
         found.bare = repeated(bare, budget)[0]["uint8"]
     if model is not None:
@@ -180,7 +180,7 @@ def _decoding(shards: ShardSet, budget: Budget) -> Measured:
     """Measure records to pixels, again and again the same, so that nothing is waited for."""
     count = max(1, min(len(shards), _HOT_BYTES // shards.kind.record_bytes, 1024))
     ids = shards.chosen.ids(np.arange(count))
-    images = np.empty((count, shards.layout.image_bytes), dtype=np.uint8)
+    images = np.empty((count, shards.layout.image_bytes), dtype=shards.kind.image_dtype)
     source = shards.source(verify=True)
 
     def rounds() -> Iterator[int]:

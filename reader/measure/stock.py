@@ -31,6 +31,8 @@ def check_stock(shards: ShardSet) -> None:
             "--against stock takes images as they are stored: leave out --size, for shards whose "
             "images have one size"
         )
+    if not shards.kind.example.plain:
+        raise OptionError("--against stock reads raw pixels as 8-bit integers only")
 
 
 def stock(shards: ShardSet, batch_size: int, *, shuffled: int) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reader.foreign.label_bytes import LabelBytes
+from reader.foreign.raw_pixels import RawPixels
 from shardio.errors import OptionError
 from shardio.format.label_kind import LabelKind
 from shardio.format.layout import MAX_LABEL
@@ -19,14 +20,14 @@ class SetOptions:
     """Shape of the images, classes of the heads, and the features that hold both; None is not said.
 
     `classes` is one number for all heads, or one for each. `labels` may say how those are read that
-    are bytes. `missing` is the class of labels that are not there. Images are resized to `size`,
-    (height, width), the whole of each or, with the `crop` "center", as much of its centre as has
-    that shape.
+    are bytes, and `image` how raw pixels are. `missing` is the class of labels that are not there.
+    Images are resized to `size`, (height, width), the whole of each or, with the `crop` "center",
+    as much of its centre as has that shape.
     """
 
     shape: tuple[int, int, int] | None = None
     classes: int | Sequence[int] | None = None
-    image: str | None = None
+    image: str | Mapping[str, str | None] | None = None
     labels: Sequence[str] | Mapping[str, str | Sequence[str] | None] | None = None
     missing: int | None = None
     size: tuple[int, int] | None = None
@@ -65,10 +66,25 @@ class SetOptions:
             raise OptionError(f'crop must be "center", not {self.crop!r}')
         if self.crop is not None and self.size is None:
             raise OptionError('crop="center" goes with size=(height, width)')
+        if isinstance(self.image, Mapping) and len(self.image) != 1:
+            raise OptionError(f"image names one feature, not {', '.join(self.image) or 'none'}")
         if isinstance(self.labels, str):
             object.__setattr__(self, "labels", (self.labels,))
         elif self.labels is not None and not isinstance(self.labels, Mapping):
             object.__setattr__(self, "labels", tuple(self.labels))
+
+    @property
+    def image_name(self) -> str | None:
+        """The feature that holds the image."""
+        return next(iter(self.image)) if isinstance(self.image, Mapping) else self.image
+
+    @property
+    def raw_pixels(self) -> RawPixels | None:
+        """How raw pixels are read, if it was said."""
+        if not isinstance(self.image, Mapping):
+            return None
+        ((name, how),) = self.image.items()
+        return None if how is None else RawPixels.of(name, how)
 
     @property
     def given(self) -> list[str]:

@@ -46,7 +46,8 @@ def open_dataset(
     if manifest is not None:
         if options.given:
             raise OptionError(
-                f"{' and '.join(options.given)} are in {folders[0]}/{MANIFEST}; do not give them"
+                f"{folders[0]}/{MANIFEST} says what images and labels are: leave out "
+                f"{' and '.join(options.given)}"
             )
         return _with_manifest(files, manifest, source, split)
     return open_without_manifest(files, options)

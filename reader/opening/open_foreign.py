@@ -8,10 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from reader.files.shard import IndexedShard, ShardFile
+from reader.files.stored import REQUESTS
 from reader.foreign.decode import Fit, image_shape
 from reader.foreign.features import choose_image, choose_labels, kinds_of, strange_labels
 from reader.foreign.indexed_records import IndexedRecords
 from reader.foreign.layout import ForeignLayout, image_of
+from reader.foreign.raw_pixels import UINT8, RawPixels, other_pixels
 from reader.foreign.shard_index import index_shards
 from reader.opening.described import SetOptions
 from reader.shardset import ShardSet
@@ -48,7 +50,7 @@ def open_foreign(files: list[FileInfo], first: bytes, options: SetOptions) -> Sh
     except FormatError as error:
         raise DatasetError(f"{path}: record 0 cannot be read: {error}") from error
     try:
-        image = choose_image(features, options.image)
+        image = choose_image(features, options.image_name)
         label_bytes = options.label_bytes
         labels = choose_labels(features, options.label_names, label_bytes)
         kinds = kinds_of(features, labels, label_bytes)
@@ -73,7 +75,7 @@ def open_foreign(files: list[FileInfo], first: bytes, options: SetOptions) -> Sh
     layout = ForeignLayout(
         image, labels, shape, encoded, strange=strange, kinds=tuple(kinds),
         missing=options.missing, fit=fit, read_as=read_as if any(read_as) else (),
-        source_pixels=pixels,
+        source_pixels=pixels, raw=options.raw_pixels or UINT8,
     )  # fmt: skip
     layout = measured(layout, shards)
     heads = tuple(
@@ -101,7 +103,7 @@ def open_encoded(
         )
     height, width, _ = manifest.shape
     kind = Encoding(manifest.encoding).kind
-    longest = max((int(np.diff(shard.index.offsets).max(initial=0)) for shard in shards), default=0)
+    longest = max(longest_of(shards), default=0)
     if longest and not can_hold(kind, width, height, longest):
         raise DatasetError(
             f"{folder_of(shards[0].path)}/{MANIFEST} says that images have {width}x{height} pixels,"
@@ -118,19 +120,30 @@ def measured(layout: ForeignLayout, shards: Sequence[IndexedShard]) -> ForeignLa
     records = sum(shard.records for shard in shards)
     size = sum(shard.index.end for shard in shards)
     index_bytes = sum(shard.index.offsets.nbytes for shard in shards)
-    return replace(layout, record_bytes=-(-size // max(1, records)), index_bytes=index_bytes)
+    mean = -(-size // max(1, records))
+    return replace(layout, record_bytes=mean, longest=longest_of(shards), index_bytes=index_bytes)
+
+
+def longest_of(shards: Sequence[IndexedShard]) -> tuple[int, ...]:
+    """Return the sizes of the longest records, by the indexes: those that are read at once."""
+    found = np.empty(0, dtype=np.int64)
+    for shard in shards:
+        found = np.concatenate([found, np.diff(shard.index.offsets)])
+        if len(found) > REQUESTS:
+            found = np.partition(found, -REQUESTS)[-REQUESTS:]
+    return tuple(sorted(found.tolist(), reverse=True))
 
 
 def _shape(
     features: Mapping[str, Feature], image: str, options: SetOptions
 ) -> tuple[tuple[int, int, int], bool]:
     """Return the shape of the images, and whether they are encoded."""
-    data, shape = image_of(features, image), options.shape
+    data, shape, raw = image_of(features, image), options.shape, options.raw_pixels
     if shape is not None and (shape[2] not in MODES or min(shape) < 1):
         raise OptionError(f"shape must be (height, width, channels) with 1, 3 or 4, not {shape}")
     size = None if shape is None else shape[0] * shape[1] * shape[2]
     # Pixels may begin as a file does; then their number is that of the shape.
-    if is_common(data) and (len(data) != size or _is_of(data, shape)):
+    if raw is None and is_common(data) and (len(data) != size or _is_of(data, shape)):
         height, width, channels = image_shape(data)
         if options.size is not None:
             height, width = options.size
@@ -142,7 +155,7 @@ def _shape(
             )
         return found, True
     tensor = other_message(data)
-    if tensor:
+    if tensor and raw is None:
         raise OptionError(
             f"feature {image!r} holds {tensor}, which is not read: write the pixels as they are "
             "(tobytes), or as a PNG"
@@ -160,21 +173,18 @@ def _shape(
             "; if these are raw pixels, give their shape: shape=(height, width, channels), or "
             "--shape HxWx3"
         )
-    if len(data) != size:
+    wanted = (raw or UINT8).bytes_of(shape[0] * shape[1] * shape[2])
+    if len(data) != wanted:
+        what = "" if raw else f", and is no PNG, JPEG, WebP, GIF or BMP{begins}"
         raise OptionError(
-            f"images of shape {shape} have {size} bytes, feature {image!r} has {len(data)}, and is "
-            f"no PNG, JPEG, WebP, GIF or BMP{begins}{_other_pixels(len(data), shape)}"
+            f"images of shape {shape} have {wanted} bytes{_as(raw)}, feature {image!r} has "
+            f"{len(data)}{what}{other_pixels(image, len(data), shape)}"
         )
     return shape, False
 
 
-def _other_pixels(size: int, shape: tuple[int, int, int]) -> str:
-    """Say of what kind raw pixels are by their number, where they are others than was said."""
-    pixels = shape[0] * shape[1]
-    kinds = {1: "grey", 3: "RGB", 4: "RGBA, or grey floats", 6: "16-bit RGB", 12: "RGB floats"}
-    kind = kinds.get(size // pixels) if size % pixels == 0 else None
-    how = "; raw pixels are read as 8-bit integers only"
-    return f"; so many could be {kind}{how}" if kind else ""
+def _as(raw: RawPixels | None) -> str:
+    return f" as {np.dtype(raw.dtype).name}" if raw else ""
 
 
 def _is_of(data: memoryview, shape: tuple[int, int, int] | None) -> bool:

@@ -29,7 +29,7 @@ def open_shards(
     *,
     shape: tuple[int, int, int] | None = None,
     classes: int | Sequence[int] | None = None,
-    image: str | None = None,
+    image: str | Mapping[str, str | None] | None = None,
     labels: str | Sequence[str] | Mapping[str, str | Sequence[str] | None] | None = None,
     missing: int | None = None,
     size: tuple[int, int] | None = None,
@@ -53,11 +53,13 @@ def open_shards(
     floats, and lists of one length. A mapping says how labels are read that are bytes:
     `labels={"name": ["cat", "dog"], "target": "int64", "y": None}` lists the texts of the classes
     of one, gives the NumPy dtype of the values of another, and takes numbers as they are. A label
-    that is not there, -1 or an empty text is the class `missing`, if that is given. Encoded images
-    (PNG, JPEG, WebP, GIF, BMP) must all have one size, `shape` or that of the first, or are resized
-    to `size`, (height, width), with Pillow's bicubic filter: the whole of each or, with
-    `crop="center"`, as much of its centre as has that shape. Each shard is read once for an index,
-    which is kept beside it or, where that cannot be, in a cache folder.
+    that is not there, -1 or an empty text is the class `missing`, if that is given. Raw pixels are
+    uint8, or what `image={"image_raw": "float32"}` says: floats stay as they are, and of "uint16"
+    the high byte is kept. Encoded images (PNG, JPEG, WebP, GIF, BMP) must all have one size,
+    `shape` or that of the first, or are resized to `size`, (height, width), with Pillow's bicubic
+    filter: the whole of each or, with `crop="center"`, as much of its centre as has that shape.
+    Each shard is read once for an index, which is kept beside it or, where that cannot be, in a
+    cache folder.
 
     With `cache`, a folder on a local disk, whole shards are copied there by a thread from the first
     read on, checked, and read from there as soon as they are whole; the samples and their order are
