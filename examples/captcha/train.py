@@ -155,7 +155,7 @@ def main() -> None:
         verbose = 1 if sys.stdout.isatty() else 0
         arguments.out.mkdir(parents=True, exist_ok=True)
         train(splits, arguments.out, arguments.epochs, arguments.batch_size, verbose)
-    except ShardioError as error:
+    except (ShardioError, OSError) as error:  # also a full disk, a folder that is read-only
         parser.exit(1, f"train: {error}\n")
     except KeyboardInterrupt:
         parser.exit(130, "train: stopped; the same command goes on from the last save\n")

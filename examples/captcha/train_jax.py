@@ -109,7 +109,7 @@ def main() -> None:
         print(splits.line, flush=True)
         arguments.out.mkdir(parents=True, exist_ok=True)
         train(splits, arguments.out, arguments.epochs, arguments.batch_size)
-    except ShardioError as error:
+    except (ShardioError, OSError) as error:  # also a full disk, a folder that is read-only
         parser.exit(1, f"train_jax: {error}\n")
 
 

@@ -9,7 +9,9 @@ With torchrun each process takes its own part of every step. The same command go
 from __future__ import annotations
 
 import argparse
+import io
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from splits import Splits, open_splits
 
 from reader import ShardSet
 from shardio.errors import ShardioError
+from shardio.storage.folder_lock import locked
 
 _SAVE_EVERY = 50
 
@@ -94,8 +97,10 @@ def train(splits: Splits, out: Path, epochs: int, batch_size: int) -> None:
         if rank == 0:
             states = {name: each.state_dict() for name, each in everything.items()}
             more = {"losses": losses, "history": history, "random": torch.get_rng_state()}
+            held = io.BytesIO()  # of a full disk Python speaks more clearly than torch
+            torch.save({**states, **more}, held)
             with saves.new() as folder:
-                torch.save({**states, **more}, folder / "training.pt")
+                (folder / "training.pt").write_bytes(held.getbuffer())
 
     def evaluate() -> tuple[float, Any, Any]:
         plain.eval()
@@ -164,11 +169,15 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         splits = open_splits(arguments.shards)
-        if int(os.environ.get("RANK", 0)) == 0:
+        is_first = int(os.environ.get("RANK", 0)) == 0
+        if is_first:
             print(splits.line, flush=True)
         arguments.out.mkdir(parents=True, exist_ok=True)
-        train(splits, arguments.out, arguments.epochs, arguments.batch_size)
-    except ShardioError as error:
+        lock = str(arguments.out / ".lock" / "lock")
+        busy = f"another process trains into {arguments.out}: name another --out"
+        with locked(lock, busy) if is_first else nullcontext():
+            train(splits, arguments.out, arguments.epochs, arguments.batch_size)
+    except (ShardioError, OSError) as error:  # also a full disk, a folder that is read-only
         parser.exit(1, f"train_torch: {error}\n")
 
 

@@ -147,10 +147,10 @@ class KerasTraining:
         try:
             self._save()
         except OSError as error:
-            raise StorageError(
-                f"{self._saves.folder} takes no save ({error}); the last one is whole: the same "
-                "call goes on from there"
-            ) from error
+            last = "there is none before it"
+            if self._saves.latest is not None:
+                last = "the last one is whole: the same call goes on from there"
+            raise StorageError(f"{self._saves.folder} takes no save ({error}); {last}") from error
 
     def _save(self) -> None:
         model = self._model
@@ -187,9 +187,12 @@ class KerasTraining:
         for name, now in self._stream.items():
             before = state["stream"].get(name)
             if before != now:
+                change = f"another {name}: it was {before!r}, and is {now!r} now"
+                if name == "dataset":
+                    change = "other shards, or another part of them"
                 raise OptionError(
-                    f"the save in {self._saves.folder} is of a training with another {name}: it "
-                    f"was {before!r}, and is {now!r} now. Give what it had, or name another folder"
+                    f"the save in {self._saves.folder} is of a training with {change}. Give what "
+                    "it had, or name another folder"
                 )
         self._done = self._saved = state["done"]
         self._stopped, self._finished = state["stopped"], state["finished"]

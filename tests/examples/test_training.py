@@ -201,11 +201,19 @@ def test_a_restart_with_another_batch_size_counts_the_same_epochs(
     torch = pytest.importorskip("torch", reason="torch is not installed")
     saves = Saves(tmp_path / "saves")
     arguments = [str(EXAMPLE / "train_torch.py"), str(split), "--out", str(tmp_path)]
+    file = tmp_path / "file"
+    file.touch()
+    refused = run("train_torch.py", split, "--out", file / "run", cwd=tmp_path)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1), refused.stderr
     command = [sys.executable, *arguments, "--batch-size", "1", "--epochs", "1000"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while saves.latest is None and process.poll() is None:
             time.sleep(0.01)
+        twice = run(*arguments, cwd=tmp_path)
         process.kill()
+    assert twice.stderr == (
+        f"train_torch: another process trains into {tmp_path}: name another --out\n"
+    )
     assert saves.latest is not None
     epoch = torch.load(saves.latest / "training.pt")["data"]["epoch"]
     done = run(*arguments, "--batch-size", 8, "--epochs", epoch + 2, cwd=tmp_path)

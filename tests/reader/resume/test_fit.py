@@ -95,7 +95,7 @@ def test_another_stream_is_refused(made: Made, saved: Path, tmp_path: Path) -> N
         train(made, saved, batch_size=6)
     with pytest.raises(OptionError, match="another seed: it was 1, and is 2 now"):
         train(made, saved, data=partial(shards.to_keras, 5, seed=2))
-    with pytest.raises(OptionError, match="another dataset"):
+    with pytest.raises(OptionError, match="with other shards, or another part of them"):
         train(write_dataset(tmp_path / "other", seed=1), saved)
 
 
