@@ -32,6 +32,9 @@ OnError = Literal["raise", "skip"]
 SHUFFLES: tuple[Shuffle, ...] = get_args(Shuffle)
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 ON_ERROR: tuple[OnError, ...] = get_args(OnError)
+_CHOICES = {"shuffle": SHUFFLES, "on_error": ON_ERROR}
+_LEAST = dict.fromkeys(("batch_size", "transform_threads", "block", "window", "lanes"), 1)
+_LEAST["start_epoch"] = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,26 +125,21 @@ class BatchOptions:
             object.__setattr__(self, "worker", (rank, world))
         if not 0 <= self.seed < 2**63:
             raise OptionError(f"seed must be 0 to 2^63 - 1, not {self.seed}")
-        if self.batch_size < 1:
-            raise OptionError(f"batch_size must be at least 1, not {self.batch_size}")
-        if self.transform_threads < 1:
-            raise OptionError(f"transform_threads must be at least 1, not {self.transform_threads}")
-        if self.shuffle not in SHUFFLES:
-            raise OptionError(
-                f"shuffle must be one of {', '.join(map(repr, SHUFFLES))}, not {self.shuffle!r}"
-            )
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise OptionError(f"{name} must be at least {least}, not {value}")
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                all_of_them = ", ".join(map(repr, choices))
+                raise OptionError(f"{name} must be one of {all_of_them}, not {value!r}")
         if self.epochs is not None and self.epochs < 1:
             raise OptionError(f"epochs must be at least 1, or None, not {self.epochs}")
-        if self.start_epoch < 0:
-            raise OptionError(f"start_epoch must be at least 0, not {self.start_epoch}")
         object.__setattr__(self, "dtype", _dtype(self.dtype))
         for name in _FLAGS:
             if not isinstance(getattr(self, name), bool | np.bool_ | int):
                 raise OptionError(f"{name} must be True or False, not {getattr(self, name)!r}")
-        if self.on_error not in ON_ERROR:
-            raise OptionError(
-                f"on_error must be one of {', '.join(map(repr, ON_ERROR))}, not {self.on_error!r}"
-            )
         if self.on_error == "skip" and not self.verify:
             raise OptionError('on_error="skip" needs verify=True: the CRCs tell what is damaged')
         if not self._limits_skips():
@@ -165,9 +163,6 @@ class BatchOptions:
         if self.weights is not None and self.shuffle == "none":
             raise OptionError('weights draw records at random, so they need shuffle="exact"')
         lanes = self.lanes or world
-        for name, value in (("block", self.block), ("window", self.window), ("lanes", self.lanes)):
-            if value is not None and value < 1:
-                raise OptionError(f"{name} must be at least 1, not {value}")
         if self.shuffle == "window" and (lanes % world or self.batch_size * world % lanes):
             raise OptionError(
                 f"lanes must be a multiple of the {world} workers, and a divisor of the "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -24,6 +25,7 @@ from shardio.format.layout import RecordLayout
 # Runs of neighbours that are read ahead at once: some windows of blocks.
 _ADVICE = 128
 _NONE = np.empty(0, dtype=np.int64)
+_NOTHING = Taken(0.0, 0)
 
 
 class CoreDecoder:
@@ -72,6 +74,7 @@ class CoreDecoder:
         return integers, np.flatnonzero(faults) if wrong else _NONE
 
 
+@dataclass(eq=False)
 class CoreFetch:
     """Records that are being read, by `begun`, into `images` and `integers`.
 
@@ -79,45 +82,34 @@ class CoreFetch:
     The files stay open for it until it is known to be done, which `wait` makes sure of.
     """
 
-    taken = Taken(0.0, 0)
-
-    def __init__(
-        self,
-        source: RecordSource,
-        waiting: Waiting,
-        counts: StreamCounts,
-        ids: NDArray[np.int64],
-        images: NDArray[Any],
-        integers: NDArray[np.int64],
-        begun: object,
-    ) -> None:
-        self._source = source
-        self._waiting = waiting
-        self._counts = counts
-        self._ids = ids
-        self._images = images
-        self._integers = integers
-        self._begun: object | None = begun
-        self._wrong = 0
+    source: RecordSource
+    waiting: Waiting
+    counts: StreamCounts
+    ids: NDArray[np.int64]
+    images: NDArray[Any]
+    integers: NDArray[np.int64]
+    begun: object | None
+    taken: Taken = _NOTHING
+    wrong: int = 0
 
     def wait(self) -> None:
         """Wait until nothing is read any more."""
-        begun = self._begun
+        begun = self.begun
         if begun is not None:
             # More than one thread may do this, and finds the same.
-            self._wrong, *taken = core.wait(begun)
+            self.wrong, *taken = core.wait(begun)
             self.taken = Taken(*taken)
-            self._begun = None
+            self.begun = None
 
     def result(self) -> NDArray[np.int64]:
         """Wait for the records; returns their integers."""
         self.wait()
-        if self._wrong:
-            return self._source.fetch(self._ids, self._images)
+        if self.wrong:
+            return self.source.fetch(self.ids, self.images)
         taken = self.taken
-        self._counts.add(taken.seconds, 0.0, taken.cpu)
-        self._waiting.saw(taken, len(self._ids))
-        return self._integers
+        self.counts.add(taken.seconds, 0.0, taken.cpu)
+        self.waiting.saw(taken, len(self.ids))
+        return self.integers
 
 
 class CoreFetcher:

@@ -170,18 +170,10 @@ class IndexedFetcher:
             parts = 2 * DECODERS
         size = max(1, -(-len(ids) // parts))
         rows = [slice(at, min(at + size, len(ids))) for at in range(0, len(ids), size)]
-        work = partial(self._read_rows, ids, images, integers)
+        # Each part is counted as reading.
+        read = self._files.counts.read()(self._read_part)
+        work = partial(read, ids, images, integers)
         return [fault for faults in threads.map(work, rows) for fault in faults]
-
-    def _read_rows(
-        self,
-        ids: NDArray[np.int64],
-        images: NDArray[Any],
-        integers: NDArray[np.int64],
-        part: slice,
-    ) -> Faults:
-        with self._files.counts.read():
-            return self._read_part(ids, images, integers, part)
 
     def _read_part(
         self,
