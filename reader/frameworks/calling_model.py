@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
+from reader.batching.batch_maker import BatchMaker
 from reader.frameworks.calling_loader import callers
 from shardio.errors import OptionError
 
@@ -13,15 +15,33 @@ _KERAS = "keras.src."
 _TRAINS = ("fit", "evaluate")
 
 
-def refuse_labels_by_place(heads: Sequence[str]) -> None:
-    """Raise OptionError where a model with a dict of outputs would get labels of other heads.
+def is_padded(maker: BatchMaker) -> bool:
+    """Whether a batch of each epoch is filled up with what are no records."""
+    return maker.options.pad and maker.positions % maker.options.step_size > 0
 
-    Keras gives labels in a tuple to outputs by their places, and sorts those of a dict by name.
+
+def check_calling_model(heads: Sequence[str], *, named: bool, padded: bool) -> None:
+    """Hold batches against the model that takes them: their labels, and whether some is filled up.
+
+    Raises OptionError where a model with a dict of outputs would get labels of other heads, unless
+    they are `named`: Keras gives labels in a tuple to outputs by their places, and sorts those of a
+    dict by name. Warns where its metrics would count what is filled up.
     """
     for frame in callers():
         name = frame.f_globals.get("__name__")
         if frame.f_code.co_name in _TRAINS and isinstance(name, str) and name.startswith(_KERAS):
-            refuse_outputs_by_name(frame.f_locals.get("self"), heads)
+            model = frame.f_locals.get("self")
+            if not named:
+                refuse_outputs_by_name(model, heads)
+            # Of a model's own compile; what another version of Keras calls them is not seen.
+            compiled = getattr(model, "_compile_metrics", None)
+            if padded and getattr(compiled, "_user_metrics", None):
+                warnings.warn(
+                    "pad=True fills up the last batch, and the metrics= of compile count what is "
+                    "filled up as if it were records: give compile weighted_metrics= in their "
+                    "place, or on one worker drop_remainder=False in place of pad=True",
+                    stacklevel=2,
+                )
 
 
 def refuse_outputs_by_name(model: Any, heads: Sequence[str]) -> None:

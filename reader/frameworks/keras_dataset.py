@@ -13,7 +13,7 @@ from reader.batching.memory import Pipeline
 from reader.batching.options import BatchOptions
 from reader.batching.rank import WorkerOfThen
 from reader.dataset import Dataset
-from reader.frameworks.calling_model import refuse_labels_by_place
+from reader.frameworks.calling_model import check_calling_model, is_padded
 from shardio.errors import MissingExtraError, OptionError
 
 try:
@@ -72,9 +72,10 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
     def num_batches(self) -> int | None:
         """The number of batches of a pass, None without an end."""
         # Keras asks before it trains.
-        if not self._maker.options.as_dict:
-            refuse_labels_by_place(self._maker.spec.heads)
-        return None if self._maker.options.epochs is None else len(self)
+        maker = self._maker
+        named = maker.options.as_dict
+        check_calling_model(maker.spec.heads, named=named, padded=is_padded(maker))
+        return None if maker.options.epochs is None else len(self)
 
     @property
     def use_multiprocessing(self) -> bool:

@@ -20,7 +20,7 @@ from reader.batching.memory import Pipeline
 from reader.batching.options import BatchOptions
 from reader.batching.rank import WorkerOfThen
 from reader.dataset import Dataset
-from reader.frameworks.calling_model import refuse_labels_by_place
+from reader.frameworks.calling_model import check_calling_model, is_padded
 from shardio.errors import MissingExtraError, ShardioError
 
 try:
@@ -81,14 +81,16 @@ def _in_tensorflow() -> Iterator[None]:
         raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
 
-def _checked(total: int, heads: Sequence[str]) -> Callable[[], tf.Tensor]:
-    """Return a `cardinality` that refuses a model to which the labels do not fit.
+def _checked(
+    total: int, heads: Sequence[str], *, named: bool, padded: bool
+) -> Callable[[], tf.Tensor]:
+    """Return a `cardinality` that refuses a model to which the batches do not fit.
 
     Keras asks for it before it trains, unless it is told steps_per_epoch.
     """
 
     def cardinality() -> tf.Tensor:
-        refuse_labels_by_place(heads)
+        check_calling_model(heads, named=named, padded=padded)
         return tf.constant(total, dtype=tf.int64)
 
     return cardinality
@@ -183,6 +185,7 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions, start_step: int = 0) -
     settings.autotune.enabled = False
     dataset = dataset.with_options(settings)
     dataset._shardio_maker = maker
-    if not options.as_dict:
-        dataset.cardinality = _checked(total, maker.spec.heads)
+    dataset.cardinality = _checked(
+        total, maker.spec.heads, named=options.as_dict, padded=is_padded(maker)
+    )
     return dataset

@@ -35,7 +35,8 @@ def mix(
     for number, member in enumerate(sets):
         if not isinstance(member, ShardSet):
             raise OptionError(
-                f"member {number} of the mix is {member!r}: give sets, as open_shards returns them"
+                f"member {number} of the mix is no set, but of type {type(member).__name__}: give "
+                "sets, as open_shards returns them"
             )
         if member.mix is not None:
             raise OptionError(f"member {number} is a mix itself: name its members instead")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -75,9 +75,15 @@ def open_shards(
     long, unknown, or of another dataset, and OptionError where not one shard fits in the limit, or
     two of several sets share a record.
     """
-    if isinstance(source, str | os.PathLike | ShardSet):
-        source = [source]
-    groups = datasets_of(list(source))
+    single = isinstance(source, str | os.PathLike | ShardSet) or not isinstance(source, Iterable)
+    sources: list[Any] = [source] if single else [*source]  # type: ignore[misc]
+    for one in sources:
+        if not isinstance(one, str | os.PathLike | ShardSet):
+            raise OptionError(
+                "shards are named by a path, a glob or a URL, or a list of these and of open sets, "
+                f"not by {one!r}"
+            )
+    groups = datasets_of(sources)
     if len(groups) > 1 or isinstance(groups[0], ShardSet):
         how: dict[str, Any] = {"shape": shape, "classes": classes, "image": image}
         how |= {"labels": labels, "missing": missing, "size": size, "crop": crop}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -49,14 +50,23 @@ class Mix:
         """
         if not 1 <= len(sizes) <= ROUND:
             raise OptionError(f"a mix has 1 to {ROUND:,} members, not {len(sizes)}")
+        if weights is not None and (
+            isinstance(weights, str | Mapping | Set) or not isinstance(weights, Iterable)
+        ):
+            raise OptionError(
+                f"weights is a list with the weight of each member, in their order, not {weights!r}"
+            )
         weights = [1.0] * len(sizes) if weights is None else [_weight(x) for x in weights]
         if len(weights) != len(sizes):
             raise OptionError(
                 f"weights has {counted(len(weights), 'value')}, and the mix "
                 f"{counted(len(sizes), 'member')}"
             )
-        if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int)):
-            raise OptionError(f"steps must be a whole number, not {steps!r}")
+        if steps is not None:
+            try:
+                steps = operator.index(None if isinstance(steps, bool) else steps)  # type: ignore[arg-type]
+            except TypeError:
+                raise OptionError(f"steps must be a whole number, not {steps!r}") from None
         if steps is not None and steps < 1:
             raise OptionError(f"steps must be at least 1, not {steps}")
         if steps is not None and until is not None:

@@ -255,3 +255,12 @@ def test_records_are_found_by_number(made: Made) -> None:
     for index in (37, -38):
         with pytest.raises(IndexError):
             shards[index]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.dtype("uint8"), "uint8"])
+def test_dtypes_may_be_those_of_numpy_and_flags_are_flags(made: Made, dtype: Any) -> None:
+    assert next(open_shards(made.glob).batches(4, dtype=dtype))[0].dtype == np.uint8
+    for name in ("one_hot", "drop_remainder", "pad", "rows", "as_dict", "verify"):
+        untyped: Any = {name: "no"}
+        with pytest.raises(OptionError, match=f"{name} must be True or False, not 'no'"):
+            open_shards(made.glob).batches(4, **untyped)

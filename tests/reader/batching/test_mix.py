@@ -178,3 +178,14 @@ def test_a_grid_of_blocks_begins_with_each_member(sizes: list[int], size: int) -
     assert [grid.records(number).tolist() for number in range(len(blocks))] == blocks
     assert grid.of(ids).tolist() == [n for n, block in enumerate(blocks) for _ in block]
     assert grid.within(ids).tolist() == [place for block in blocks for place in range(len(block))]
+
+
+@pytest.mark.parametrize("weights", [3, "ab", {1: 0.5, 2: 0.5}, {0.3, 0.7}])
+def test_weights_that_are_no_list_are_refused(weights: Any) -> None:
+    with pytest.raises(OptionError, match="weights is a list with the weight of each member"):
+        Mix.of(SIZES, weights, None, None)
+
+
+def test_steps_may_be_numbers_of_numpy() -> None:
+    steps: Any = np.int64(5)
+    assert Mix.of(SIZES, None, steps, None).steps == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from functools import partial
 from pathlib import Path
@@ -56,3 +57,19 @@ def test_a_dataset_of_tensorflow_is_forgotten_as_before(tmp_path: Path) -> None:
     assert int(data.cardinality()) == len(data) == 7
     del data
     assert maker() is None
+
+
+@pytest.mark.parametrize("face", ["to_tf_dataset", "to_keras"])
+def test_metrics_that_count_what_is_filled_up_are_told(tmp_path: Path, face: str) -> None:
+    """37 records are no whole number of batches of 5, but of 37."""
+    shards = open_shards(write_dataset(tmp_path / "set").glob)
+    for size, how, warns in ((5, "metrics", 1), (37, "metrics", 0), (5, "weighted_metrics", 0)):
+        model = model_of(shards, as_dict=False)
+        metrics: dict[str, Any] = {how: [["accuracy"]] * len(shards.labels)}
+        loss = ["sparse_categorical_crossentropy"] * len(shards.labels)
+        model.compile("sgd", loss, **metrics)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            model.evaluate(getattr(shards, face)(size, pad=True, shuffle="none"), verbose=0)
+        found = [x for x in told if "weighted_metrics= in their place" in str(x.message)]
+        assert bool(found) == bool(warns)

@@ -179,7 +179,7 @@ untyped: Any = mix
         (lambda a, b: untyped([a, b], steps=1.5), "steps must be a whole number"),
         (lambda a, b: untyped([a, b], steps=1, until="all"), "not both"),
         (lambda a, b: untyped([a, b], until="last"), "until must be 'first' or 'all', not 'last'"),
-        (lambda a, b: untyped([a, "b"]), "member 1 of the mix is 'b': give sets, as open_shards"),
+        (lambda a, b: untyped([a, "b"]), "member 1 of the mix is no set, but of type str"),
         (lambda a, b: untyped([a, untyped([a, b])]), "member 1 is a mix itself"),
         (lambda a, b: open_shards(untyped([a, b])), "is a mix, whose shares would be lost"),
         (lambda a, b: open_shards([a, untyped([a, b])]), "is a mix, whose shares would be lost"),

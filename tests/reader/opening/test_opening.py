@@ -4,6 +4,7 @@ import copy
 import pickle
 import shutil
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -198,3 +199,9 @@ class TestWithoutManifest:
 def test_options_that_the_manifest_answers_are_refused(made: Made) -> None:
     with pytest.raises(OptionError, match="leave out "):
         open_shards(made.glob, shape=(2, 3, 3))
+
+
+@pytest.mark.parametrize("source", [None, 5, [None], [["a"]], {1: 2}])
+def test_what_names_no_shards_is_refused(source: Any) -> None:
+    with pytest.raises(OptionError, match="shards are named by a path, a glob or a URL"):
+        open_shards(source)
