@@ -16,6 +16,7 @@ from examples.hdfs.cluster import Cluster
 from examples.hdfs.configuration import ClusterOptions
 from examples.hdfs.server import QUICK_JAVA
 from tests import started
+from tests.collected import collect
 from tests.s3.place import BUCKET, s3_files
 from tests.s3.server import S3Server, environment, program
 
@@ -98,6 +99,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     result = yield
     if _BEFORE in item.stash:
         before = item.stash[_BEFORE]
+        if started.started() - before:
+            collect()  # the processes of a loader end with its iterator, which an error may hold
         left = started.end(started.started() - before)
         assert not left, f"processes that this test has started and not ended: {left}"
     return result

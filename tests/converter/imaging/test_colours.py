@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from converter.command.cli import main
 from converter.imaging.transformer import ImageTransformer
 from converter.options import ConvertOptions
 from converter.run import convert
@@ -231,8 +232,9 @@ def test_the_counts_are_those_of_all_runs(tmp_path: Path) -> None:
     ],
 )
 def test_an_option_that_is_no_colour_or_range_is_refused(
-    tmp_path: Path, option: str, value: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
 ) -> None:
-    result = run("t.csv", tmp_path / "out", option, value)
-    assert result.returncode == 2
-    assert value in result.stderr
+    with pytest.raises(SystemExit) as ended:
+        main(["t.csv", str(tmp_path / "out"), option, value])
+    assert ended.value.code == 2
+    assert value in capsys.readouterr().err

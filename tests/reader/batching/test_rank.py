@@ -121,6 +121,7 @@ print(json.dumps([before, during, said, current_worker(), rows, items]))
 
 
 @torch
+@pytest.mark.jobs  # torchrun's processes are tried below
 def test_a_process_group_of_torch_says_who_is_who(made: Made, tmp_path: Path) -> None:
     arguments = [(tmp_path / "meeting", rank, made.glob) for rank in range(2)]
     answers = run_together(_TORCH, arguments)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import threading
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from reader import ShardSet, open_shards
 from reader.batching.transform import batch_rng
 from shardio.errors import OptionError, TransformError
+from tests.collected import collect
 from tests.layers import ROOT
 from tests.reader.datasets import CLASSES, OTHER_KINDS, Made, write_dataset
 
@@ -311,7 +311,7 @@ def test_images_that_the_function_keeps_are_never_overwritten(shards: ShardSet) 
 
     for _ in shards.batches(5, epochs=4, transform=keep):
         pass
-    gc.collect()
+    collect()
     assert all(np.array_equal(x, copy[1:]) for x, copy in zip(kept, copies, strict=True))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import os
 import pickle
@@ -24,6 +23,7 @@ from shardio.errors import CorruptRecordError, DatasetError, MissingFileError, O
 from shardio.format.encoding import Encoding
 from shardio.format.naming import MANIFEST
 from shardio.format.transform import Transform
+from tests.collected import collect
 from tests.converter.inputs import write_csv, write_images
 from tests.reader.cached import (
     COUNTS,
@@ -65,7 +65,7 @@ def cache(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def no_thread_stays() -> Iterator[None]:
     yield
-    gc.collect()
+    collect()
     until(lambda: not any(t.name == "shardio-cache" for t in threading.enumerate()))
 
 
@@ -237,7 +237,7 @@ class TestLimit:
             assert all(path.exists() for path in before.values())
             assert second.cached == 2  # the first one, and that of one record, no more
             del first
-            gc.collect()
+            collect()
             fill(second)
         assert sampled.most <= limit
         left = [name for name, path in before.items() if path.exists()]
@@ -247,7 +247,7 @@ class TestLimit:
         shards = opened(made, cache)
         fill(shards)
         del shards
-        gc.collect()
+        collect()
         again = opened(made, cache, cache_limit=sum(SIZES) // 2)
         assert again.cached < 5
         assert 0 < size(cache) <= sum(SIZES) // 2
@@ -534,7 +534,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("only root may mount")
     yield folder
-    gc.collect()
+    collect()
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
@@ -634,7 +634,7 @@ def test_a_link_in_the_cache_leads_nobody_out(
     (copy, *_) = copies(cache)
     folder = copy.parent
     del first
-    gc.collect()
+    collect()
     home = tmp_path / "home"
     home.mkdir()
     name = f"{'0' * 24}-letter"  # as a copy is called
@@ -656,7 +656,7 @@ def test_a_link_in_the_cache_leads_nobody_out(
     # The first one makes room: what is idle goes.
     for limit in (STRIDE, None, None):
         assert stream(opened(made, cache, cache_limit=limit)) == wanted
-        gc.collect()
+        collect()
     until(lambda: not any(t.name == "shardio-cache" for t in threading.enumerate()))
     after = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in home.iterdir()}
     assert after == before

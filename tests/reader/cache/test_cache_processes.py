@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 
 from reader import open_shards
 from shardio.storage.folder_lock import try_lock, unlock
+from tests.collected import collect
 from tests.reader.cached import copies, fill, opened, size, stream, unfinished, until, url
 from tests.reader.datasets import Made, write_dataset
 from tests.reader.processes import ROOT, run, run_together
@@ -203,7 +203,7 @@ def test_the_thread_ends_with_the_set(large: Made, cache: Path) -> None:
         batches.close()
         assert is_running()
         del shards, batches
-        gc.collect()
+        collect()
     finally:
         unlock(lock)
     until(lambda: not is_running())
@@ -222,7 +222,7 @@ def test_the_copies_of_a_set_that_is_open_elsewhere_are_not_evicted(
     run(READ, url(other), cache, limit, 0)
     assert copies(cache) == before
     del shards
-    gc.collect()
+    collect()
     run(READ, url(other), cache, limit, 2)
     assert 0 < len(set(before) & set(copies(cache))) < 7
 

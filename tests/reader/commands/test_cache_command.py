@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import os
@@ -14,6 +13,7 @@ import pytest
 from reader import open_shards
 from reader.commands.cli import main
 from reader.shardset import ShardSet
+from tests.collected import collect
 from tests.reader.cached import copies, fill, opened, until, url, write_many
 from tests.reader.datasets import Made
 
@@ -40,7 +40,7 @@ def test_sets_are_listed(made: Made, cache: Path, tmp_path: Path, capsys: Output
     first = filled(made, cache)
     other = filled(write_many(tmp_path / "other", seed=1), cache)
     del other
-    gc.collect()
+    collect()
     assert main(["cache", str(cache)]) == 0
     *sets, last = capsys.readouterr().out.splitlines()
     assert last.startswith(f"2 sets in {cache}, ")
@@ -62,12 +62,12 @@ def test_all_that_nobody_has_open_is_cleared(made: Made, cache: Path, tmp_path: 
     notes.write_text("mine")
     kept = {*copies(cache)}
     del other
-    gc.collect()
+    collect()
     assert main(["cache", str(cache), "--clear"]) == 0
     left = {*copies(cache)}
     assert 0 < len(left) < len(kept)
     del first
-    gc.collect()
+    collect()
     assert main(["cache", str(cache), "--clear"]) == 0
     assert {path.name for path in cache.rglob("*")} == {"notes.txt", ".shardio.lock"}
 
@@ -77,7 +77,7 @@ def test_one_set_is_cleared_by_its_id(
 ) -> None:
     filled(made, cache)
     filled(write_many(tmp_path / "other", seed=1), cache)
-    gc.collect()
+    collect()
     first, second = sorted({path.parent for path in copies(cache)})
     assert main(["cache", str(cache), "--clear", first.name[:8]]) == 0
     assert {path.parent for path in copies(cache)} == {second}
@@ -100,7 +100,7 @@ def test_a_set_that_is_open_stays(made: Made, cache: Path, capsys: Output) -> No
 def test_what_was_written_by_nobody_knows_whom(made: Made, cache: Path, capsys: Output) -> None:
     """Notes of another version, or none; a name that commands the terminal."""
     filled(made, cache)
-    gc.collect()
+    collect()
     (note,) = cache.glob("*/.open")
     for text in (b"", b"{", b'{"folders": 3}', b"[]", b"\xff", b"null"):
         note.write_bytes(text)

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import gc
 import weakref
 
 import pytest
 
 from reader.fetch.pool import ALIGNMENT, Pool, aligned
+from tests.collected import collect
 
 
 @pytest.mark.parametrize("size", [1, 63, 64, 65, 1_572_864])
@@ -21,11 +21,11 @@ def test_memory_comes_back_only_when_the_last_view_of_a_view_is_gone() -> None:
     lease = pool.lease(piece)
     view = lease.reshape(24)[2:].reshape(2, 11)[1][3:5]
     del lease
-    gc.collect()
+    collect()
     other = pool.take()
     assert other is not piece
     del view
-    gc.collect()
+    collect()
     assert pool.take() is piece
 
 
@@ -45,7 +45,7 @@ def test_what_is_kept_of_a_stream_does_not_keep_its_other_memory() -> None:
     pool.give(other)
     gone = weakref.ref(other)
     del pool, other
-    gc.collect()
+    collect()
     assert gone() is None
     assert not lease.any()
     del lease

@@ -14,6 +14,7 @@ import tensorflow as tf
 from reader import ShardSet, open_shards
 from reader.batching.batch_maker import BatchMaker
 from shardio.errors import OptionError
+from tests.collected import collect
 from tests.converter.inputs import wait_until
 from tests.reader.datasets import Made
 
@@ -73,7 +74,7 @@ def test_each_pass_is_the_next_epoch(made: Made) -> None:
 
 def test_a_forgotten_dataset_gives_back_its_memory(made: Made) -> None:
     def makers() -> list[BatchMaker]:
-        gc.collect()
+        collect()
         return [found for found in gc.get_objects() if type(found) is BatchMaker]
 
     # Those of other tests in this process: TensorFlow keeps what a strategy has traced.
@@ -94,7 +95,7 @@ def test_a_dataset_that_is_forgotten_while_it_is_read_leaves_nothing(made: Made)
     shards = open_shards(made.glob)
 
     def makers() -> int:
-        gc.collect()
+        collect()
         return sum(type(found) is BatchMaker for found in gc.get_objects())
 
     before = makers()
@@ -106,12 +107,12 @@ def test_a_dataset_that_is_forgotten_while_it_is_read_leaves_nothing(made: Made)
 
 def test_forgotten_datasets_leave_no_maps(made: Made) -> None:
     def maps() -> int:
-        gc.collect()
+        collect()
         return Path("/proc/self/maps").read_text().count(str(made.folder))
 
     shards = open_shards(made.glob)
     for endless in (False, True):
-        for _ in range(5):
+        for _ in range(2):
             opened = open_shards(made.glob)
             batches = opened.to_tf_dataset(5, epochs=None if endless else 1)
             for _ in batches.take(3):

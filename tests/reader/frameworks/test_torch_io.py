@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import operator
 import pickle
 import warnings
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 
 from reader import open_shards
 from shardio.errors import OptionError
+from tests.collected import collect
 from tests.reader.datasets import Made
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -66,7 +66,12 @@ def test_tensors_that_are_kept_are_never_overwritten(made: Made) -> None:
 
 @pytest.mark.parametrize(
     ("workers", "start", "persistent"),
-    [(0, "", False), (2, "fork", False), (2, "spawn", True), (2, "fork", True)],
+    [
+        (0, "", False),
+        (2, "fork", False),
+        (2, "fork", True),
+        pytest.param(2, "spawn", True, marks=pytest.mark.jobs),
+    ],
 )
 def test_each_pass_of_a_loader_is_the_next_epoch_in_the_one_order(
     made: Made, workers: int, start: str, persistent: bool
@@ -199,7 +204,7 @@ def test_a_loader_that_would_stack_batches_is_refused(
     batches = open_shards(made.glob).to_torch(5)
     with pytest.raises(OptionError, match="batch_size=None"):
         list(loaders.DataLoader(batches, num_workers=workers, **given))
-    gc.collect()  # the processes end with the iterator, which the error has held
+    collect()  # the processes end with the iterator, which the error has held
     assert len(list(loader(batches, 0))) == len(batches)
 
 

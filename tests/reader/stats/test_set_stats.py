@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import pickle
 from itertools import islice
@@ -16,6 +15,7 @@ from reader import open_shards
 from reader.shardset import ShardSet
 from reader.stats.stream_counts import StreamCounts
 from shardio.storage.waiting import Wait, patiently
+from tests.collected import collect
 from tests.reader.datasets import Made
 from tests.reader.foreign_files import encode, example
 
@@ -38,7 +38,7 @@ def test_it_is_the_sum_of_all_streams(made: Made) -> None:
     assert given(shards) == (3, 15, 15 * BYTES)
     assert shards.stats.ahead == left_early.stats().ahead > 0
     del left_early
-    gc.collect()
+    collect()
     assert (given(shards), shards.stats.ahead) == ((3, 15, 15 * BYTES), 0)
     list(shards.batches(5, dtype="uint8", epochs=2, drop_remainder=False))
     assert given(shards) == (3 + 16, 15 + 74, (15 + 74) * BYTES)
@@ -144,7 +144,7 @@ def test_a_loader_that_is_left_early(made: Made) -> None:
     iterator = iter(data.DataLoader(shards.to_torch(5), batch_size=None, num_workers=1))
     next(iterator)
     del iterator
-    gc.collect()
+    collect()
     # The process may have made those that the loader asks for ahead.
     assert 1 <= shards.stats.batches <= 1 + 2
     assert shards.stats.images == 5 * shards.stats.batches
