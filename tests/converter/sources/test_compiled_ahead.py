@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,10 @@ def threads_here() -> int:
 def is_quiet() -> bool:
     """Whether all threads but this one sleep: each has begun, and has nothing to do."""
     own = str(threading.get_native_id())
-    others = [Path(f"/proc/self/task/{task}/stat") for task in os.listdir("/proc/self/task")]
-    stats = [path.read_text() for path in others if path.parent.name != own]
+    stats = []
+    for task in set(os.listdir("/proc/self/task")) - {own}:
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            stats.append(Path(f"/proc/self/task/{task}/stat").read_text())
     return all(stat.rpartition(")")[2].split()[0] == "S" for stat in stats)
 
 
