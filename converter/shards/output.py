@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from converter.shards.done_records import done_records, write_done_records
@@ -13,7 +13,7 @@ from converter.shards.half_written import is_half_written
 from converter.shards.other_plan import begun_elsewhere, begun_otherwise, finished_otherwise
 from converter.shards.work_folder import WorkFolder
 from converter.sources.patience import writing
-from shardio.errors import MissingFileError, OutputError, ShardioError
+from shardio.errors import MissingFileError, OutputError, RejectsError, ShardioError
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.encoding import RAW
 from shardio.format.inputs import ConversionInputs
@@ -79,6 +79,10 @@ class OutputFolder:
         with self.work.locked():
             try:
                 yield
+            except RejectsError:
+                with suppress(ShardioError):
+                    self._withdraw_inputs()
+                raise
             finally:
                 # Of workers that were killed, since they did not stop in time.
                 with suppress(ShardioError):
@@ -171,20 +175,31 @@ class OutputFolder:
             raise begun_otherwise(self.folder, plan, there)
 
     def keep_inputs(
-        self, inputs: ConversionInputs, finished: Iterable[DoneRecord], *, moved: bool
+        self, inputs: ConversionInputs, finished: Collection[DoneRecord], *, moved: bool
     ) -> None:
         """Record where the images are, or make sure that finished records come from there too.
 
-        With `moved` they are the same images. Raises OutputError for those of another root.
+        With `moved` they are the same images. Raises OutputError for those of another root. Where
+        no lock keeps a second run out, the first root that is recorded stays.
         """
         text = None if moved else self.read(INPUTS)
         there = None if text is None else ConversionInputs.from_json(text, self._path(INPUTS))
         if there == inputs:
             return
-        # Of rejects there is nothing that could be mixed.
-        if not moved and any(done.records for done in finished):
+        # Of rejects there is nothing that could be mixed, but a run may be under way.
+        locked = is_local(self.folder)
+        if not moved and (any(done.records for done in finished) or not (locked or there is None)):
             raise begun_elsewhere(self.folder, inputs, there)
-        self.write(INPUTS, inputs.to_json())
+        try:
+            self.write(INPUTS, inputs.to_json(), overwrite=moved or locked)
+        except OutputError:  # another run was first, a moment ago
+            self.keep_inputs(inputs, finished, moved=moved)
+
+    def _withdraw_inputs(self) -> None:
+        """Let another root be given where no image of this one was of use."""
+        shards = [info for name, info in self._names().items() if ShardName.parse(name)]
+        if not is_local(self.folder) and not any(info.size for info in shards):
+            self._storage.delete(self._path(INPUTS))
 
     def finished(
         self, names: list[ShardName], *, indexed: bool = False

@@ -47,7 +47,8 @@ class WorkFolder:
         """Keep a second conversion out of a local folder while this one runs.
 
         The kernel gives the lock back when the process ends, however it ends. Other storages have
-        no such lock: two conversions with one plan make the same bytes there, and no harm.
+        no such lock: two conversions with one plan and one root, which the first one claims, make
+        the same bytes there, and no harm.
         """
         self.refuse_links()
         if not is_local(self._folder):

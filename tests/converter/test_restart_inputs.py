@@ -94,6 +94,31 @@ def test_images_of_two_roots_are_never_mixed(table: Path, out: str) -> None:
     assert pixels(out) == {0}
 
 
+class AnotherAt(NoProgress):
+    """Begins a conversion of other images into the same folder, at the start and at each shard."""
+
+    def __init__(self, table: Path, out: str) -> None:
+        self.table = table
+        self.out = out
+        self.refusals = 0
+
+    def announce(self, line: str) -> None:
+        with pytest.raises(OutputError, match=r"images below .*/a, and now|another conversion is"):
+            go(self.table, self.out, "b")
+        self.refusals += 1
+
+    def advance(self, images: int, bytes_read: int, rejected: int, bytes_written: int) -> None:
+        self.announce("")
+
+
+def test_two_roots_at_once_are_never_mixed(table: Path, out: str) -> None:
+    """Also where no lock keeps the second run out, and no shard is finished yet."""
+    another = AnotherAt(table, out)
+    go(table, out, "a", progress=another)
+    assert another.refusals > 1
+    assert pixels(out) == {0}
+
+
 def test_a_root_that_was_moved_goes_on(table: Path, out: str) -> None:
     stopped(table, out)
     (table.parent / "a").rename(table.parent / "c")

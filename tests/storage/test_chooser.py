@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from shardio.errors import MissingExtraError, ShardioError, StorageError
+from shardio.errors import MissingExtraError, ShardioError, StorageError, UnknownStorageError
 from shardio.storage import storage_for
 from shardio.storage.local import LocalStorage
 from shardio.storage.paths import join, scheme_of
@@ -32,6 +32,24 @@ def test_a_scheme_is_what_stands_before_two_slashes(path: str, scheme: str | Non
     assert scheme_of(path) == scheme
     expected = LocalStorage if scheme is None else FsspecStorage
     assert isinstance(storage_for(path), expected)
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "sftp", "ssh", "smb", "https", "FTP"])
+@pytest.mark.parametrize("login", ["me:secret@", "me:se%2Fcret@", ":secret@", "me:secret"])
+def test_passwords_are_refused_and_not_repeated(scheme: str, login: str) -> None:
+    """Also one with a slash in it, of which a part is left."""
+    with pytest.raises(UnknownStorageError, match=f"FSSPEC_{scheme.upper()}") as caught:
+        storage_for(f"{scheme}://{login}{'host' if '@' in login else ''}/secret/a.png")
+    assert "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://me@host/a", "ftp://host:21/a", "http://[::1]:80/a", "http://[::1]/a", "memory://a:b/c",
+     "github://org:name@branch/a", "sftp://me@host:22/a", "abfs://box@account.net/a"],
+)  # fmt: skip
+def test_names_and_ports_are_no_passwords(url: str) -> None:
+    assert isinstance(storage_for(url), FsspecStorage)
 
 
 @pytest.mark.parametrize(
