@@ -10,7 +10,8 @@ from contextlib import contextmanager, suppress
 
 from converter.shards.done_records import done_records, write_done_records
 from converter.shards.half_written import is_half_written
-from converter.shards.other_plan import begun_elsewhere, begun_otherwise, finished_otherwise
+from converter.shards.kept_root import keep_root
+from converter.shards.other_plan import begun_otherwise, finished_otherwise
 from converter.shards.work_folder import WorkFolder
 from converter.sources.patience import writing
 from shardio.errors import MissingFileError, OutputError, RejectsError, ShardioError
@@ -166,8 +167,7 @@ class OutputFolder:
             if shards:
                 raise OutputError(
                     f"{self.folder} holds {counted(len(shards), 'shard')} ({_listed(shards)}) "
-                    "that no "
-                    "conversion here has made; choose another folder, or --overwrite them"
+                    "that no conversion here has made; choose another folder, or --overwrite them"
                 )
             self.write(PLAN, plan.to_json(), overwrite=False)
             return
@@ -177,23 +177,9 @@ class OutputFolder:
     def keep_inputs(
         self, inputs: ConversionInputs, finished: Collection[DoneRecord], *, moved: bool
     ) -> None:
-        """Record where the images are, or make sure that finished records come from there too.
-
-        With `moved` they are the same images. Raises OutputError for those of another root. Where
-        no lock keeps a second run out, the first root that is recorded stays.
-        """
-        text = None if moved else self.read(INPUTS)
-        there = None if text is None else ConversionInputs.from_json(text, self._path(INPUTS))
-        if there == inputs:
-            return
-        # Of rejects there is nothing that could be mixed, but a run may be under way.
-        locked = is_local(self.folder)
-        if not moved and (any(done.records for done in finished) or not (locked or there is None)):
-            raise begun_elsewhere(self.folder, inputs, there)
-        try:
-            self.write(INPUTS, inputs.to_json(), overwrite=moved or locked)
-        except OutputError:  # another run was first, a moment ago
-            self.keep_inputs(inputs, finished, moved=moved)
+        """Record where the images are, or compare it; see keep_root."""
+        there = None if moved else self.read(INPUTS)
+        keep_root(self.folder, inputs, there, finished, self.write, moved=moved)
 
     def _withdraw_inputs(self) -> None:
         """Let another root be given where no image of this one was of use."""
