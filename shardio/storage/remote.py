@@ -22,6 +22,7 @@ from shardio.errors import (
     UnusableFileError,
 )
 from shardio.storage.call import leave
+from shardio.storage.passwords import refuse_password
 from shardio.storage.paths import name_of
 from shardio.storage.protocol import FileInfo, RangeReader
 from shardio.storage.remote_call import LARGE, ask, ask_again
@@ -34,13 +35,6 @@ T = TypeVar("T")
 
 # A file whose size is not known gets no more time than one of so many bytes.
 _PIECE_BYTES = 20_000_000
-# A login with a password, or what is left of one that has a slash in it. Repositories are named
-# in the same way: github://org:name@branch.
-_PASSWORD = re.compile(
-    r"(?!(?:github|gitlab|git)://)[^:]*://[^@]*:[^@]*@"
-    r"|(?:ftp|ftps|sftp|ssh|smb|webdavs?|https?)://[^@\[]*:(?![0-9]*$)",
-    re.IGNORECASE,
-)
 # What fsspec's own functions take for a pattern.
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -62,18 +56,7 @@ class FsspecStorage:
     _options: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, root: str) -> None:
-        if _PASSWORD.match(root):
-            scheme = root.partition("://")[0].lower()
-            name = f"FSSPEC_{scheme.upper()}"
-            way = f"as {name}_PASSWORD"
-            if scheme in ("http", "https"):
-                header = '{"headers": {"Authorization": "Basic ..."}}'
-                way = f"""as {name}='{{"client_kwargs": {header}}}'"""
-            # The message names none of it.
-            raise UnknownStorageError(
-                f"URLs of {scheme}:// name no passwords: they would stand in messages and files. "
-                f"Give fsspec what it needs, {way} or in ~/.config/fsspec"
-            )
+        refuse_password(root)
         self._root = root
 
     @property
