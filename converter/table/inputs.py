@@ -13,7 +13,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from converter.table.paths.braces import expanded
 from converter.table.paths.folder_listing import FolderListing
 from converter.table.paths.kinds import DELIMITERS, ENDINGS, SAMPLES, Kind, kind_of
 from converter.table.samples.lmdb_set import DATA
@@ -22,9 +21,10 @@ from converter.table.scratch import Scratch
 from shardio.errors import MissingFileError, TableError
 from shardio.grammar import counted
 from shardio.storage import search, storage_for
+from shardio.storage.braces import expanded
 from shardio.storage.digest import digest_of
 from shardio.storage.paths import is_local, join, name_of
-from shardio.storage.search import is_glob
+from shardio.storage.search import is_glob, is_there
 
 STANDARD_INPUT = "-"
 _READ_BYTES = 1 << 20
@@ -64,7 +64,7 @@ class TableInput:
 
 def all_names(given: Sequence[str]) -> list[str]:
     """Return the names, of which those with braces stand for several."""
-    return [name for pattern in given for name in expanded(pattern, is_there)]
+    return [name for pattern in given for name in expanded(pattern)]
 
 
 def find_inputs(given: Sequence[str], scratch: Scratch) -> list[TableInput]:
@@ -120,15 +120,6 @@ def _files_of(name: str, scratch: Scratch) -> Iterator[TableInput]:
         yield from _files_in(name, scratch)
     else:
         yield _file(name)
-
-
-def is_there(name: str) -> bool:
-    """Whether there is a file or folder of this name."""
-    try:
-        storage_for(name).stat(name)
-    except (MissingFileError, OSError):
-        return False
-    return True
 
 
 def is_folder(name: str) -> bool:

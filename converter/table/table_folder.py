@@ -6,12 +6,12 @@ import os
 import re
 from collections.abc import Sequence
 
-from converter.table.inputs import STANDARD_INPUT, TableInput, is_folder, is_there
+from converter.table.inputs import STANDARD_INPUT, TableInput, is_folder
 from converter.table.paths.kinds import SAMPLES
 from converter.table.paths.locations import leaves
 from shardio.errors import TableError
 from shardio.storage.paths import is_local
-from shardio.storage.search import is_glob
+from shardio.storage.search import is_glob, is_there
 
 _SHOWN = 3
 

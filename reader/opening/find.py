@@ -19,6 +19,7 @@ from shardio.format.naming import (
     ShardName,
 )
 from shardio.storage import FileInfo, search, storage_for
+from shardio.storage.braces import expanded
 from shardio.storage.paths import folder_of, join, name_of, scheme_of
 from shardio.storage.search import is_glob
 
@@ -62,15 +63,16 @@ def find_shards(source: Source | Sequence[Source], split: str | None) -> list[Fi
 
 
 def texts_of(source: Source | Sequence[Source]) -> list[str]:
-    """Return the paths, URLs and globs of a source, whole."""
+    """Return the paths, URLs and globs of a source, whole and without braces."""
     patterns = [source] if isinstance(source, str | os.PathLike) else list(source)
     texts = [os.fspath(pattern) for pattern in patterns]
     if not texts or "" in texts:
         raise OptionError("no shards are named: give a glob, a list of files or a folder")
     # So that the set is still found when the process goes to another folder.
-    return [
+    whole = (
         text if scheme_of(text) else os.path.abspath(os.path.expanduser(text)) for text in texts
-    ]
+    )
+    return [name for text in whole for name in expanded(text)]
 
 
 def _matches(text: str) -> list[FileInfo]:

@@ -16,6 +16,7 @@ from reader.opening.shared_records import refuse_shared_records
 from reader.shardset import ShardSet
 from shardio.errors import OptionError
 from shardio.format.naming import ShardName
+from shardio.storage.braces import expanded
 from shardio.storage.paths import folder_of, name_of
 from shardio.storage.search import is_glob
 
@@ -39,7 +40,8 @@ def open_shards(
 ) -> ShardSet:
     """Open shards for reading.
 
-    `source` is a glob, a list of globs or files, or the folder of a dataset; each may be a URL.
+    `source` is a glob, a list of globs or files, or the folder of a dataset; each may be a URL, and
+    braces stand for several as in shells: `train-{00..15}.tfrecord`.
     Several datasets, or sets that are open, become one: their records in the order of the list.
     They need images of one shape, the same labels and one vocabulary, which those behind may
     continue; with `rows` their rows are pairs of the member's number and the row.
@@ -109,6 +111,7 @@ def datasets_of(sources: Sequence[Source | ShardSet]) -> list[Group]:
     """
     if not sources:
         raise OptionError("no shards are named")
+    sources = _each(sources)
     if len(sources) == 1:
         (only,) = sources
         return [only if isinstance(only, ShardSet) else [only]]
@@ -132,6 +135,14 @@ def datasets_of(sources: Sequence[Source | ShardSet]) -> list[Group]:
         assert isinstance(group, list)
         group.append(source)
     return list(groups.values())
+
+
+def _each(sources: Sequence[Source | ShardSet]) -> list[Source | ShardSet]:
+    """Return the sources, each with braces as the names that it stands for."""
+    each: list[Source | ShardSet] = []
+    for source in sources:
+        each += [source] if isinstance(source, ShardSet) else expanded(os.fspath(source))
+    return each
 
 
 def _opened(group: Group, split: str | None, how: dict[str, Any]) -> ShardSet:

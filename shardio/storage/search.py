@@ -6,6 +6,7 @@ import fnmatch
 import re
 from dataclasses import replace
 
+from shardio.errors import MissingFileError
 from shardio.storage.chooser import storage_for
 from shardio.storage.protocol import FileInfo
 
@@ -15,6 +16,15 @@ _MAGIC = re.compile(r"[*?\[]")
 def is_glob(path: str) -> bool:
     """Whether a path holds a wildcard."""
     return _MAGIC.search(path) is not None
+
+
+def is_there(name: str) -> bool:
+    """Whether there is a file or folder of this name."""
+    try:
+        storage_for(name).stat(name)
+    except (MissingFileError, OSError):
+        return False
+    return True
 
 
 def search(pattern: str) -> list[FileInfo]:

@@ -54,6 +54,8 @@ OPENED: dict[str, Callable[[list[Made]], Any]] = {
     "files": lambda sets: [
         made.folder / entry.file for made in sets for entry in made.manifest.shards
     ],
+    "braces": lambda sets: f"{sets[0].folder.parent}/{{a,b,c}}",
+    "braces of files": lambda sets: f"{sets[0].folder.parent}/{{a,b,c}}/train-*.tfrecord",
     "both": lambda sets: [open_shards(sets[0].folder), sets[1].glob, sets[2].folder],
     "a join": lambda sets: [open_shards([sets[0].folder, sets[1].folder]), sets[2].folder],
 }
