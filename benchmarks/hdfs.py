@@ -104,21 +104,29 @@ def staged(url: str, folder: Path) -> float:
     return staging.size / MIB
 
 
-def show_costs_of_stage(url: str, infos: list[FileInfo], folder: Path, rounds: int) -> None:
-    """Print the processor time of this process a MiB, for `stage` and what it cannot do without."""
+def written_anew(url: str, infos: list[FileInfo], folder: Path) -> float:
+    """Read 4 files at once, and write them to new ones; returns MiB."""
+    # New ones: to write over old ones takes memory that the kernel has at hand, and a virtual
+    # machine's host need not give.
     with tempfile.TemporaryDirectory(dir=folder) as to:
-        works: dict[str, Callable[[], float]] = {
-            "read, 4 files as streams": partial(bare_streams, url, infos, 4),
-            "read, SHA-256 computed": partial(bare_streams, url, infos, 4, digested),
-            "read, written and synced": partial(bare_streams, url, infos, 4, partial(written, to)),
-            "stage": partial(staged, url, folder),
-        }
-        costs: dict[str, list[float]] = {name: [] for name in works}
-        for _ in range(rounds):
-            for name, work in works.items():
-                begun = time.process_time()
-                size = work()
-                costs[name].append((time.process_time() - begun) * 1000 / size)
+        return bare_streams(url, infos, 4, partial(written, to))
+
+
+def show_costs(url: str, infos: list[FileInfo], folder: Path, rounds: int) -> None:
+    """Print the processor time of this process a MiB, and of what `stage` cannot do without."""
+    works: dict[str, Callable[[], float]] = {
+        "read, 4 files as streams": partial(bare_streams, url, infos, 4),
+        "read, SHA-256 computed": partial(bare_streams, url, infos, 4, digested),
+        "read, written and synced": partial(written_anew, url, infos, folder),
+        "stage": partial(staged, url, folder),
+        "batches, window": partial(batches, url, "window", True),
+    }
+    costs: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            begun = time.process_time()
+            size = work()
+            costs[name].append((time.process_time() - begun) * 1000 / size)
     print("\nprocessor time of the client, ms a MiB (median, least)")
     for name, values in costs.items():
         print(f"{name:26} {statistics.median(values):6.2f} {min(values):6.2f}")
@@ -246,7 +254,7 @@ def compare(url: str, folder: Path, rounds: int) -> None:
         rates = measure(bare + ways, rounds)
     best = max((one.name for one in bare), key=lambda name: statistics.median(rates[name]))
     print(table(rates, best, "MiB/s"))
-    show_costs_of_stage(url, infos, folder, rounds)
+    show_costs(url, infos, folder, rounds)
     compare_cached(url, folder, rounds)
     there = f"{url}-written-{secrets.token_hex(6)}"
     ways = [

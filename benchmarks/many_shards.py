@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -34,10 +35,11 @@ from reader import open_shards
 from reader.batching.options import Shuffle
 from shardio.format.transform import Transform
 from shardio.measure.memory import SampledMemory
-from shardio.storage import search
+from shardio.storage import search, storage_for
 
 _ROOT = Path(__file__).resolve().parents[1]
 _RECORDS = 2
+_UPLOADS = 32
 _STEPS = ("list", "open", "first batch of 128", "all")
 
 
@@ -115,6 +117,17 @@ def converted(folder: Path, shards: int) -> None:
     opened(str(out), 1, "converted")
 
 
+def _upload(folder: Path, url: str) -> None:
+    def put(path: Path) -> None:
+        to = f"{url}/{path.name}"
+        with storage_for(to).publish(to, attempt="bench") as file:
+            file.write(path.read_bytes())
+
+    with ThreadPoolExecutor(_UPLOADS) as pool:
+        # A server takes some time for each, however small it is.
+        list(pool.map(put, folder.iterdir()))
+
+
 def _sample(pid: int, peaks: dict[str, int], ended: threading.Event) -> None:
     while not ended.wait(0.05):
         owned = {child: _owned(child) for child in (pid, *_below(pid))}
@@ -168,7 +181,7 @@ def main() -> None:
         with ExitStack() as stack:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             cluster = stack.enter_context(Cluster(scratch))
-            cluster.fs("-put", str(local), "/many")
+            _upload(local, f"{cluster.url}/many")
             opened(f"{cluster.url}/many", arguments.rounds, "HDFS")
 
 

@@ -47,7 +47,8 @@ from shardio.storage.paths import folder_of, join, name_of, scheme_of
 from shardio.storage.temporary import temporary_name
 
 JOBS = 4
-_PIECE = 1 << 20
+# More than the buffer of a local file holds: what is larger is not copied there first.
+_PIECE = 256 << 10
 _ATTEMPT = "stage"
 
 

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Callable
 from typing import BinaryIO
 
+# Larger writes may take several times as long; a local file's buffer is smaller, and is passed by.
+_WRITE_BYTES = 256 << 10
 # Fills memory from a byte of the source on; returns how many bytes, 0 at its end.
 Read = Callable[[int, memoryview], int]
 
@@ -23,7 +25,8 @@ def copy(read: Read, size: int, out: BinaryIO, tell: Callable[[int], object], pi
         if not got:
             return ""
         digest.update(memory[:got])
-        out.write(memory[:got])
+        for start in range(0, got, _WRITE_BYTES):
+            out.write(memory[start : min(got, start + _WRITE_BYTES)])
         tell(got)
         done += got
     return digest.hexdigest()
