@@ -44,7 +44,7 @@ class ShardSet(Dataset):
         height, width, channels = self.shape
         of = "" if self.choice is None else f" of {self.stored_records:,}"
         heads = ", ".join(
-            f"{label.name}: {label.classes if label.kind.is_class else label}"
+            f"{label.name}: {(label.classes or 'not known') if label.kind.is_class else label}"
             for label in self.labels
         )
         if self.mix is not None:

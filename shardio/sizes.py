@@ -35,3 +35,13 @@ def in_words(size: int) -> str:
     if size < 10**6:
         return f"{-(-size // 10**3)}kB"
     return f"{-(-size // 10**6)}MB"
+
+
+def measured(count: int) -> str:
+    """Write the size of something that is there, in the unit that suits it."""
+    value = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
+        value /= 1000
+    return f"{value:,.1f} TB"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardio.errors import OptionError
-from shardio.sizes import in_words, parse_bytes
+from shardio.sizes import in_words, measured, parse_bytes
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,10 @@ def test_what_is_no_amount_is_refused_with_its_name_and_text(text: Any) -> None:
 @given(st.integers(1, 10**12))
 def test_an_amount_in_words_is_never_too_little(size: int) -> None:
     assert size <= parse_bytes(in_words(size)) <= size + 10**6
+
+
+@given(st.integers(1, 10**15))
+def test_what_is_there_is_never_shown_as_nothing(size: int) -> None:
+    assert parse_bytes(measured(size).replace(",", "").replace("bytes", "B")) == pytest.approx(
+        size, rel=0.06
+    )

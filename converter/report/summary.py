@@ -15,6 +15,7 @@ from converter.table.cells.label_statistics import HeadStatistics, SequenceStati
 from shardio.format.manifest import Versions
 from shardio.format.transform import Transform
 from shardio.grammar import agreeing, counted
+from shardio.sizes import measured
 
 # Of a shorter run nobody asks how it could be quicker.
 _LONG_SECONDS = 5.0
@@ -95,7 +96,7 @@ class Summary:
             return [
                 f"{counted(self.rows, 'row')}{self._left_out()} would become "
                 f"{counted(self.shards, 'shard')} in {self.folder}, "
-                f"{_size(self.bytes)} in all. Nothing was written.",
+                f"{measured(self.bytes)} in all. Nothing was written.",
                 *self._table(),
                 f"images    {self.image_line()}",
                 *([] if self.look is None else look_lines(self.look, self.rows - self.dropped)),
@@ -106,7 +107,7 @@ class Summary:
             ]
         lines = [
             f"{self.folder}: {counted(self.records, 'record')} in {counted(self.shards, 'shard')}, "
-            f"{_size(self.bytes)}",
+            f"{measured(self.bytes)}",
             f"rows      {self.rows:,} read = {self.records:,} written + {self.rejected:,} rejected"
             + (f", {self.dropped:,} of them by --drop" if self.dropped else "")
             + (" (see rejects.csv)" if self.rejected else ""),
@@ -253,12 +254,3 @@ class Summary:
         times = {name: spent for name, spent in vars(self.times).items() if spent}
         total = sum(times.values()) or 1.0
         return ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in times.items())
-
-
-def _size(count: int) -> str:
-    value = float(count)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
-        value /= 1000
-    return f"{value:,.1f} TB"

@@ -43,7 +43,7 @@ def choose_heads(
             # A first line that is no header names no columns.
             known = {likely, split, *table.columns_of_images}
             hint = _label_hint(table, present, known) if likely or not table.hint else ""
-            also = f". Nor has it label columns y0, y1, ...{hint}"
+            also = f". It has no label columns (y0, y1, ...) either{hint}"
         raise TableError(f"{name} has no column {path}; {has}{_path_hint(likely, table)}{also}")
     if reading.split_column and split not in present:
         raise TableError(f"{name} has no column {split}; {has}{table.hint}")
@@ -54,7 +54,7 @@ def choose_heads(
         heads = numbered_columns(present, image_column)
         if no_heads:
             hint = _label_hint(table, present, {path, split, *table.columns_of_images})
-            raise TableError(f"{name} has no label columns y0, y1, ...; {has}{hint}")
+            raise TableError(f"{name} has no label columns (y0, y1, ...); {has}{hint}")
         if len({int(column[1:]) for column in heads}) < len({*heads}):
             raise TableError(
                 f"{name} has label columns of one number ({', '.join(heads)}); name those that are "

@@ -136,6 +136,7 @@ def is_folder(name: str) -> bool:
 def _file(name: str) -> TableInput:
     kind, compression, ending = kind_of(name)
     if kind is None:
+        storage_for(name).stat(name)  # raises where there is nothing, whatever its ending
         raise TableError(
             f"{name}: a table must end in {ENDINGS}, those of text also in .gz or .zst behind "
             "that, or be a folder, or - for standard input"

@@ -96,7 +96,7 @@ def main() -> None:
     plan = write_dataset(options, arguments.workers)
     broken = int((plan.breakage != Breakage.NONE).sum())
     print(
-        f"{out}: {options.images} images ({int(plan.is_png.sum())} PNG, {broken} broken),"
+        f"{out}: {options.images:,} images ({int(plan.is_png.sum()):,} PNG, {broken:,} broken),"
         f" {options.classes} classes"
     )
 

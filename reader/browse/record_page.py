@@ -58,9 +58,9 @@ def neighbours(shards: ShardSet, query: Query, number: int) -> str:
     """Return the way back to the records, and to the neighbours as they are stored."""
     links = [link(query.address(), "Back to the records")]
     if number:
-        links.append(link(query.address(f"/record/{number - 1}"), "Previous stored", rel="prev"))
+        links.append(link(query.address(f"/record/{number - 1}"), "Previous record", rel="prev"))
     if number + 1 < len(shards):
-        links.append(link(query.address(f"/record/{number + 1}"), "Next stored", rel="next"))
+        links.append(link(query.address(f"/record/{number + 1}"), "Next record", rel="next"))
     items = "".join(element("li", one) for one in links)
     return element("nav", f"<ul>{items}</ul>", aria_label="Records", class_="pages")
 

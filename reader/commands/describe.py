@@ -16,7 +16,7 @@ from shardio.format.label import Label
 from shardio.format.transform import COLOURS
 from shardio.grammar import counted
 from shardio.plain_text import plain_text
-from shardio.sizes import in_words
+from shardio.sizes import in_words, measured
 
 _NAMED = 5
 # From here on nobody can tell a window from an exact shuffle.
@@ -93,7 +93,7 @@ def _orders(shards: ShardSet, memory: int | str | None) -> dict[str, Any]:
 def info(shards: ShardSet, memory: int | str | None = None) -> list[str]:
     """Describe a set of shards in lines for people; the values are those of `facts`."""
     known = facts(shards, memory)
-    image, size = known["image"], f"{known['bytes'] / 1e6:,.1f} MB"
+    image, size = known["image"], measured(known["bytes"])
     rows = [
         ("records", f"{len(shards):,} in {counted(known['shards'], 'shard')}, {size}"),
         (

@@ -37,5 +37,5 @@ def run(arguments: argparse.Namespace) -> int:
         export(shards, arguments.to, arguments.output, told)
     back = shlex.join(command_back(shards, arguments.to, arguments.output))
     print(f"{counted(len(shards), 'record')} written to {arguments.output}")
-    print(f"a set again: shardio-convert {back}")
+    print(f"to make shards of it: shardio-convert {back}")
     return 0

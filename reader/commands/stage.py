@@ -10,7 +10,7 @@ from reader.commands.staging import JOBS, Staging
 from shardio.arguments import positive
 from shardio.grammar import agreeing, counted
 from shardio.progress import progress
-from shardio.sizes import parse_bytes
+from shardio.sizes import measured, parse_bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     seconds = max(time.monotonic() - start, 1e-9)
     kept = f"; {done.kept} {agreeing(done.kept, 'was')} there already" if done.kept else ""
     print(
-        f"{counted(done.copied, 'file')} copied to {staging.folder}: {done.bytes / 1e6:,.1f} MB in "
+        f"{counted(done.copied, 'file')} copied to {staging.folder}: {measured(done.bytes)} in "
         f"{seconds:.1f} s ({done.bytes / 1e6 / seconds:,.0f} MB/s){kept}"
     )
     return 0

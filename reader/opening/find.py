@@ -119,7 +119,8 @@ def _find_in_folder(folder: str, split: str | None) -> list[FileInfo]:
         )
     if split is None and len(splits) > 1:
         raise OptionError(
-            f"{folder} has the splits {', '.join(splits)}; choose one with split={splits[0]!r}"
+            f"{folder} has the splits {', '.join(splits)}; choose one with split={splits[0]!r}, "
+            f"or take all of them by the glob {folder}/*.tfrecord*"
         )
     if split == ALL_SPLITS:
         return [info for _, info in sorted(names, key=_first)]

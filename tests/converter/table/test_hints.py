@@ -57,7 +57,7 @@ def test_paths_and_labels_are_hinted_at_together(tmp_path: Path) -> None:
         (["filename", "text"], "or --characters text for"),
         (
             ["a.png,1"],
-            "--columns path,y0 names the columns of a list without one. Nor has it label ",
+            "--columns path,y0 names the columns of a list without one. It has no label ",
         ),
     ],
 )

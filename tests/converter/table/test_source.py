@@ -381,7 +381,7 @@ def test_every_bad_split_is_listed(ending: str, split: str) -> None:
 HEADERS = [
     (b"y0,y1\n1,2\n", None, "no column path; it has y0, y1 (the first line must be the header)"),
     (b"path,y0\na,1\n", ("y0", "z"), "no column z; it has path, y0"),
-    (b"path,a\nx,1\n", None, "no label columns y0, y1, ...; it has path, a"),
+    (b"path,a\nx,1\n", None, "no label columns (y0, y1, ...); it has path, a"),
     (b"path,y0,y0\na,1,2\n", None, "the column y0 more than once"),
     (b"path,y0,path\na,1,b\n", None, "the column path more than once"),
     (b"path,y0,split,split\na,1,b,c\n", None, "the column split more than once"),

@@ -344,7 +344,7 @@ def test_a_process_that_was_killed_leaves_nothing_that_hinders(tmp_path: Path, t
 def test_the_command(made: Made, to: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stage", str(made.folder), str(to)]) == 0
     assert re.fullmatch(
-        rf"7 files copied to {to}: 0\.0 MB in \d+\.\d s \(\d+ MB/s\)\n", capsys.readouterr().out
+        rf"7 files copied to {to}: \d+\.\d kB in \d+\.\d s \(\d+ MB/s\)\n", capsys.readouterr().out
     )
     assert main(["stage", str(made.folder), str(to), "--jobs", "1", "--limit", "1GB"]) == 0
     assert capsys.readouterr().out == f"all 7 files are already in {to}\n"
