@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any
 
 from reader.batching.batch_maker import BatchMaker
 from reader.frameworks.calling_loader import callers
-from shardio.errors import OptionError
+from reader.frameworks.model_outputs import GivenLabels
 
 _KERAS = "keras.src."
 _TRAINS = ("fit", "evaluate")
@@ -20,19 +17,17 @@ def is_padded(maker: BatchMaker) -> bool:
     return maker.options.pad and maker.positions % maker.options.step_size > 0
 
 
-def check_calling_model(heads: Sequence[str], *, named: bool, padded: bool) -> None:
+def check_calling_model(given: GivenLabels, *, padded: bool) -> None:
     """Hold batches against the model that takes them: their labels, and whether some is filled up.
 
-    Raises OptionError where a model with a dict of outputs would get labels of other heads, unless
-    they are `named`: Keras gives labels in a tuple to outputs by their places, and sorts those of a
-    dict by name. Warns where its metrics would count what is filled up.
+    Raises OptionError as `GivenLabels.check` does. Warns where metrics would count what is filled
+    up.
     """
     for frame in callers():
         name = frame.f_globals.get("__name__")
         if frame.f_code.co_name in _TRAINS and isinstance(name, str) and name.startswith(_KERAS):
             model = frame.f_locals.get("self")
-            if not named:
-                refuse_outputs_by_name(model, heads)
+            given.check(model)
             # Of a model's own compile; what another version of Keras calls them is not seen.
             compiled = getattr(model, "_compile_metrics", None)
             if padded and getattr(compiled, "_user_metrics", None):
@@ -42,17 +37,3 @@ def check_calling_model(heads: Sequence[str], *, named: bool, padded: bool) -> N
                     "place, or on one worker drop_remainder=False in place of pad=True",
                     stacklevel=2,
                 )
-
-
-def refuse_outputs_by_name(model: Any, heads: Sequence[str]) -> None:
-    """Raise OptionError for a model whose outputs are a dict, in another order than `heads`."""
-    outputs = getattr(model, "_outputs_struct", None)  # of models that are not subclassed
-    if not isinstance(outputs, dict) or len(heads) < 2:
-        return
-    order = list(outputs) if isinstance(outputs, OrderedDict) else sorted(outputs)
-    if order != list(heads):
-        raise OptionError(
-            f"the outputs of the model are a dict, which Keras sorts by name ({', '.join(order)}), "
-            f"and the labels a tuple ({', '.join(heads)}): they would reach the wrong outputs; "
-            "give to_tf_dataset or to_keras as_dict=True"
-        )

@@ -14,6 +14,7 @@ from reader.batching.options import BatchOptions
 from reader.batching.rank import WorkerOfThen
 from reader.dataset import Dataset
 from reader.frameworks.calling_model import check_calling_model, is_padded
+from reader.frameworks.model_outputs import GivenLabels
 from shardio.errors import MissingExtraError, OptionError
 
 try:
@@ -73,8 +74,7 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
         """The number of batches of a pass, None without an end."""
         # Keras asks before it trains.
         maker = self._maker
-        named = maker.options.as_dict
-        check_calling_model(maker.spec.heads, named=named, padded=is_padded(maker))
+        check_calling_model(GivenLabels.of(maker), padded=is_padded(maker))
         return None if maker.options.epochs is None else len(self)
 
     @property

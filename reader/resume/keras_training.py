@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from reader.batching.batch_maker import BatchMaker
-from reader.frameworks.calling_model import refuse_outputs_by_name
+from reader.frameworks.model_outputs import GivenLabels
 from reader.resume.keras_callbacks import CallbackStates, OneTraining
 from reader.resume.keras_state import Randomness, load_variables, save_variables
 from reader.resume.save_files import read_values, write_values
@@ -248,8 +248,7 @@ def _check(
         )
     if maker.options.epochs is not None:
         raise OptionError("data must hand on epochs= and start_step= to to_tf_dataset or to_keras")
-    if not maker.options.as_dict:
-        refuse_outputs_by_name(model, maker.spec.heads)
+    GivenLabels.of(maker).check(model)
     if getattr(model, "optimizer", None) is None:
         raise OptionError("compile the model before resume.fit")
     if getattr(model, "steps_per_execution", 1) != 1:
