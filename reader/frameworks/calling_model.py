@@ -3,37 +3,62 @@
 from __future__ import annotations
 
 import warnings
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
 
 from reader.batching.batch_maker import BatchMaker
 from reader.frameworks.calling_loader import callers
-from reader.frameworks.model_outputs import GivenLabels
+from reader.frameworks.model_outputs import check_units
+from shardio.errors import OptionError
 
 _KERAS = "keras.src."
 _TRAINS = ("fit", "evaluate")
+_DATA = ("x", "val_x")
 
 
-def is_padded(maker: BatchMaker) -> bool:
-    """Whether a batch of each epoch is filled up with what are no records."""
-    return maker.options.pad and maker.positions % maker.options.step_size > 0
-
-
-def check_calling_model(given: GivenLabels, *, padded: bool) -> None:
+def check_calling_model(maker: BatchMaker) -> None:
     """Hold batches against the model that takes them: their labels, and whether some is filled up.
 
-    Raises OptionError as `GivenLabels.check` does. Warns where metrics would count what is filled
-    up.
+    Raises OptionError where a model with a dict of outputs would get labels of other heads, unless
+    they are named: Keras gives labels in a tuple to outputs by their places, and sorts those of a
+    dict by name; and for outputs that lack units. Warns where its metrics would count what is
+    filled up.
     """
     for frame in callers():
         name = frame.f_globals.get("__name__")
         if frame.f_code.co_name in _TRAINS and isinstance(name, str) and name.startswith(_KERAS):
             model = frame.f_locals.get("self")
-            given.check(model)
+            if not maker.options.as_dict:
+                refuse_outputs_by_name(model, maker.spec.heads)
+            # Around the batches may be data of the user's own, with other labels.
+            for data in _DATA:
+                check_units(model, frame.f_locals.get(data), maker)
             # Of a model's own compile; what another version of Keras calls them is not seen.
             compiled = getattr(model, "_compile_metrics", None)
-            if padded and getattr(compiled, "_user_metrics", None):
+            if _is_padded(maker) and getattr(compiled, "_user_metrics", None):
                 warnings.warn(
                     "pad=True fills up the last batch, and the metrics= of compile count what is "
                     "filled up as if it were records: give compile weighted_metrics= in their "
                     "place, or on one worker drop_remainder=False in place of pad=True",
                     stacklevel=2,
                 )
+
+
+def _is_padded(maker: BatchMaker) -> bool:
+    """Whether a batch of each epoch is filled up with what are no records."""
+    return maker.options.pad and maker.positions % maker.options.step_size > 0
+
+
+def refuse_outputs_by_name(model: Any, heads: Sequence[str]) -> None:
+    """Raise OptionError for a model whose outputs are a dict, in another order than `heads`."""
+    outputs = getattr(model, "_outputs_struct", None)  # of models that are not subclassed
+    if not isinstance(outputs, dict) or len(heads) < 2:
+        return
+    order = list(outputs) if isinstance(outputs, OrderedDict) else sorted(outputs)
+    if order != list(heads):
+        raise OptionError(
+            f"the outputs of the model are a dict, which Keras sorts by name ({', '.join(order)}), "
+            f"and the labels a tuple ({', '.join(heads)}): they would reach the wrong outputs; "
+            "give to_tf_dataset or to_keras as_dict=True"
+        )

@@ -13,8 +13,7 @@ from reader.batching.memory import Pipeline
 from reader.batching.options import BatchOptions
 from reader.batching.rank import WorkerOfThen
 from reader.dataset import Dataset
-from reader.frameworks.calling_model import check_calling_model, is_padded
-from reader.frameworks.model_outputs import GivenLabels
+from reader.frameworks.calling_model import check_calling_model
 from shardio.errors import MissingExtraError, OptionError
 
 try:
@@ -74,7 +73,7 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
         """The number of batches of a pass, None without an end."""
         # Keras asks before it trains.
         maker = self._maker
-        check_calling_model(GivenLabels.of(maker), padded=is_padded(maker))
+        check_calling_model(maker)
         return None if maker.options.epochs is None else len(self)
 
     @property

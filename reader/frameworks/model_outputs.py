@@ -1,103 +1,126 @@
-"""The outputs of a Keras model, held against the labels that it is given. Nothing is imported."""
+"""Whether the outputs of a Keras model have a unit for each class. Nothing is imported here.
+
+TensorFlow and PyTorch stop at a label that has no unit, but on a GPU TensorFlow may not, and JAX
+computes a wrong loss without an error. What is not surely wrong is let through: other losses than
+the two crossentropies of classes, models that are not built, and steps of a user's own.
+"""
 
 from __future__ import annotations
 
-import warnings
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from reader.batching.batch_maker import BatchMaker
+from reader.batching.label_arrays import chosen_labels
 from shardio.errors import OptionError
+from shardio.format.label import Label
+from shardio.grammar import counted
 
-_SPARSE = ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy")
+_KERAS = "keras.src."
+_STEPS = ("call", "compute_loss", "train_step", "test_step")
+_SPARSE, _ONE_HOT = "sparse_categorical_crossentropy", "categorical_crossentropy"
+_LOSSES = {
+    _SPARSE: _SPARSE,
+    _ONE_HOT: _ONE_HOT,
+    "SparseCategoricalCrossentropy": _SPARSE,
+    "CategoricalCrossentropy": _ONE_HOT,
+}
 
 
-@dataclass(frozen=True)
-class GivenLabels:
-    """The heads that batches have, with the number of classes of each, 0 where that is not known.
+def check_units(model: Any, data: Any, maker: BatchMaker) -> None:
+    """Raise OptionError for a model with another number of outputs, or with too few units.
 
-    They are `named` where labels come in a dict; `some` records alone may not have all classes.
+    A transform, or `data` that are not the batches of `maker` themselves, may give other labels
+    than the set has, so that nothing is said of them.
     """
-
-    heads: tuple[str, ...]
-    classes: tuple[int, ...]
-    named: bool
-    some: bool
-
-    @classmethod
-    def of(cls, maker: BatchMaker) -> GivenLabels:
-        """Return what the batches of `maker` have."""
-        heads = maker.spec.heads
-        known = {label.name: label.classes for label in maker.shards.labels}
-        # What a transform gives has other classes, and maybe other heads.
-        told = maker.options.transform is None and not maker.options.one_hot
-        classes = tuple(known.get(head, 0) if told else 0 for head in heads)
-        return cls(heads, classes, maker.options.as_dict, maker.shards.choice is not None)
-
-    def check(self, model: Any) -> None:
-        """Raise OptionError for a model that would be trained on other labels, or on none.
-
-        So would one with a dict of outputs in another order than labels in a tuple, and an output
-        of fewer units than its head has classes: there JAX, and TensorFlow on a GPU, compute a loss
-        that is wrong, and no error. Of some records alone that is a warning.
-        """
-        # Of models that are not subclassed; a Sequential has one of them inside.
-        functional = getattr(model, "_functional", None) or model
-        outputs = getattr(functional, "_outputs_struct", None)
-        if not self.named:
-            self._refuse_outputs_by_name(outputs)
-        names = list(getattr(model, "output_names", ()))
-        losses = getattr(getattr(model, "_compile_loss", None), "_user_loss", None)
-        for place, (head, classes) in enumerate(zip(self.heads, self.classes, strict=True)):
-            key = head if isinstance(outputs, Mapping) or self.named else place
-            units = _units(_of(outputs, key, names, len(self.heads)))
-            if units < classes and _is_sparse(_of(losses, key, names, 1)):
-                self._tell_few_units(head, units, classes)
-
-    def _refuse_outputs_by_name(self, outputs: Any) -> None:
-        if not isinstance(outputs, dict) or len(self.heads) < 2:
+    if getattr(data, "__dict__", {}).get("_shardio_maker") is not maker:
+        return
+    outputs = _outputs_of(model)
+    options = maker.options
+    if options.transform is not None or not outputs:
+        return
+    losses = _losses_of(model, list(outputs))
+    heads = {label.name: label for label in chosen_labels(maker.shards.labels, options.labels)}
+    if None in losses or not heads:
+        return
+    if len(outputs) != len(heads):
+        if options.as_dict:
             return
-        order = list(outputs) if isinstance(outputs, OrderedDict) else sorted(outputs)
-        if order != list(self.heads):
+        raise OptionError(
+            f"the batches have {counted(len(heads), 'label')} ({', '.join(heads)}), and the model "
+            f"{counted(len(outputs), 'output')}: give it one for each, or give the batches "
+            "labels=[...] with those that it has"
+        )
+    by_name = options.as_dict and len(heads) > 1
+    for (name, shape), (position, head), loss in zip(
+        outputs.items(), enumerate(heads), losses, strict=True
+    ):
+        label = heads.get(name) if by_name else heads[head]
+        if label is None or not label.kind.is_class or not label.classes or len(shape) != 2:
+            continue
+        units = shape[-1]
+        if units is not None and _is_wrong(maker, label, loss, units):
+            where = f"output {name!r}" if by_name else f"output {position + 1}"
             raise OptionError(
-                "the outputs of the model are a dict, which Keras sorts by name "
-                f"({', '.join(order)}), and the labels a tuple ({', '.join(self.heads)}): they "
-                "would reach the wrong outputs; give to_tf_dataset or to_keras as_dict=True"
+                f"label {label.name!r} has {counted(label.classes, 'class')}, and {where} of the "
+                f"model, which learns it, {counted(units, 'unit')}: give it {label.classes}"
             )
 
-    def _tell_few_units(self, head: str, units: int, classes: int) -> None:
-        what = (
-            f"the model's output for {head} has {units} units, and {head} has {classes:,} classes: "
-            f"labels from {units} on would be trained as nothing; give the output {classes:,} units"
-        )
-        if not self.some:
-            raise OptionError(what)
-        warnings.warn(f"{what}, unless this part of the set has none of them", stacklevel=2)
 
-
-def _of(parts: Any, key: str | int, names: Sequence[str], heads: int) -> Any:
-    """Return what belongs to a head, of one part for all `heads`, a list, or a dict; or None."""
-    if isinstance(parts, Mapping):
-        name = names[key] if isinstance(key, int) and key < len(names) else key
-        return parts.get(name)
-    if isinstance(parts, list | tuple):
-        place = names.index(key) if isinstance(key, str) and key in names else key
-        return parts[place] if isinstance(place, int) and place < len(parts) else None
-    return parts if heads == 1 else None
-
-
-def _units(output: Any) -> int:
-    """Return the units of an output; where they are not known, more than any head has classes."""
-    shape = getattr(output, "shape", None)
-    last = shape[-1] if shape else None
-    return last if isinstance(last, int) else 1 << 62
-
-
-def _is_sparse(loss: Any) -> bool:
-    """Whether a loss takes integers as classes, none of which it ignores, from the last axis."""
-    if getattr(loss, "ignore_class", None) is not None or getattr(loss, "axis", -1) != -1:
+def _is_wrong(maker: BatchMaker, label: Label, loss: str | None, units: int) -> bool:
+    if maker.options.one_hot:
+        return loss == _ONE_HOT and units != label.classes
+    if loss != _SPARSE or units >= label.classes:
         return False
-    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
-    return name in _SPARSE
+    labels_of = getattr(maker.shards, "labels_of", None)
+    if labels_of is None or maker.shards.mix is not None:
+        return True
+    # A part of a set may have none of the last classes.
+    return bool(labels_of(label.name).max(initial=-1) >= units)
+
+
+def _outputs_of(model: Any) -> dict[str, tuple[int | None, ...]]:
+    """Return the shapes of the outputs in Keras's order, by name; none where it is not sure."""
+    for step in _STEPS:
+        if not str(getattr(getattr(model, step, None), "__module__", "")).startswith(_KERAS):
+            return {}
+    outputs = getattr(model, "_outputs_struct", None)
+    if outputs is None:
+        outputs = getattr(model, "outputs", None)  # of a Sequential that is built
+    if isinstance(outputs, dict):
+        order = outputs if isinstance(outputs, OrderedDict) else sorted(outputs)
+        named = {name: outputs[name] for name in order}
+    elif isinstance(outputs, list | tuple):
+        names = getattr(model, "output_names", None) or ["output"]
+        named = dict(zip(names, outputs, strict=False))
+        if len(named) != len(outputs):
+            return {}
+    else:
+        named = {"output": outputs}
+    shapes = {name: getattr(output, "shape", None) for name, output in named.items()}
+    if not all(isinstance(shape, tuple) for shape in shapes.values()):
+        return {}
+    return {name: tuple(shape) for name, shape in shapes.items() if shape is not None}
+
+
+def _losses_of(model: Any, names: list[str]) -> list[str | None]:
+    """Return which loss each output has, None for one that is neither of the two."""
+    given = getattr(getattr(model, "_compile_loss", None), "_user_loss", None)
+    if isinstance(given, dict):
+        given = [given.get(name) for name in names]
+    elif not isinstance(given, list | tuple):
+        given = [given]
+    if len(given) != len(names):
+        return [None]
+    return [_loss_of(loss) for loss in given]
+
+
+def _loss_of(loss: Any) -> str | None:
+    if isinstance(loss, str):
+        return _LOSSES.get(loss)
+    kind = loss if hasattr(loss, "__name__") else type(loss)
+    options = getattr(loss, "_fn_kwargs", {})
+    if not kind.__module__.startswith(_KERAS) or options.get("axis", -1) != -1:
+        return None
+    # Labels of the class that a loss ignores need no unit.
+    return None if options.get("ignore_class") is not None else _LOSSES.get(kind.__name__)

@@ -20,8 +20,7 @@ from reader.batching.memory import Pipeline
 from reader.batching.options import BatchOptions
 from reader.batching.rank import WorkerOfThen
 from reader.dataset import Dataset
-from reader.frameworks.calling_model import check_calling_model, is_padded
-from reader.frameworks.model_outputs import GivenLabels
+from reader.frameworks.calling_model import check_calling_model
 from shardio.errors import MissingExtraError, ShardioError
 
 try:
@@ -82,14 +81,16 @@ def _in_tensorflow() -> Iterator[None]:
         raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
 
-def _checked(total: int, given: GivenLabels, *, padded: bool) -> Callable[[], tf.Tensor]:
+def _checked(total: int, known: weakref.ref[BatchMaker]) -> Callable[[], tf.Tensor]:
     """Return a `cardinality` that refuses a model to which the batches do not fit.
 
     Keras asks for it before it trains, unless it is told steps_per_epoch.
     """
 
     def cardinality() -> tf.Tensor:
-        check_calling_model(given, padded=padded)
+        maker = known()
+        if maker is not None:
+            check_calling_model(maker)
         return tf.constant(total, dtype=tf.int64)
 
     return cardinality
@@ -184,5 +185,5 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions, start_step: int = 0) -
     settings.autotune.enabled = False
     dataset = dataset.with_options(settings)
     dataset._shardio_maker = maker
-    dataset.cardinality = _checked(total, GivenLabels.of(maker), padded=is_padded(maker))
+    dataset.cardinality = _checked(total, known)
     return dataset

@@ -16,7 +16,8 @@ import keras
 import numpy as np
 
 from reader.batching.batch_maker import BatchMaker
-from reader.frameworks.model_outputs import GivenLabels
+from reader.frameworks.calling_model import refuse_outputs_by_name
+from reader.frameworks.model_outputs import check_units
 from reader.resume.keras_callbacks import CallbackStates, OneTraining
 from reader.resume.keras_state import Randomness, load_variables, save_variables
 from reader.resume.save_files import read_values, write_values
@@ -100,6 +101,7 @@ class KerasTraining:
                 "data must make the same stream at each call, and hand on epochs= and start_step= "
                 "to to_tf_dataset or to_keras"
             )
+        check_units(self._model, stream, maker)
         return stream
 
     def begin(self) -> None:
@@ -248,7 +250,8 @@ def _check(
         )
     if maker.options.epochs is not None:
         raise OptionError("data must hand on epochs= and start_step= to to_tf_dataset or to_keras")
-    GivenLabels.of(maker).check(model)
+    if not maker.options.as_dict:
+        refuse_outputs_by_name(model, maker.spec.heads)
     if getattr(model, "optimizer", None) is None:
         raise OptionError("compile the model before resume.fit")
     if getattr(model, "steps_per_execution", 1) != 1:
