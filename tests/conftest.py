@@ -37,9 +37,11 @@ PARTS = {
 
 
 def pytest_configure() -> None:
-    """Let SIGINT end the processes of tests, also where a shell has begun all this with `&`."""
+    """Let SIGINT end what tests start, also where a shell has begun all this with `&`."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # In a fork TensorFlow crashes when garbage of its parent is collected.
+    os.register_at_fork(after_in_child=gc.freeze)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
