@@ -43,17 +43,13 @@ class Call(Generic[T]):
         self._arguments = arguments
         # A lock, released at the end, and no event: while one is set garbage may be collected, and
         # who waits for it would wait for whatever a finalizer waits for.
-        self._done = threading.Lock()
-        self._done.acquire()
+        self.done = threading.Lock()
+        self.done.acquire()
         self._result: T
         self._error: BaseException | None = None
         self._name = threading.current_thread().name
         _calls.add(self)
-        calls = _idle_calls()
-        if calls is None:
-            threading.Thread(target=_answer, args=(self,), name=_CALLS, daemon=True).start()
-        else:
-            calls.put(self)
+        _calls_of_a_thread().put(self)
 
     def run(self) -> None:
         """Call the function, in a thread that has the name of the one that waits."""
@@ -63,10 +59,6 @@ class Call(Generic[T]):
         except BaseException as error:
             self._error = error
         threading.current_thread().name = _CALLS
-
-    def finish(self) -> None:
-        """Let the one that waits go on."""
-        self._done.release()
 
     def result(self, wait: Wait, what: str) -> T:
         """Return what the function returned; raises what it raised, or NoAnswerError.
@@ -83,9 +75,9 @@ class Call(Generic[T]):
 
     def is_over(self, seconds: float) -> bool:
         """Wait for so long at most; returns whether the function has returned."""
-        is_over = self._done.acquire(timeout=max(0.0, seconds))
+        is_over = self.done.acquire(timeout=max(0.0, seconds))
         if is_over:
-            self._done.release()  # for others that wait
+            self.done.release()  # for others that wait
         return is_over
 
 
@@ -100,9 +92,9 @@ def leave(action: Callable[[], object]) -> None:
 
 
 class _Answerer(threading.local):
-    """What a thread that answers calls is given them by."""
+    """Whether a thread answers calls."""
 
-    calls: SimpleQueue[Call[Any]] | None = None
+    answers = False
 
 
 # Calls whose functions may not have returned yet, and threads that wait for the next one.
@@ -119,31 +111,25 @@ def _in_a_fork() -> None:
 os.register_at_fork(after_in_child=_in_a_fork)
 
 
-def _idle_calls() -> SimpleQueue[Call[Any]] | None:
-    """Take a thread that waits for a call, but not this one.
+def _calls_of_a_thread() -> SimpleQueue[Call[Any]]:
+    """Return what a thread takes calls from: one that waits for some or, without one, a new one.
 
-    A finalizer that calls may run in a thread that says it waits, and would wait for itself.
+    A thread that answers calls always gets a new one: a finalizer that calls may run in it while it
+    says that it waits, and would wait for itself, or two of them for each other.
     """
-    for calls in _idle[::-1]:
-        if calls is not _answerer.calls:
-            try:
-                _idle.remove(calls)
-            except ValueError:  # another was quicker
-                continue
-            return calls
-    return None
-
-
-def _answer(call: Call[Any]) -> None:
-    """Run calls, one after the other, until none has come for a while."""
+    with contextlib.suppress(IndexError):
+        if not _answerer.answers:
+            return _idle.pop()
     calls: SimpleQueue[Call[Any]] = SimpleQueue()
-    _answerer.calls = calls
+    # It is given no call as an argument: a thread keeps its arguments until it ends.
+    threading.Thread(target=_answer, args=(calls,), name=_CALLS, daemon=True).start()
+    return calls
+
+
+def _answer(calls: SimpleQueue[Call[Any]]) -> None:
+    """Run calls, one after the other, until none has come for a while."""
+    _answerer.answers = True
     while True:
-        call.run()
-        # First: who goes on now may have the next call.
-        _idle.append(calls)
-        call.finish()
-        del call
         try:
             call = calls.get(timeout=_IDLE_SECONDS)
         except Empty:
@@ -153,6 +139,13 @@ def _answer(call: Call[Any]) -> None:
                 call = calls.get()
             else:
                 return
+        call.run()
+        done = call.done
+        # What nobody waits for ends here, and not when others may give this thread a call.
+        del call
+        # First: who goes on now may have the next call.
+        _idle.append(calls)
+        done.release()
 
 
 def _end() -> None:

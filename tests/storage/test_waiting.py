@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -201,6 +202,14 @@ def test_a_finalizer_that_asks_never_waits_for_its_own_thread() -> None:
     assert set(ends) == {"closed"}
 
 
+def test_no_thread_keeps_what_a_call_returned() -> None:
+    for _ in range(3):  # the first call of a thread, and others
+        found: set[int] = Call(set[int]).result(Wait(60), "it")
+        kept = weakref.ref(found)
+        del found
+        assert kept() is None
+
+
 def test_a_fork_waits_for_no_call_of_its_parent() -> None:
     code = f"""
 import os, sys, threading
@@ -217,6 +226,7 @@ sys.exit(7)
 def test_threads_of_pools_do_not_keep_the_interpreter_from_its_end() -> None:
     code = f"""
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from shardio.storage.call import Call
 from shardio.storage.waiting import Wait, sleep
@@ -238,6 +248,7 @@ began.wait()
 def test_what_is_waited_for_in_other_threads_is_there_at_the_end_of_the_main_one() -> None:
     code = """
 import threading
+import weakref
 from shardio.storage.call import Call
 from shardio.storage.waiting import Wait
 main = threading.main_thread()
