@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
 from reader.batching.batch_maker import BatchMaker
 from reader.frameworks.calling_loader import callers
-from reader.frameworks.model_outputs import check_units
+from reader.frameworks.model_outputs import check_units, order_of
 from shardio.errors import OptionError
 
 _KERAS = "keras.src."
@@ -55,7 +54,7 @@ def refuse_outputs_by_name(model: Any, heads: Sequence[str]) -> None:
     outputs = getattr(model, "_outputs_struct", None)  # of models that are not subclassed
     if not isinstance(outputs, dict) or len(heads) < 2:
         return
-    order = list(outputs) if isinstance(outputs, OrderedDict) else sorted(outputs)
+    order = order_of(outputs)
     if order != list(heads):
         raise OptionError(
             f"the outputs of the model are a dict, which Keras sorts by name ({', '.join(order)}), "

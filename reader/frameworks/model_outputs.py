@@ -79,6 +79,11 @@ def _is_wrong(maker: BatchMaker, label: Label, loss: str | None, units: int) -> 
     return bool(labels_of(label.name).max(initial=-1) >= units)
 
 
+def order_of(outputs: dict[str, Any]) -> list[str]:
+    """Return the names of outputs that are a dict, in the order that Keras gives them."""
+    return list(outputs) if isinstance(outputs, OrderedDict) else sorted(outputs)
+
+
 def _outputs_of(model: Any) -> dict[str, tuple[int | None, ...]]:
     """Return the shapes of the outputs in Keras's order, by name; none where it is not sure."""
     for step in _STEPS:
@@ -88,8 +93,7 @@ def _outputs_of(model: Any) -> dict[str, tuple[int | None, ...]]:
     if outputs is None:
         outputs = getattr(model, "outputs", None)  # of a Sequential that is built
     if isinstance(outputs, dict):
-        order = outputs if isinstance(outputs, OrderedDict) else sorted(outputs)
-        named = {name: outputs[name] for name in order}
+        named = {name: outputs[name] for name in order_of(outputs)}
     elif isinstance(outputs, list | tuple):
         names = getattr(model, "output_names", None) or ["output"]
         named = dict(zip(names, outputs, strict=False))
@@ -109,7 +113,7 @@ def _losses_of(model: Any, names: list[str]) -> list[str | None]:
     if isinstance(given, dict):
         given = [given.get(name) for name in names]
     elif not isinstance(given, list | tuple):
-        given = [given]
+        given = [given] * len(names)  # one loss is that of each output
     if len(given) != len(names):
         return [None]
     return [_loss_of(loss) for loss in given]

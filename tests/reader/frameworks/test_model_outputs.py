@@ -68,6 +68,16 @@ def test_outputs_that_lack_units_are_refused(
         resume.fit(model, batches, tmp_path / "saves", epochs=1)
 
 
+def test_one_loss_is_that_of_each_output(shards: Any) -> None:
+    model = model_of((7, 3))
+    model.compile("sgd", SPARSE)
+    with pytest.raises(OptionError, match="label 'y1' has 30 classes, and output 2"):
+        model.evaluate(shards.to_keras(5), verbose=0)
+    right = model_of((7, 30))
+    right.compile("sgd", SPARSE)
+    right.evaluate(shards.to_keras(5), verbose=0)
+
+
 @pytest.mark.parametrize("face", FACES)
 def test_a_right_training_is_not_refused(shards: Any, face: str) -> None:
     few = shards.where(y0=[0, 1, 2])
