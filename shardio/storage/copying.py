@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Callable
 from typing import BinaryIO
 
-# Larger writes may take several times as long; a local file's buffer is smaller, and is passed by.
+# Larger writes may take longer (local.py says why); a local file's buffer is smaller, and is passed
+# by.
 _WRITE_BYTES = 256 << 10
 # Fills memory from a byte of the source on; returns how many bytes, 0 at its end.
 Read = Callable[[int, memoryview], int]

@@ -23,8 +23,8 @@ from shardio.storage.protocol import FileInfo, RangeReader
 from shardio.storage.temporary import temporary_name
 from shardio.storage.whole import check_size, read_stream
 
-# Large enough that a shard is written in few calls. From 512 KiB on the kernel takes memory in such
-# large pieces that a virtual machine's host has to give them anew: up to five times the time.
+# Large enough that a shard is written in few calls. For larger writes the kernel takes memory in
+# large pieces, which a virtual machine's host may have to give anew: twice its time was seen.
 _WRITE_BUFFER = 128 << 10
 _NO_FOLDER = FileNotFoundError, NotADirectoryError
 
