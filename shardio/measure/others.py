@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-from types import TracebackType
 
 # Of the first line of /proc/stat, in clock ticks: user, nice, system, idle, iowait, irq, softirq,
 # and what a host took from this virtual machine.
@@ -25,12 +24,7 @@ class Others:
         self._before = _machine(), _own()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         (busy, total), own = _machine(), _own()
         (busy_before, total_before), own_before = self._before
         if total > total_before:

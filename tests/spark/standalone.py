@@ -12,7 +12,6 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -67,12 +66,7 @@ class Standalone:
             self._start(name, f"127.0.0.{1 + self._added}", words)
         wait_until(lambda: self._alive() >= before + workers)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         for name in [*self.workers, "master"]:
             self.kill(name)
 

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from reader import ShardSet, mix, open_shards
 from reader.order.mixed import ROUND
-from reader.sets import kept_array
 from tests.reader.datasets import Made, write_dataset
 
 FIXTURE = settings(
@@ -58,16 +57,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> list[Made]:
     return [
         write_dataset(folder / str(seed), counts, seed=seed) for seed, counts in enumerate(SHARDS)
     ]
-
-
-@pytest.fixture(scope="module", params=[True, False], ids=["in memory", "in files"])
-def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Lists of a few records are kept in memory, or in files as large ones are."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        if not request.param:
-            patch.setattr(kept_array, "SMALL_BYTES", 0)
-        yield request.param
 
 
 def parted(made: list[Made], model: Model, draw: Callable[[Any], Any]) -> Model:

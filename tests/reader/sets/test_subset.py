@@ -33,16 +33,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return write_dataset(tmp_path_factory.mktemp("subset") / "set", COUNTS)
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["in memory", "in files"])
-def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Lists of a few records are kept in memory, or in files as large ones are."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        if not request.param:
-            patch.setattr(kept_array, "SMALL_BYTES", 0)
-        yield request.param
-
-
 def slices() -> st.SearchStrategy[slice]:
     place = st.none() | st.integers(-50, 50)
     return st.builds(slice, place, place, st.none() | st.integers(-5, 5).filter(bool))
