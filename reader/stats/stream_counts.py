@@ -142,11 +142,11 @@ class StreamCounts:
 
     def given(self, take: Callable[[], _T]) -> _T:
         """Take the batch that is given next, with the CPU seconds, and hand on what was counted."""
-        adds_to = self._adds_to
-        if adds_to is None and self.batches % _EACH and self.batches > _EACH:
+        adds_to, weight = self._adds_to, _weight(self.batches)
+        if adds_to is None and not weight:
             return take()
         try:
-            return self._weighed(_weight(self.batches), take)
+            return self._weighed(weight, take)
         finally:
             if adds_to is not None:
                 now, before = self.sums(), self._added
