@@ -121,12 +121,14 @@ def train(splits: Splits, out: Path, epochs: int, batch_size: int) -> None:
         return loss / len(splits.held_out), torch.cat(found).numpy(), torch.cat(true).numpy()
 
     plain.train()
-    # Where the data is, whatever the batch size and the number of processes were before.
-    first = data.state_dict()["epoch"]
+    first = len(history["loss"])  # epochs that were trained on and evaluated
     if rank == 0 and first >= epochs:
         print(ended_line(first, epochs, out))
     for epoch in range(first, epochs):
-        for step, (x, ys) in enumerate(DataLoader(data, batch_size=None, pin_memory=on_gpu), 1):
+        # What an interrupted epoch has left may be no whole batch of another size.
+        is_begun = data.state_dict()["epoch"] == epoch
+        left = DataLoader(data, batch_size=None, pin_memory=on_gpu) if is_begun else ()
+        for step, (x, ys) in enumerate(left, 1):
             heads = logits_of(model, x)
             loss = sum(
                 cross_entropy(head, y, weight)

@@ -39,17 +39,24 @@ class Saves:
 
         Raises DatasetError where it is named and not there.
         """
+        before = None
+        while (name := self._named()) is not None:
+            found = self.folder / name
+            if name.startswith(_PREFIX) and Path(name).name == name and found.is_dir():
+                return found
+            if name == before:
+                raise DatasetError(
+                    f"{self.folder / _POINTER} names the save {name!r}, which is not there; remove "
+                    f"{self.folder} to begin from the start"
+                )
+            before = name  # a save that was finished since it was named has removed it
+        return None
+
+    def _named(self) -> str | None:
         try:
-            name = (self.folder / _POINTER).read_text(encoding="utf-8", errors="replace").strip()
+            return (self.folder / _POINTER).read_text(encoding="utf-8", errors="replace").strip()
         except FileNotFoundError:
             return None
-        found = self.folder / name
-        if not name.startswith(_PREFIX) or Path(name).name != name or not found.is_dir():
-            raise DatasetError(
-                f"{self.folder / _POINTER} names the save {name!r}, which is not there; remove "
-                f"{self.folder} to begin from the start"
-            )
-        return found
 
     @contextmanager
     def new(self) -> Iterator[Path]:

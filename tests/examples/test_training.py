@@ -194,12 +194,17 @@ def test_an_example_learns_and_writes_into_its_folder_only(
     )
 
 
+def saved(out: Path) -> dict[str, Any]:
+    import torch
+
+    latest = Saves(out / "saves").latest
+    assert latest is not None
+    return dict(torch.load(latest / "training.pt"))
+
+
 @pytest.mark.jobs
-def test_a_restart_with_another_batch_size_counts_the_same_epochs(
-    split: Path, tmp_path: Path
-) -> None:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    saves = Saves(tmp_path / "saves")
+def test_a_folder_is_for_one_training(split: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
     arguments = [str(EXAMPLE / "train_torch.py"), str(split), "--out", str(tmp_path)]
     file = tmp_path / "file"
     file.touch()
@@ -207,18 +212,61 @@ def test_a_restart_with_another_batch_size_counts_the_same_epochs(
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1), refused.stderr
     command = [sys.executable, *arguments, "--batch-size", "1", "--epochs", "1000"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        while saves.latest is None and process.poll() is None:
+        while Saves(tmp_path / "saves").latest is None and process.poll() is None:
             time.sleep(0.01)
         twice = run(*arguments, cwd=tmp_path)
         process.kill()
     assert twice.stderr == (
         f"train_torch: another process trains into {tmp_path}: name another --out\n"
     )
-    assert saves.latest is not None
-    epoch = torch.load(saves.latest / "training.pt")["data"]["epoch"]
+    epoch = saved(tmp_path)["data"]["epoch"]
     done = run(*arguments, "--batch-size", 8, "--epochs", epoch + 2, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert f"epoch {epoch + 2}/{epoch + 2}: " in done.stdout
+
+
+# Saves: after 50 and 100 steps of one image, and at the end of each epoch.
+@pytest.mark.jobs
+@pytest.mark.parametrize(("save", "left", "epoch"), [(1, 8, 0), (2, 8, 0), (2, 7, 0), (3, 7, 1)])
+def test_a_restart_with_another_batch_size_counts_the_same_epochs(
+    tmp_path: Path, save: int, left: int, epoch: int
+) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    shards = make(tmp_path / "set", None, images=111 + left)
+    assert len(open_splits(str(shards)).train) == 100 + left
+    killed = f"""
+import os, runpy, sys
+from contextlib import contextmanager
+from reader.resume import Saves
+
+new, left = Saves.new, {save}
+
+@contextmanager
+def counted(saves):
+    global left
+    with new(saves) as folder:
+        yield folder
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), 9)
+
+Saves.new = counted
+sys.argv[0] = {str(EXAMPLE / "train_torch.py")!r}
+sys.path.insert(0, {str(EXAMPLE)!r})
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+    arguments = [str(shards), "--out", str(tmp_path)]
+    first = subprocess.run(
+        [sys.executable, "-c", killed, *arguments, "--batch-size", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert first.returncode == -9, first.stderr
+    done = run("train_torch.py", *arguments, "--batch-size", 8, "--epochs", 2, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     said = [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith("epoch")]
-    assert said == [f"epoch {number}/{epoch + 2}" for number in (epoch + 1, epoch + 2)]
-    history = torch.load(saves.latest / "training.pt")["history"]
-    assert {len(values) for values in history.values()} == {epoch + 2}
+    assert said == [f"epoch {number}/2" for number in range(epoch + 1, 3)]
+    state = saved(tmp_path)
+    assert {len(values) for values in state["history"].values()} == {2}
+    assert state["data"]["epoch"] == 2

@@ -55,6 +55,22 @@ def test_a_save_that_raises_leaves_the_one_before(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("save-*"))) == 1
 
 
+def test_the_latest_is_one_that_was_finished_since_it_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saves, write_now = Saves(tmp_path), [True]
+    write(saves, 1)
+    is_dir = Path.is_dir
+
+    def late(path: Path) -> bool:
+        if write_now and write_now.pop():
+            write(Saves(tmp_path), 2)
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", late)
+    assert read(saves) == 2
+
+
 def test_a_save_that_is_gone_is_an_error(tmp_path: Path) -> None:
     saves = Saves(tmp_path)
     write(saves, 1)
