@@ -21,8 +21,8 @@ from results import ended_line, write_curves, write_predictions
 from splits import Splits, open_splits
 
 from reader import ShardSet
+from reader.resume import Saves
 from shardio.errors import ShardioError
-from shardio.storage.folder_lock import locked
 
 _SAVE_EVERY = 50
 
@@ -44,14 +44,12 @@ def build_model(shards: ShardSet) -> Any:
     return model
 
 
-def train(splits: Splits, out: Path, epochs: int, batch_size: int) -> None:
+def train(splits: Splits, out: Path, saves: Saves, epochs: int, batch_size: int) -> None:
     """Train, save, and draw what came of it."""
     import torch
     import torch.distributed as dist
     from torch.nn.functional import cross_entropy
     from torch.utils.data import DataLoader
-
-    from reader.resume import Saves
 
     on_gpu = torch.cuda.is_available()
     if "RANK" in os.environ:
@@ -84,7 +82,6 @@ def train(splits: Splits, out: Path, epochs: int, batch_size: int) -> None:
     data = splits.train.to_torch(batch_size, dtype="uint8", transform=augment)
     history: dict[str, list[float]] = {"loss": [], "val_loss": [], "val_accuracy": []}
     losses: list[float] = []  # of the steps of this epoch
-    saves = Saves(out / "saves")
     everything = {"model": plain, "optimizer": optimizer, "scaler": scaler, "data": data}
     if saves.latest is not None:
         saved = torch.load(saves.latest / "training.pt", map_location=device)
@@ -175,10 +172,9 @@ def main() -> None:
         if is_first:
             print(splits.line, flush=True)
         arguments.out.mkdir(parents=True, exist_ok=True)
-        lock = str(arguments.out / ".lock" / "lock")
-        busy = f"another process trains into {arguments.out}: name another --out"
-        with locked(lock, busy) if is_first else nullcontext():
-            train(splits, arguments.out, arguments.epochs, arguments.batch_size)
+        saves = Saves(arguments.out / "saves")
+        with saves if is_first else nullcontext():  # another training into it is an error
+            train(splits, arguments.out, saves, arguments.epochs, arguments.batch_size)
     except (ShardioError, OSError) as error:  # also a full disk, a folder that is read-only
         parser.exit(1, f"train_torch: {error}\n")
 

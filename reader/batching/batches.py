@@ -228,7 +228,9 @@ class Batches(Iterator[Batch]):
         """Return where the stream is: what all workers together have been given so far."""
         options = self._located().options
         positions = options.positions(self._shards)
-        return stream_state(options, self._place, self._shards.fingerprint, self._mixed, positions)
+        return stream_state(
+            options, self._place, self._shards.fingerprint, self._mixed, positions, self._every
+        )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where the stream of `state` was.
@@ -239,7 +241,7 @@ class Batches(Iterator[Batch]):
         weights of records.
         """
         known, options = self.state_dict(), self._maker.options
-        check_state(state, known, options, options.positions(self._shards))
+        check_state(state, known, options, options.positions(self._shards), self._every)
         inner = state["samples"] % options.step_size
         if self._every[1] > 1 and inner and state["samples"] < options.positions(self._shards):
             raise OptionError(

@@ -13,6 +13,8 @@ from shardio.errors import DatasetError, OptionError
 STATE_VERSION = 1
 # What only some streams have.
 _OPTIONAL = {"weights": "weights", "places": "a mix"}
+# How the steps are dealt to the processes of a DataLoader, in the state of one of them.
+_PART = "part"
 
 
 def stream_state(
@@ -21,11 +23,13 @@ def stream_state(
     fingerprint: str,
     start: MixStart | None,
     positions: int,
+    every: tuple[int, int] = (0, 1),
 ) -> dict[str, int | str]:
     """Return numbers and strings that any serializer takes.
 
     Those of a mix say where its weights began, which is `start`, and how many positions ago that
-    was, with epochs of `positions`.
+    was, with epochs of `positions`. A stream that makes a part of the steps, which `every` names,
+    says how they are dealt.
     """
     state: dict[str, int | str] = {
         "version": STATE_VERSION,
@@ -38,6 +42,8 @@ def stream_state(
         "window": options.window or 0,
         "lanes": options.lanes or 0,
     }
+    if every[1] > 1:
+        state[_PART] = part_of(options, place, positions, every)
     if options.draws is not None:
         state["weights"] = options.draws.digest
     if start is not None:
@@ -46,6 +52,15 @@ def stream_state(
         state["round"] = start.round
         state["position"] = start.position_of(place.epoch, place.samples, positions)
     return state
+
+
+def part_of(options: BatchOptions, place: Place, positions: int, every: tuple[int, int]) -> str:
+    """Say all that decides which steps are made by one of several streams that share them."""
+    number, count = every
+    return (
+        f"{number} of {count}, steps of {options.step_size}, {options.steps(positions)} an epoch, "
+        f"from epoch {place.first}"
+    )
 
 
 def mix_start(state: Mapping[str, Any]) -> MixStart:
@@ -65,7 +80,11 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def check_state(
-    state: Mapping[str, Any], known: Mapping[str, Any], options: BatchOptions, positions: int
+    state: Mapping[str, Any],
+    known: Mapping[str, Any],
+    options: BatchOptions,
+    positions: int,
+    every: tuple[int, int],
 ) -> None:
     """Refuse what a stream with these options, whose own state is `known`, cannot go on from.
 
@@ -78,7 +97,11 @@ def check_state(
             raise OptionError(f"the state is of a stream without {what}, and this one has {what}")
         if name in state and name not in known:
             raise OptionError(f"the state is of a stream with {what}, and this one has none")
-    wrong = [name for name, value in known.items() if not isinstance(state.get(name), type(value))]
+    wrong = [
+        name
+        for name, value in known.items()
+        if name != _PART and not isinstance(state.get(name), type(value))
+    ]
     if wrong or state["version"] != STATE_VERSION:
         raise OptionError(
             f"this is no state of a stream of version {STATE_VERSION}: "
@@ -98,6 +121,15 @@ def check_state(
     if samples < 0 or epoch < 0 or (samples > positions and "places" not in known):
         raise OptionError(
             f"the state is at sample {samples} of epoch {epoch}, and epochs here have {positions}"
+        )
+    part = "all steps"
+    if _PART in known:
+        part = part_of(options, Place.of(options, epoch, samples), positions, every)
+    if state.get(_PART, part) != part:
+        raise OptionError(
+            "the state is of one of several processes of a DataLoader, with another batch size, or "
+            f"another number of workers or epochs, than here: it made {state[_PART]}, and this one "
+            f"makes {part}. Give what it had; a state of num_workers=0 goes on with any"
         )
     if epoch < start:
         raise OptionError(

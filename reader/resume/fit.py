@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reader.resume.saves import Saves
 from reader.resume.stream import maker_of
-from shardio.errors import OptionError, StorageError
-from shardio.storage.folder_lock import locked
+from shardio.errors import OptionError
 
 if TYPE_CHECKING:
     import keras
@@ -66,13 +65,7 @@ def fit(
         if value is not None and value <= 0:
             raise OptionError(f"{name} must be above 0, or None, not {value}")
     saves = Saves(folder)
-    try:
-        saves.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{saves.folder} cannot be a folder of saves: {error}") from error
-    lock = saves.folder / ".lock" / "lock"
-    lock.parent.mkdir(exist_ok=True)
-    with locked(str(lock), f"another process trains into {saves.folder}: name another folder"):
+    with saves:
         stream = data(epochs=None, start_step=0)
         training = KerasTraining(
             model, maker_of(stream), saves, epochs, every, minutes, callbacks or [], verbose

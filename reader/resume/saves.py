@@ -4,34 +4,81 @@
 |---------------------|----------------------------------------------------------|
 | `latest`            | the name of the folder of the last save                  |
 | `save-XXXXXXXX`     | a save; one that `latest` does not name was not finished |
+| `.lock`             | while a training saves here; of one that was killed it   |
+|                     | is left, and keeps nobody out                            |
 
 A save is written into a new folder and flushed to disk; then `latest` is replaced, in one step.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
+import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from shardio.errors import DatasetError
+from shardio.errors import DatasetError, OutputError, StorageError
+from shardio.storage.folder_lock import lock_file
 
 _POINTER = "latest"
 _PREFIX = "save-"
+# What flock says on a file system that has none, such as Lustre's without its option.
+_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK}
 
 
 class Saves:
     """The saves of one training, of which the last one is kept.
 
-    With several processes only one of them may save; all may read `latest`.
+    With several processes only one of them may save; all may read `latest`. The first save, or
+    `with`, keeps other trainings from saving here until the block ends or this object is gone.
     """
 
     def __init__(self, folder: str | Path) -> None:
         """Name the folder, which is made by the first save."""
         self.folder = Path(folder)
+        self._lock: weakref.finalize[[str, int, int], Saves] | None = None
+
+    def __enter__(self) -> Saves:
+        """Keep other trainings out from now on; raises OutputError where one is at work."""
+        self._keep_out()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._lock is not None:
+            self._lock()
+            self._lock = None
+
+    def _keep_out(self) -> None:
+        if self._lock is not None:
+            return
+        path = str(self.folder / ".lock" / "lock")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = lock_file(
+                path, f"another training saves into {self.folder}: name another folder"
+            )
+        except OutputError:
+            raise
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                warnings.warn(
+                    f"{self.folder} lies on a file system without locks: nothing keeps another "
+                    "training from saving there",
+                    stacklevel=3,
+                )
+                return
+            raise StorageError(f"{self.folder} cannot be a folder of saves: {error}") from error
+        self._lock = weakref.finalize(self, _release, path, lock, os.getpid())
+        _LOCKED.add(self)
+
+    def leave_to_parent(self) -> None:
+        """Give up the lock in a process that was forked, which may outlive its parent."""
+        self.__exit__()
 
     @property
     def latest(self) -> Path | None:
@@ -62,9 +109,10 @@ class Saves:
     def new(self) -> Iterator[Path]:
         """Yield a new folder to write a save into; it becomes the latest one at the end.
 
-        If the block raises, the save before stays the latest.
+        If the block raises, the save before stays the latest. Raises OutputError where another
+        training saves into the folder.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._keep_out()
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self.folder))
         try:
             yield folder
@@ -83,6 +131,25 @@ class Saves:
         for other in self.folder.glob(f"{_PREFIX}*"):
             if other != folder:
                 shutil.rmtree(other, ignore_errors=True)
+
+
+def _release(path: str, lock: int, owner: int) -> None:
+    """End a lock; the file goes with it, but in a process that was forked."""
+    if os.getpid() == owner:
+        with suppress(OSError):
+            os.unlink(path)
+            os.rmdir(os.path.dirname(path))
+    os.close(lock)
+
+
+def _tell_fork() -> None:
+    for saves in list(_LOCKED):
+        saves.leave_to_parent()
+
+
+# Those that keep others out.
+_LOCKED: weakref.WeakSet[Saves] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_tell_fork)
 
 
 def _flush(path: Path) -> None:

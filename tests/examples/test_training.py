@@ -217,7 +217,7 @@ def test_a_folder_is_for_one_training(split: Path, tmp_path: Path) -> None:
         twice = run(*arguments, cwd=tmp_path)
         process.kill()
     assert twice.stderr == (
-        f"train_torch: another process trains into {tmp_path}: name another --out\n"
+        f"train_torch: another training saves into {tmp_path / 'saves'}: name another folder\n"
     )
     epoch = saved(tmp_path)["data"]["epoch"]
     done = run(*arguments, "--batch-size", 8, "--epochs", epoch + 2, cwd=tmp_path)

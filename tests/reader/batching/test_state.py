@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ def rows(batches: Batches, count: int | None = None) -> list[int]:
     """Take `count` batches, or all, and return their rows."""
     taken = [next(batches) for _ in range(count)] if count is not None else list(batches)
     return [int(row) for batch in taken for row in batch[2]]
+
+
+def take(batches: Batches, count: int) -> list[int]:
+    """Take `count` batches, or those that are left of the pass."""
+    return [int(row) for batch in islice(batches, count) for row in batch[2]]
 
 
 @FIXTURE
@@ -95,6 +101,53 @@ def test_what_all_workers_have_seen_is_a_prefix_of_the_order(
         seen += [row for worker in workers for row in rows(worker, 1)]
         assert seen == order[: len(seen)]
     assert [next(worker, None) for worker in workers] == [None] * world
+
+
+@FIXTURE
+@given(
+    size=st.sampled_from([(4, 4), (8, 4), (4, 8), (5, 5)]),
+    epochs=st.sampled_from([(1, 1), (2, 2), (2, 1), (1, 2), (None, 2)]),
+    start=st.sampled_from([(0, 0), (1, 1), (1, 0)]),
+    drop=st.tuples(st.booleans(), st.booleans()),
+    steps=st.tuples(st.integers(0, 9), st.integers(0, 1)),
+)
+def test_processes_of_a_loader_go_on_with_the_steps_that_are_left_or_not_at_all(
+    made: Made, size: Any, epochs: Any, start: Any, drop: Any, steps: Any
+) -> None:
+    """Where each of two makes every other step, other options would deal the steps anew."""
+    shards = open_shards(made.glob)
+
+    def parts(which: int) -> list[Batches]:
+        options = shards.options(
+            size[which],
+            rows=True,
+            epochs=epochs[which],
+            start_epoch=start[which],
+            drop_remainder=drop[which],
+        )
+        return [Batches(shards, options, every=(number, 2)) for number in range(2)]
+
+    before, after = parts(0), parts(1)
+    # Of a loader, whose processes take turns: the first one may be one step ahead.
+    counts = (sum(steps), steps[0])
+    seen = [row for part, count in zip(before, counts, strict=True) for row in take(part, count)]
+    states = [part.state_dict() for part in before]
+    with pytest.raises(OptionError, match=r"made 1 of 2, .*makes all steps"):
+        shards.batches(size[0], epochs=epochs[0], start_epoch=start[0]).load_state_dict(states[1])
+    try:
+        for part, state in zip(after, states, strict=True):
+            part.load_state_dict(state)
+    except OptionError:
+        assert [each[0] for each in (size, epochs, start, drop)] != [
+            each[1] for each in (size, epochs, start, drop)
+        ]
+        return
+    rest = [row for part in after for row in take(part, 4)]
+    order = shards.batches(
+        size[0], rows=True, epochs=None, start_epoch=start[0], drop_remainder=drop[0]
+    )
+    whole = take(order, sum(counts) + 8)
+    assert sorted(seen + rest) == sorted(whole[: len(seen) + len(rest)])
 
 
 def test_a_state_keeps_its_seed_and_order(made: Made) -> None:

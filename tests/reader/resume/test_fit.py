@@ -132,7 +132,7 @@ def test_two_processes_do_not_train_into_one_folder(made: Made, tmp_path: Path) 
     (tmp_path / ".lock").mkdir()
     with (
         locked(str(tmp_path / ".lock" / "lock"), ""),
-        pytest.raises(OutputError, match="another process trains into"),
+        pytest.raises(OutputError, match="another training saves into"),
     ):
         train(made, tmp_path)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import random
 import shutil
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from reader.resume import Saves
-from shardio.errors import DatasetError
+from shardio.errors import DatasetError, OutputError
 
 
 def write(saves: Saves, number: int) -> None:
@@ -37,7 +40,8 @@ def test_the_last_save_is_the_latest_and_the_only_one(tmp_path: Path) -> None:
     for number in range(3):
         write(saves, number)
         assert read(Saves(saves.folder)) == number
-    assert sorted(path.name[:5] for path in saves.folder.iterdir()) == ["lates", "save-"]
+    names = sorted(path.name[:5] for path in saves.folder.iterdir())
+    assert names == [".lock", "lates", "save-"]
 
 
 def test_a_save_that_raises_leaves_the_one_before(tmp_path: Path) -> None:
@@ -64,7 +68,7 @@ def test_the_latest_is_one_that_was_finished_since_it_was_named(
 
     def late(path: Path) -> bool:
         if write_now and write_now.pop():
-            write(Saves(tmp_path), 2)
+            write(saves, 2)
         return is_dir(path)
 
     monkeypatch.setattr(Path, "is_dir", late)
@@ -109,3 +113,57 @@ def test_a_process_that_is_killed_at_any_moment_leaves_a_whole_save(tmp_path: Pa
         now = read(Saves(tmp_path))
         assert now >= last + told
         last = now
+
+
+def test_two_trainings_do_not_save_into_one_folder(tmp_path: Path) -> None:
+    with Saves(tmp_path) as first, pytest.raises(OutputError, match="another training saves into"):
+        write(Saves(tmp_path), 1)
+    assert first.latest is None
+    second = Saves(tmp_path)  # the block has ended
+    write(second, 1)
+    with pytest.raises(OutputError, match="name another folder"), Saves(tmp_path):
+        pass
+    assert read(Saves(tmp_path)) == 1  # anyone may read
+    del second
+    write(Saves(tmp_path), 2)
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_a_process_that_was_forked_neither_keeps_the_lock_nor_ends_it(tmp_path: Path) -> None:
+    """Those of a DataLoader live on for a while when the training is killed."""
+    reads, writes = os.pipe()
+    training = os.fork()
+    if not training:
+        saves = Saves(tmp_path)
+        write(saves, 1)
+        if not os.fork():
+            with suppress(OutputError):
+                write(saves, 2)
+            saves.__exit__()
+            os.write(writes, f"{os.getpid()}\n".encode())
+        signal.pause()
+    with open(reads) as told:
+        worker = int(told.readline())
+    try:
+        with pytest.raises(OutputError):
+            write(Saves(tmp_path), 3)
+        os.kill(training, signal.SIGKILL)
+        os.waitpid(training, 0)
+        os.kill(worker, 0)
+        assert read(Saves(tmp_path)) == 1
+        write(Saves(tmp_path), 4)
+    finally:
+        os.kill(worker, signal.SIGKILL)
+        os.close(writes)
+
+
+def test_a_file_system_without_locks_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.warns(UserWarning, match="without locks"):
+        write(Saves(tmp_path), 1)
+    assert read(Saves(tmp_path)) == 1
