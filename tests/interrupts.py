@@ -10,6 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 _SECONDS = 300
+# Code that lets a process report waits early: tests have less time than people.
+EARLY = "from shardio.storage import waiting\nwaiting.REPORT_SECONDS = 0.3\n"
 
 
 class Waiting:
@@ -29,13 +31,13 @@ class Waiting:
         self._timer.daemon = True
         self._timer.start()
 
-    def until_reported(self) -> str:
-        """Return the first line that says that it waits."""
+    def until_reported(self, place: str = "") -> str:
+        """Return the first line that says that it waits, for `place`."""
         assert self._process.stderr is not None
         lines: list[str] = []
         for line in self._process.stderr:
             lines.append(line)
-            if "; waiting for up to" in line:
+            if place in line and "; waiting for up to" in line:
                 return line.rstrip("\n")
         self._timer.cancel()
         self._process.wait()

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +38,7 @@ from tests.converter.inputs import (
     write_input,
 )
 
-SHARDS = 12
+SHARDS = 20
 OPTIONS = (*BOXED_OPTIONS, "--shards", SHARDS, "--workers", 2, "--max-rejects", "1%")
 
 
@@ -61,22 +61,35 @@ def undisturbed(work: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return contents(out)
 
 
+Begin = Callable[[], subprocess.Popen[str]]
+
+
 @pytest.fixture
-def started(work: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    process = start(work, tmp_path / "out", *OPTIONS)
-    yield process
-    kill_group(process)
+def begin(work: Path, tmp_path: Path) -> Iterator[Begin]:
+    """A function that starts the same command, again and again."""
+    with ExitStack() as stack:
+
+        def begin() -> subprocess.Popen[str]:
+            process = start(work, tmp_path / "out", *OPTIONS)
+            stack.callback(kill_group, process)
+            return process
+
+        yield begin
 
 
 def shards_in(out: Path) -> int:
     return len(list(out.glob("*.tfrecord")))
 
 
-def assert_goes_on(work: Path, out: Path, undisturbed: dict[str, bytes], least: int = 0) -> None:
-    """Run the same command again; it must keep what is finished, and end with the same files."""
+def finished(out: Path) -> dict[str, int]:
+    """Return the files of the shards of a run that has not come to its end."""
     assert not (out / "dataset.json").exists()
-    kept = {path.name: path.stat().st_ino for path in out.glob("*.tfrecord")}
-    assert len(kept) >= least
+    return {path.name: path.stat().st_ino for path in out.glob("*.tfrecord")}
+
+
+def assert_goes_on(work: Path, out: Path, undisturbed: dict[str, bytes]) -> None:
+    """Run the same command again; it must keep what is finished, and end with the same files."""
+    kept = finished(out)
     result = run(work, out, *OPTIONS)
     assert result.returncode == 0, result.stderr
     assert contents(out) == undisturbed
@@ -89,129 +102,108 @@ def assert_goes_on(work: Path, out: Path, undisturbed: dict[str, bytes], least: 
 
 
 def wait_for(out: Path, process: subprocess.Popen[str], moment: str) -> list[int]:
-    """Wait until a moment of the run; returns the workers."""
+    """Wait until a moment of a run that was just started; returns the workers.
+
+    A number is one of shards that it has finished.
+    """
+    shards, halves = shards_in(out), set(out.glob(".train-*.tmp"))
     if moment == "plan":
         wait_until((out / ".shardio" / "plan.json").exists)
     elif moment == "importing":
         # What has loaded NumPy's code is in the middle of its imports.
         wait_until(lambda: any(b"multiarray" in maps_of(pid) for pid in servers_of(process)))
     elif moment == "half-written":
-        wait_until(lambda: bool(list(out.glob(".train-*.tmp"))))
+        wait_until(lambda: bool(set(out.glob(".train-*.tmp")) - halves))
     else:
-        wait_until(lambda: shards_in(out) >= int(moment))
+        wait_until(lambda: shards_in(out) >= shards + int(moment))
     assert process.poll() is None, "it ended too soon for this test"
     return workers_of(process)
 
 
-MOMENTS = ["plan", "half-written", "1", "5"]
+# One command, which is stopped several times on its way: each time it has to keep what it has.
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_killed_group_goes_on(
-    work: Path,
-    tmp_path: Path,
-    undisturbed: dict[str, bytes],
-    started: subprocess.Popen[str],
-    moment: str,
+    work: Path, tmp_path: Path, undisturbed: dict[str, bytes], begin: Begin
 ) -> None:
-    wait_for(tmp_path / "out", started, moment)
-    kill_group(started)
-    assert_goes_on(work, tmp_path / "out", undisturbed, int(moment) if moment.isdigit() else 0)
+    out = tmp_path / "out"
+    kept: dict[str, int] = {}
+    for moment in ("plan", "half-written", "1", "4"):
+        process = begin()
+        wait_for(out, process, moment)
+        kill_group(process)
+        assert kept.items() <= finished(out).items()
+        kept = finished(out)
+    assert len(kept) >= 5
+    assert_goes_on(work, out, undisturbed)
 
 
-@pytest.mark.parametrize("moment", ["half-written", "3"])
 def test_workers_do_not_survive_their_parent(
-    work: Path,
-    tmp_path: Path,
-    undisturbed: dict[str, bytes],
-    started: subprocess.Popen[str],
-    moment: str,
+    work: Path, tmp_path: Path, undisturbed: dict[str, bytes], begin: Begin
 ) -> None:
-    workers = wait_for(tmp_path / "out", started, moment)
-    assert len(workers) == 2
-    workers += servers_of(started)
-    started.kill()
-    started.wait()
-    wait_until(lambda: not any(map(is_running, workers)))
-    assert_goes_on(work, tmp_path / "out", undisturbed)
-
-
-def test_a_killed_parent_goes_on_at_once(
-    work: Path, tmp_path: Path, undisturbed: dict[str, bytes], started: subprocess.Popen[str]
-) -> None:
-    """Its workers may still be there, in the middle of publishing."""
-    wait_for(tmp_path / "out", started, "2")
-    started.kill()
-    assert_goes_on(work, tmp_path / "out", undisturbed)
+    out = tmp_path / "out"
+    for moment in ("half-written", "3"):
+        process = begin()
+        workers = wait_for(out, process, moment)
+        assert len(workers) == 2
+        workers += servers_of(process)
+        process.kill()
+        process.wait()
+        wait_until(lambda pids=workers: not any(map(is_running, pids)))  # type: ignore[misc]
+    # The next run begins at once: they may still be there, in the middle of publishing.
+    process = begin()
+    wait_for(out, process, "2")
+    process.kill()
+    assert_goes_on(work, out, undisturbed)
 
 
 def test_a_killed_worker_ends_the_run_with_a_word(
-    work: Path, tmp_path: Path, undisturbed: dict[str, bytes], started: subprocess.Popen[str]
+    work: Path, tmp_path: Path, undisturbed: dict[str, bytes], begin: Begin
 ) -> None:
-    workers = wait_for(tmp_path / "out", started, "2")
+    process = begin()
+    workers = wait_for(tmp_path / "out", process, "2")
     os.kill(workers[0], signal.SIGKILL)
-    _, errors = started.communicate(timeout=300)
-    assert started.returncode == 1
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 1
     assert "shardio-convert: a worker process died" in errors
     assert "train-000" in errors
     assert "Traceback" not in errors
     assert not any(map(is_running, workers))
-    assert_goes_on(work, tmp_path / "out", undisturbed, 2)
-
-
-@pytest.mark.parametrize(("moment", "group"), [("plan", True), ("3", True), ("3", False)])
-def test_an_interrupt_stops_cleanly(
-    work: Path,
-    tmp_path: Path,
-    undisturbed: dict[str, bytes],
-    started: subprocess.Popen[str],
-    moment: str,
-    group: bool,
-) -> None:
-    """A terminal sends Ctrl-C to the whole group, `kill -INT` to the parent alone."""
-    assert_stops(work, tmp_path / "out", undisturbed, started, moment, group)
-
-
-def test_an_interrupt_while_workers_import_stops_cleanly(
-    work: Path, tmp_path: Path, undisturbed: dict[str, bytes], started: subprocess.Popen[str]
-) -> None:
-    assert_stops(work, tmp_path / "out", undisturbed, started, "importing", True)
-
-
-def assert_stops(
-    work: Path,
-    out: Path,
-    undisturbed: dict[str, bytes],
-    started: subprocess.Popen[str],
-    moment: str,
-    group: bool,
-) -> None:
-    workers = wait_for(out, started, moment)
-    (os.killpg if group else os.kill)(started.pid, signal.SIGINT)
-    _, errors = started.communicate(timeout=300)
-    assert started.returncode == 130
-    assert "shardio-convert: stopped" in errors
-    assert "Traceback" not in errors
-    assert not any(map(is_running, workers))
-    assert not list(out.rglob("*.tmp"))
-    assert_goes_on(work, out, undisturbed)
-
-
-def test_termination_leaves_what_can_go_on(
-    work: Path, tmp_path: Path, undisturbed: dict[str, bytes], started: subprocess.Popen[str]
-) -> None:
-    workers = wait_for(tmp_path / "out", started, "half-written")
-    started.terminate()
-    started.communicate(timeout=300)
-    assert started.returncode != 0
-    wait_until(lambda: not any(map(is_running, workers)))
+    assert len(finished(tmp_path / "out")) >= 2
     assert_goes_on(work, tmp_path / "out", undisturbed)
 
 
-def test_a_second_conversion_into_one_folder_is_refused(
-    work: Path, tmp_path: Path, undisturbed: dict[str, bytes], started: subprocess.Popen[str]
+def test_an_interrupt_stops_cleanly(
+    work: Path, tmp_path: Path, undisturbed: dict[str, bytes], begin: Begin
 ) -> None:
+    """A terminal sends Ctrl-C to the whole group, `kill -INT` to the parent alone."""
     out = tmp_path / "out"
+    moments = (("plan", True), ("importing", True), ("3", True), ("3", False))
+    for moment, group in moments:
+        process = begin()
+        workers = wait_for(out, process, moment)
+        (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 130
+        assert "shardio-convert: stopped" in errors
+        assert "Traceback" not in errors
+        assert not any(map(is_running, workers))
+        assert not list(out.rglob("*.tmp"))
+    assert len(finished(out)) >= 6
+    # A termination, too, leaves what can go on.
+    process = begin()
+    workers = wait_for(out, process, "half-written")
+    process.terminate()
+    process.communicate(timeout=300)
+    assert process.returncode != 0
+    wait_until(lambda: not any(map(is_running, workers)))
+    assert_goes_on(work, out, undisturbed)
+
+
+def test_a_second_conversion_into_one_folder_is_refused(
+    work: Path, tmp_path: Path, undisturbed: dict[str, bytes], begin: Begin
+) -> None:
+    out, started = tmp_path / "out", begin()
     wait_for(out, started, "1")
     started.send_signal(signal.SIGSTOP)  # so that it does not end before the others have begun
     for extra in ([], ["--overwrite"]):

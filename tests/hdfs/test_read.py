@@ -127,7 +127,7 @@ def test_a_model_is_trained_from_hdfs(stored: HdfsPlace) -> None:
     heads = [keras.layers.Dense(classes)(flat) for classes in shards.classes]
     model = keras.Model(image, heads)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-    model.compile("sgd", loss=[loss] * len(heads))
+    model.compile("sgd", loss=[loss] * len(heads), jit_compile=False)
     options: dict[str, Any] = {"batch_size": 32, "one_hot": True, "shuffle": "window"}
     for batches in (shards.to_keras(**options), shards.to_tf_dataset(**options)):
         found = model.fit(batches, epochs=2, shuffle=False, verbose=0)

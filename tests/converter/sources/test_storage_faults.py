@@ -113,7 +113,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried for a minute is given up soon; for tests in which nothing else can answer."""
-    monkeypatch.setattr(patience, "_INPUT_SECONDS", 0.5)
+    monkeypatch.setattr(patience, "_INPUT_SECONDS", 0.2)
     monkeypatch.setattr(remote_call, "RETRY_SECONDS", 0.5)
     monkeypatch.setattr(remote_call, "_ANSWER_SECONDS", 2.0)
 
@@ -150,7 +150,7 @@ def test_what_fails_stops_the_run_which_goes_on_later(
     paths = [server.path(200, f"{number}.png") for number in range(8)]
     paths[place] = server.path(kind)
     with monkeypatch.context() as patch:
-        patch.setattr(patience, "_INPUT_SECONDS", 0.5)
+        patch.setattr(patience, "_INPUT_SECONDS", 0.2)
         patch.setattr(remote_call, "_ANSWER_SECONDS", 3.0 if kind == "silent" else 30.0)
         with pytest.raises(StorageError, match=r"is at fault") as caught:
             run(tmp_path, paths)

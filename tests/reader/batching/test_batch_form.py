@@ -143,7 +143,9 @@ def model_of(shards: ShardSet, **options: Any) -> keras.Model:
     chosen = {name: [[options[name]]] * len(heads) for name in names if name in options}
     if len(heads) == 1:
         chosen = {name: value[0] for name, value in chosen.items()}
-    model.compile("sgd", loss=["sparse_categorical_crossentropy"] * len(heads), **chosen)
+    loss = ["sparse_categorical_crossentropy"] * len(heads)
+    # A graph would take longer to make than all steps do.
+    model.compile("sgd", loss=loss, run_eagerly=True, **chosen)
     return model
 
 

@@ -27,7 +27,8 @@ def model_of(shards: Any, as_dict: bool = True) -> keras.Model:
     }
     model = keras.Model(image, heads if as_dict else [*heads.values()])
     loss = "sparse_categorical_crossentropy"
-    model.compile("sgd", dict.fromkeys(heads, loss) if as_dict else [loss] * len(heads))
+    losses: Any = dict.fromkeys(heads, loss) if as_dict else [loss] * len(heads)
+    model.compile("sgd", losses, run_eagerly=True)  # making a graph takes longer than its steps
     return model
 
 
@@ -67,7 +68,7 @@ def test_metrics_that_count_what_is_filled_up_are_told(tmp_path: Path, face: str
         model = model_of(shards, as_dict=False)
         metrics: dict[str, Any] = {how: [["accuracy"]] * len(shards.labels)}
         loss = ["sparse_categorical_crossentropy"] * len(shards.labels)
-        model.compile("sgd", loss, **metrics)
+        model.compile("sgd", loss, run_eagerly=True, **metrics)
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             model.evaluate(getattr(shards, face)(size, pad=True, shuffle="none"), verbose=0)

@@ -30,7 +30,7 @@ def model_of(units: Any, loss: Any = SPARSE, named: bool = False) -> keras.Model
     }
     model = keras.Model(image, heads if named else [*heads.values()])
     losses = dict.fromkeys(heads, loss) if named else [loss] * len(heads)
-    model.compile("sgd", losses)
+    model.compile("sgd", losses, run_eagerly=True)  # making a graph takes longer than its steps
     return model
 
 
@@ -74,7 +74,7 @@ def test_one_loss_is_that_of_each_output(shards: Any) -> None:
     with pytest.raises(OptionError, match="label 'y1' has 30 classes, and output 2"):
         model.evaluate(shards.to_keras(5), verbose=0)
     right = model_of((7, 30))
-    right.compile("sgd", SPARSE)
+    right.compile("sgd", SPARSE, run_eagerly=True)
     right.evaluate(shards.to_keras(5), verbose=0)
 
 
@@ -93,7 +93,7 @@ def test_a_right_training_is_not_refused(shards: Any, face: str) -> None:
         (shards, (7, 30), ONE_HOT, {"one_hot": True}),
     ]
     for some, units, loss, options in right:
-        batches = getattr(some, face)(1, shuffle="none", **options)
+        batches = getattr(some, face)(5, shuffle="none", drop_remainder=False, **options)
         model_of(units, loss).evaluate(batches, verbose=0)
 
 

@@ -188,6 +188,7 @@ def test_fit_trains_on_transformed_batches(shards: ShardSet, face: str, threads:
     model.compile(
         keras.optimizers.Adam(0.05),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        run_eagerly=True,
     )
     options: dict[str, Any] = {"labels": ["y0"], "transform": noisy, "transform_threads": threads}
     history = model.fit(getattr(shards, face)(5, **options), epochs=3, shuffle=False, verbose=0)

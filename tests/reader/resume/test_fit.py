@@ -48,7 +48,8 @@ def model_of(shards: ShardSet, units: int = 0) -> keras.Model:
     x = keras.layers.Flatten()(image)
     x = keras.layers.Dense(units)(x) if units else x
     model = keras.Model(image, [keras.layers.Dense(n, activation="softmax")(x) for n in (7, 30)])
-    model.compile("adam", loss=["sparse_categorical_crossentropy"] * 2)
+    loss = ["sparse_categorical_crossentropy"] * 2
+    model.compile("adam", loss=loss, jit_compile=False)  # compiling takes longer than the steps
     return model
 
 
