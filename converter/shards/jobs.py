@@ -20,6 +20,7 @@ from converter.table.table import Table
 from shardio.errors import ShardioError
 from shardio.format.naming import ROWS_FOLDER, ShardName
 from shardio.storage import storage_for
+from shardio.storage.owner import Owner
 from shardio.storage.paths import is_local, join
 
 
@@ -62,10 +63,12 @@ class ConversionJobs:
         """Publish the rows of all jobs for other machines; they are gone when the block ends."""
         common = replace(self.job(self.names[0], slice(0)), contested=True)
         folder, jobs = publish_rows(self.folder, common, self.names, self._slices)
+        owner = Owner()
         try:
             yield jobs
         finally:
             with suppress(ShardioError):  # it goes with the work folder
+                owner.check(folder)
                 storage_for(folder).delete(folder)
 
     def _slices(self, name: ShardName) -> Iterator[ShardJob]:

@@ -14,6 +14,7 @@ from converter.table.samples.places import BYTES, Place
 from converter.table.scratch import Scratch
 from shardio.errors import ShardioError
 from shardio.storage import storage_for
+from shardio.storage.owner import Owner
 
 # A file ends with the images that take it over this size.
 FILE_BYTES = 1 << 30
@@ -35,6 +36,7 @@ class PublishedImages:
         self._folder = folder
         self._file_bytes = file_bytes
         self._scratch = Scratch()
+        self._owner = Owner()
         self._ends = self._scratch.column(np.int64)
         # Where the bytes of each file begin, among those of all images.
         self._starts: list[int] = []
@@ -54,6 +56,7 @@ class PublishedImages:
     def __exit__(self, *exception: object) -> None:
         self._scratch.__exit__()
         with suppress(ShardioError):  # they go with the work folder
+            self._owner.check(self._folder)
             storage_for(self._folder).delete(self._folder)
 
     def locations(self, rows: NDArray[np.int64]) -> list[str]:

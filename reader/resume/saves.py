@@ -24,6 +24,7 @@ from pathlib import Path
 
 from shardio.errors import DatasetError, OutputError, StorageError
 from shardio.storage.folder_lock import lock_file
+from shardio.storage.owner import Owner
 
 _POINTER = "latest"
 _PREFIX = "save-"
@@ -114,8 +115,10 @@ class Saves:
         """
         self._keep_out()
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self.folder))
+        owner = Owner()
         try:
             yield folder
+            owner.check(str(folder))
             for path in folder.rglob("*"):
                 _flush(path)
             _flush(folder)
@@ -124,7 +127,8 @@ class Saves:
             _flush(pointer)
             _flush(self.folder)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            if owner.is_here:
+                shutil.rmtree(folder, ignore_errors=True)
             raise
         pointer.replace(self.folder / _POINTER)
         _flush(self.folder)

@@ -22,6 +22,7 @@ from numpy.typing import DTypeLike, NDArray
 from reader.files.cache_home import cache_home
 from shardio.cached_property import cached_property
 from shardio.errors import DatasetError, MissingFileError, StorageError
+from shardio.storage.owner import Owner
 from shardio.storage.temporary import temporary_name
 
 # Up to so many bytes an array stays in memory, and travels with a pickled set.
@@ -117,20 +118,23 @@ def _write(
     os.makedirs(folder, exist_ok=True)
     _remove_unused(folder)
     temporary = os.path.join(folder, temporary_name(name, f"{os.getpid()}-{time.time_ns()}"))
+    owner = Owner()
     try:
         array = np.lib.format.open_memmap(temporary, "w+", dtype, shape)
         # Now: a disk that is full is a fault when a page of a sparse file is written.
         with open(temporary, "rb+") as file:
             os.posix_fallocate(file.fileno(), 0, os.path.getsize(temporary))
         fill(array)
+        owner.check(path)
         array.flush()
         with open(temporary, "rb+") as file:
             digest = hashlib.file_digest(file, "sha256").digest()
             file.write(digest)
         os.replace(temporary, path)
     except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
+        if owner.is_here:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
         raise
 
 

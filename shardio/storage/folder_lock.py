@@ -11,9 +11,13 @@ from contextlib import contextmanager, suppress
 
 from shardio.errors import OutputError, StorageError
 from shardio.storage.links import link_error
+from shardio.storage.owner import Owner
 
 # A link could lead to a file of somebody else, or make one.
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+# The descriptors of the locks that this process has taken, and not its parent.
+_held: set[int] = set()
+os.register_at_fork(after_in_child=_held.clear)
 
 
 @contextmanager
@@ -31,12 +35,14 @@ def locked(path: str, busy: str) -> Iterator[None]:
         folder = os.path.dirname(os.path.dirname(path))
         reason = getattr(error, "strerror", None) or error
         raise StorageError(f"{folder}: {reason}; name another folder") from error
+    owner = Owner()
     try:
         yield
     finally:
-        with suppress(OSError):
-            os.unlink(path)
-            os.rmdir(os.path.dirname(path))
+        if owner.is_here:
+            with suppress(OSError):
+                os.unlink(path)
+                os.rmdir(os.path.dirname(path))
         os.close(lock)
 
 
@@ -80,6 +86,7 @@ def try_lock(path: str, *, shared: bool = False) -> int | None:
             # The one that had the lock before may have removed the file: then this is a lock
             # of nothing, and a third one could have the new file's.
             if os.path.samestat(os.fstat(lock), os.stat(path)):
+                _held.add(lock)
                 return lock
         except BlockingIOError:
             os.close(lock)
@@ -101,6 +108,10 @@ def _is_no_folder(path: str) -> bool:
 
 
 def unlock(lock: int) -> None:
-    """Release a lock at once, even if a process that was forked meanwhile has its descriptor."""
-    fcntl.flock(lock, fcntl.LOCK_UN)
+    """Release a lock at once, even if a process that was forked meanwhile has its descriptor.
+
+    Such a process only closes it: the lock is its parent's.
+    """
+    if lock in _held:
+        fcntl.flock(lock, fcntl.LOCK_UN)
     os.close(lock)

@@ -17,6 +17,7 @@ from shardio.storage.call import leave
 from shardio.storage.hdfs_client import client_for
 from shardio.storage.hdfs_files import HdfsRanges, identity
 from shardio.storage.hdfs_writer import HdfsWriter
+from shardio.storage.owner import Owner
 from shardio.storage.paths import name_of
 from shardio.storage.protocol import Access, FileInfo, RangeReader
 from shardio.storage.ranges_stream import RangesStream
@@ -103,15 +104,17 @@ class HdfsStorage:
         folder, _, name = inner.rpartition("/")
         temporary = f"{folder}/{temporary_name(name, attempt)}"
         options = client.options(overwrite=True, create_parent=True)
+        owner = Owner()
 
         def remove() -> None:
             # Never closed: the NameNode would take what has arrived for the whole file.
             with suppress(StorageError):
+                owner.check(path)
                 client.ask_once(path, lambda raw: raw.delete(temporary, False), _CLEAN_SECONDS)
 
         try:
             raw = client.ask(path, lambda raw: raw.create(temporary, options))
-            file = HdfsWriter(client, path, raw)
+            file = HdfsWriter(client, path, raw, owner)
             yield cast(BinaryIO, file)
             file.finish()
             status = client.ask(path, lambda raw: raw.get_file_info(temporary))

@@ -6,6 +6,7 @@ from io import RawIOBase
 from typing import Any
 
 from shardio.storage.hdfs_client import HdfsClient
+from shardio.storage.owner import Owner
 
 _WRITE_BYTES = 1 << 20
 
@@ -13,10 +14,11 @@ _WRITE_BYTES = 1 << 20
 class HdfsWriter(RawIOBase):
     """A file that is written; only `finish` makes it one that is complete."""
 
-    def __init__(self, client: HdfsClient, url: str, raw: Any) -> None:
+    def __init__(self, client: HdfsClient, url: str, raw: Any, owner: Owner) -> None:
         self._client = client
         self._url = url
         self._raw = raw
+        self._owner = owner
         self._buffer = bytearray()
         self.written = 0
 
@@ -32,6 +34,7 @@ class HdfsWriter(RawIOBase):
         """Write all of `data`."""
         if self.closed:
             raise ValueError("write to closed file")
+        self._owner.check(self._url)
         view = memoryview(data).cast("B")
         self._buffer += view
         self.written += len(view)
@@ -46,6 +49,7 @@ class HdfsWriter(RawIOBase):
 
     def finish(self) -> None:
         """Write what is left and let the NameNode close the file."""
+        self._owner.check(self._url)
         if self._buffer:
             self._send()
         self._client.ask_once(self._url, lambda _: self._raw.close())

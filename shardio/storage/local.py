@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import stat
@@ -14,11 +15,13 @@ from shardio.errors import OutputError, StorageError
 from shardio.storage.local_files import (
     LocalRanges,
     LocalStream,
+    OwnFile,
     info_of,
     open_regular,
     translate,
     translated,
 )
+from shardio.storage.owner import Owner
 from shardio.storage.protocol import FileInfo, RangeReader
 from shardio.storage.temporary import temporary_name
 from shardio.storage.whole import check_size, read_stream
@@ -100,10 +103,12 @@ class LocalStorage:
         _refuse_special(path, folder)
         with translated(path):
             os.makedirs(folder, exist_ok=True)
-            file = open(temporary, "xb", buffering=_WRITE_BUFFER)  # noqa: SIM115
+            owner = Owner()
+            file = io.BufferedWriter(OwnFile(temporary, owner), _WRITE_BUFFER)
         try:
             try:
                 yield file
+                owner.check(path)
                 file.flush()
                 os.fsync(file.fileno())
             finally:
@@ -117,8 +122,9 @@ class LocalStorage:
                 os.unlink(temporary)
             _sync_folder(folder)
         except BaseException as error:
-            with suppress(OSError):
-                os.unlink(temporary)
+            if owner.is_here:
+                with suppress(OSError):
+                    os.unlink(temporary)
             if isinstance(error, OSError) and not isinstance(error, StorageError | OutputError):
                 raise translate(error, path) from error
             raise

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from shardio.errors import MissingFileError, OutputError, StorageError, UnusableFileError
+from shardio.storage.owner import Owner
 from shardio.storage.protocol import Access, FileInfo
 
 # The path is wrong or closed to us, and it will be the same on the next try.
@@ -46,6 +47,20 @@ class LocalStream(io.FileIO):
         """Read into a buffer."""
         with translated(self._path):
             return super().readinto(buffer)
+
+
+class OwnFile(io.FileIO):
+    """A new file; what is in its buffer is written once, and not by a fork, too."""
+
+    def __init__(self, path: str, owner: Owner) -> None:
+        super().__init__(path, "xb")
+        self._path = path
+        self._owner = owner
+
+    def write(self, data: Any, /) -> int:
+        """Write some of `data`; raises StorageError in a fork."""
+        self._owner.check(self._path)
+        return super().write(data)
 
 
 class LocalRanges:

@@ -22,6 +22,7 @@ from shardio.errors import (
     UnusableFileError,
 )
 from shardio.storage.call import leave
+from shardio.storage.owner import Owner
 from shardio.storage.passwords import refuse_password
 from shardio.storage.paths import name_of
 from shardio.storage.protocol import FileInfo, RangeReader
@@ -199,16 +200,19 @@ class FsspecStorage:
                 files.makedirs(folder, exist_ok=True)
             return files.open(temporary, "wb")
 
-        file = FsspecStream(path, self._ask(path, begin))
+        owner = Owner()
+        file = FsspecStream(path, self._ask(path, begin), owner)
 
         def give_up() -> None:
             if not file.closed:
                 file.discard()
             with suppress(StorageError):
+                owner.check(path)
                 self._ask(path, lambda files: files.rm_file(temporary))
 
         try:
             yield cast(BinaryIO, file)
+            owner.check(path)
             file.close()
             self._check_target(path, overwrite)
             self._ask(path, lambda files: _move(files, temporary, path), LARGE)

@@ -10,6 +10,7 @@ from typing import Any
 
 from shardio.errors import StorageError, UnavailableError
 from shardio.storage.call import leave
+from shardio.storage.owner import Owner
 from shardio.storage.remote_call import LARGE, ask, ask_again
 from shardio.storage.waiting import turn
 
@@ -23,14 +24,17 @@ class FsspecStream(RawIOBase):
     One that nobody closes is given up: its server is asked nothing, and nothing is committed.
     """
 
-    def __init__(self, path: str, file: Any) -> None:
+    def __init__(self, path: str, file: Any, owner: Owner | None = None) -> None:
         self._path = path
         self._file = file
+        self._owner = owner
         self._is_lost = False
         # Or the file could be collected before this, and its own finalizer would commit it.
         _kept[id(self)] = file
 
     def _do(self, action: Callable[..., Any], *arguments: Any, size: int = LARGE) -> Any:
+        if self._owner is not None:
+            self._owner.check(self._path)
         if self._is_lost:
             raise StorageError(f"{self._path}: its server gave no answer before; open it again")
         try:

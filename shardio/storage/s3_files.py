@@ -9,6 +9,7 @@ from io import RawIOBase
 from typing import Any
 
 from shardio.errors import MissingFileError, StorageError, UnavailableError, UnusableFileError
+from shardio.storage.owner import Owner
 from shardio.storage.remote_call import LARGE, ask, ask_again
 
 # S3 takes 10,000 parts of an object: of this size that is 160 GB.
@@ -81,6 +82,7 @@ class S3Writer(RawIOBase):
         self._files = files
         bucket, key, _ = files.split_path(path)
         self._name = {"Bucket": bucket, "Key": key}
+        self._owner = Owner()
         self._condition = {} if overwrite else {"IfNoneMatch": "*"}
         self._waiting = bytearray()
         self._upload: dict[str, str] = {}
@@ -92,6 +94,7 @@ class S3Writer(RawIOBase):
 
     def write(self, data: Any, /) -> int:
         """Take all of `data`."""
+        self._owner.check(self._path)
         self._waiting += data
         while len(self._waiting) >= PART_BYTES:
             self._send(bytes(self._waiting[:PART_BYTES]))
@@ -134,5 +137,6 @@ class S3Writer(RawIOBase):
             raise UnavailableError(f"{self._path}: the upload is gone; begin it again") from error
 
     def _ask_once(self, method: str, size: int = 0, **arguments: Any) -> Any:
+        self._owner.check(self._path)
         known = {**self._name, **self._upload, **arguments}
         return ask(self._path, lambda: self._files.call_s3(method, **known), size)

@@ -11,10 +11,11 @@ import pickle
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 from uuid import uuid4
 
 import fsspec
@@ -34,6 +35,7 @@ from shardio.storage.paths import join
 from shardio.storage.temporary import final_name, temporary_name
 from tests.hdfs.place import HdfsPlace
 from tests.s3.place import BUCKET, S3Place
+from tests.storage.forked import StopError, fork
 
 
 class Place(Protocol):
@@ -408,6 +410,29 @@ class TestPublish:
         assert caught.value is error
         assert place.names() == ["a"] * there
         assert not there or place.read("a") == b"old"
+
+    @pytest.mark.parametrize("how", ["raises", "ends", "writes"])
+    def test_a_fork_leaves_the_file_to_its_parent(
+        self, place: Place, storage: Storage, how: str
+    ) -> None:
+        data = bytes(range(250)) * 100
+
+        @contextmanager
+        def begun() -> Iterator[BinaryIO]:
+            with storage.publish(f"{place.folder}/a", attempt="1") as file:
+                file.write(data)  # which may be in a buffer, that the fork has, too
+                yield file
+
+        def within(file: BinaryIO, is_fork: bool) -> None:
+            if is_fork and how == "raises":
+                raise StopError
+            if not is_fork or how == "writes":
+                file.write(data)
+
+        said = fork(begun(), within)
+        assert said == (StopError if how == "raises" else StorageError).__name__
+        assert place.names() == ["a"]
+        assert place.read("a") == data + data
 
     def test_an_old_file_is_replaced(self, place: Place, storage: Storage) -> None:
         place.write("a", b"an old file")
