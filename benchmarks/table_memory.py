@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,13 @@ def write(path: Path, rows: int) -> None:
     if path.suffix == ".jsonl":
         line = '{"path": "%s", "y0": %d, "y1": %d, "y2": %d, "y3": %d}\n'
         with temporary.open("w") as file:
-            for batch in (first, *made):
+            for batch in chain([first], made):
                 columns = (column.to_pylist() for column in batch.columns)
                 file.writelines(line % row for row in zip(*columns, strict=True))
     else:
         kind = parquet.ParquetWriter if path.suffix == ".parquet" else csv.CSVWriter
         with kind(str(temporary), first.schema) as writer:
-            for batch in (first, *made):
+            for batch in chain([first], made):
                 writer.write_table(pa.Table.from_batches([batch]))
     temporary.rename(path)
 

@@ -41,8 +41,10 @@ class CachedShardFiles(ShardFiles[Shard]):
         """Return a file; it stays open as long as the caller holds it."""
         copies = self._copies
         if number not in self._same:
-            self._compare(number)
-            self._same.add(number)
+            if number in copies.here:
+                self._compare(number, self._identity(number))
+            else:
+                super().get(number)
             copies.use(number)
         copies.complain(number, raises=not self._skips)
         if number in copies.here:
@@ -51,7 +53,7 @@ class CachedShardFiles(ShardFiles[Shard]):
                 return self._files.get(~number, self._open_copy)
             except _NoCopyError:
                 pass
-        return self._files.get(number, self._open)
+        return super().get(number)
 
     @property
     def are_local(self) -> bool:
@@ -77,12 +79,13 @@ class CachedShardFiles(ShardFiles[Shard]):
         self._give_up(number, self._inodes[number], str(describe(self._copies.path(number))))
         return True
 
-    def _compare(self, number: int) -> None:
+    def _identity(self, number: int) -> str:
         shard = self.shards[number]
         # One request for all copies: each takes as long as reading megabytes from one.
         is_listed = number in self._copies.here and shard.identity
-        if not (is_listed and self._copies.listed(shard.path) == shard.identity):
-            super()._compare(number)
+        if is_listed and self._copies.listed(shard.path) == shard.identity:
+            return shard.identity
+        return super()._identity(number)
 
     def _open_copy(self, key: int) -> RangeReader:
         number = ~key

@@ -49,10 +49,10 @@ class ShardFiles(Generic[Shard]):
 
         Raises DatasetError for a shard that was replaced since the set was opened.
         """
-        if number not in self._same:
-            self._compare(number)
-            self._same.add(number)
-        return self._files.get(number, self._open)
+        file = self._files.get(number, self._open)
+        if number not in self._same:  # it is open since an earlier epoch
+            self._compare(number, self._identity(number))
+        return file
 
     def close(self) -> None:
         """Close the files that nobody reads from; they are opened again when they are needed."""
@@ -104,22 +104,34 @@ class ShardFiles(Generic[Shard]):
             if first < last:
                 yield int(numbers[first]), int(places[first]), last - first
 
-    def _compare(self, number: int) -> None:
-        """Look whether the file is still the one that was found when the set was opened."""
+    def _compare(self, number: int, identity: str) -> None:
+        """Look whether a file is still the one that was found when the set was opened."""
         shard = self.shards[number]
-        if not shard.identity:
-            return
-        if storage_for(shard.path).stat(shard.path).identity != shard.identity:
+        if shard.identity not in ("", identity):
             raise DatasetError(
                 f"{shard.path} was replaced or written to since the set was opened; open it anew"
             )
+        self._same.add(number)
+
+    def _identity(self, number: int) -> str:
+        """Ask which file a shard is now, where that was known when the set was opened."""
+        shard = self.shards[number]
+        return storage_for(shard.path).stat(shard.path).identity if shard.identity else ""
 
     def _open(self, number: int) -> RangeReader:
         return self._touch_first(number, number, self._open_source(number))
 
     def _open_source(self, number: int) -> RangeReader:
         path = self.shards[number].path
-        return storage_for(path).open_ranges(path)
+        reader = storage_for(path).open_ranges(path)
+        try:
+            # Each time that it tells without being asked: another request takes milliseconds.
+            if reader.identity or number not in self._same:
+                self._compare(number, reader.identity or self._identity(number))
+        except BaseException:
+            reader.close()
+            raise
+        return reader
 
     def _touch_first(self, key: int, number: int, reader: RangeReader) -> RangeReader:
         """Check a file if it is opened for the first time."""

@@ -133,7 +133,7 @@ class MountedFolder:
         if info.is_folder:
             raise UnusableFileError(f"{url}: Is a directory")
         reader = self._storage.open_ranges(url)
-        if self._storage.stat(url) != info:
+        if (reader.identity or self._storage.stat(url).identity) != info.identity:
             reader.close()
             raise StorageError(f"{url}: was replaced while it was opened; open it again")
         with self._lock:

@@ -96,7 +96,7 @@ class HdfsRanges:
         status, file, client = self._open()
         if status.isdir:
             raise UnusableFileError(f"{url}: Is a directory")
-        self._identity = identity(status)
+        self.identity = identity(status)
         # Blocks that another program is still writing are not ours to read.
         self.size: int = min(int(status.length), int(file.file_length()))
         self._file: tuple[Any, HdfsClient] | None = file, client
@@ -118,7 +118,7 @@ class HdfsRanges:
             return raw.read(self._path), identity(raw.get_file_info(self._path))
 
         file, found = client.ask(self._url, open_file, wait)
-        if found != self._identity:
+        if found != self.identity:
             raise StorageError(f"{self._url}: was replaced while it was read")
         self._file = file, client
         return self._file

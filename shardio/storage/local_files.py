@@ -70,6 +70,11 @@ class LocalRanges:
         self._path = path
         self.descriptor = descriptor
 
+    @property
+    def identity(self) -> str:
+        """What tells the open file from others."""
+        return info_of(self._path, os.fstat(self.descriptor)).identity
+
     def read_into(self, offset: int, memory: memoryview) -> int:
         """Fill `memory` from byte `offset`."""
         done = 0

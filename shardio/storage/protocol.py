@@ -48,6 +48,10 @@ class RangeReader(Protocol):
     def descriptor(self) -> int:
         """The descriptor of a file of this machine; -1 of any other, where reads are requests."""
 
+    @property
+    def identity(self) -> str:
+        """What `Storage.stat` says of the file that was opened; empty where it must be asked."""
+
     def read_into(self, offset: int, memory: memoryview) -> int:
         """Fill `memory` from byte `offset`.
 

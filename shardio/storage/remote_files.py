@@ -115,6 +115,7 @@ class FsspecRanges:
     """A seekable file; it has one position, so threads take turns."""
 
     descriptor = -1
+    identity = ""
 
     def __init__(self, path: str, open_file: Callable[[], Any]) -> None:
         self._path = path

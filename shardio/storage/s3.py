@@ -126,7 +126,10 @@ class S3Storage(FsspecStorage):
         return cast(BinaryIO, RangesStream(self._ranges(path)))
 
     def _ranges(self, path: str) -> S3Ranges:
-        return S3Ranges(path, lambda: self._open(path, cache_type="none"))
+        def identity(details: dict[str, Any]) -> str:
+            return self._info(path, details).identity
+
+        return S3Ranges(path, lambda: self._open(path, cache_type="none"), identity)
 
     @contextmanager
     def publish(self, path: str, *, attempt: str, overwrite: bool = True) -> Iterator[BinaryIO]:

@@ -26,7 +26,9 @@ class S3Ranges:
 
     descriptor = -1
 
-    def __init__(self, path: str, open_file: Callable[[], Any]) -> None:
+    def __init__(
+        self, path: str, open_file: Callable[[], Any], identity: Callable[[dict[str, Any]], str]
+    ) -> None:
         self._path = path
         self._open = open_file
         self._file: Any = ask_again(path, open_file)
@@ -34,6 +36,7 @@ class S3Ranges:
         if self._file.details["type"] == "directory":
             raise UnusableFileError(f"{path}: Is a directory")
         self.size = int(self._file.size)
+        self.identity = identity(self._file.details)
 
     def read_into(self, offset: int, memory: memoryview) -> int:
         """Fill `memory` from byte `offset`."""

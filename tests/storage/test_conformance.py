@@ -94,6 +94,10 @@ class FsspecPlace:
         return sorted(name.removeprefix(top) for name in files.find(self.folder))
 
 
+# Of others a request tells which file it is.
+TELL_AT_OPENING = LocalPlace, HdfsPlace, S3Place
+
+
 @pytest.fixture(
     params=[
         *("local", "confined", "memory", "fsspec-file", "hdfs"),
@@ -359,6 +363,14 @@ class TestRanges:
         assert wrong == []
         for reader in readers:
             reader.close()
+
+    def test_it_is_the_file_that_is_told_of(self, place: Place, storage: Storage) -> None:
+        place.write("a", b"1")
+        known = storage.stat(f"{place.folder}/a").identity
+        reader = storage.open_ranges(f"{place.folder}/a")
+        says = reader.identity
+        reader.close()
+        assert says == (known if isinstance(place, TELL_AT_OPENING) else "")
 
     def test_it_can_be_closed_twice(self, place: Place, storage: Storage) -> None:
         place.write("a", b"1")
