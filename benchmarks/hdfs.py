@@ -1,6 +1,6 @@
 """How fast shards are read from HDFS, cached, staged and written, against its client's own loops.
 
-    python benchmarks/hdfs.py [--records 262144] [--rounds 5] [--url hdfs://host:8020/shards]
+    python benchmarks/hdfs.py [--records 262144] [--rounds 5] [--costs] [--url hdfs://host:8020/x]
 
 Without --url a real HDFS of one DataNode is started here, and its files are in the page cache. The
 digests that `stage` compares and the CRCs that the reader compares are part of the work.
@@ -18,9 +18,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from queue import SimpleQueue
 from urllib.parse import urlsplit
 
 # For the examples.
@@ -29,6 +31,7 @@ sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 from bare_hdfs import (
     MIB,
     PIECE,
+    bare_pieces,
     bare_reads,
     bare_streams,
     digested,
@@ -41,7 +44,8 @@ from rounds import Way, measure, table
 from reader import ShardSet, open_shards
 from reader.batching.options import Shuffle
 from reader.commands.staging import Staging
-from shardio.storage import FileInfo, storage_for
+from shardio.measure.rounds import interleaved
+from shardio.storage import FileInfo, RangeReader, storage_for
 from shardio.storage.paths import join
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -112,24 +116,54 @@ def written_anew(url: str, infos: list[FileInfo], folder: Path) -> float:
         return bare_streams(url, infos, 4, partial(written, to))
 
 
+def into_memory(infos: list[FileInfo], threads: int) -> float:
+    """Read pieces of 4 MiB, some at once, into memory that is used again; returns MiB."""
+    memories: SimpleQueue[memoryview] = SimpleQueue()
+    for _ in range(threads):
+        memories.put(memoryview(bytearray(PIECE)))
+
+    def read(reader: RangeReader, start: int, size: int) -> int:
+        memory = memories.get()
+        try:
+            return reader.read_into(start, memory[:size])
+        finally:
+            memories.put(memory)
+
+    with ThreadPoolExecutor(threads) as pool:
+        reads = []
+        for info in infos:
+            reader = storage_for(info.path).open_ranges(info.path)
+            for start in range(0, info.size, PIECE):
+                reads.append(pool.submit(read, reader, start, min(PIECE, info.size - start)))
+        return sum(done.result() for done in reads) / MIB
+
+
 def show_costs(url: str, infos: list[FileInfo], folder: Path, rounds: int) -> None:
     """Print the processor time of this process a MiB, and of what `stage` cannot do without."""
     works: dict[str, Callable[[], float]] = {
         "read, 4 files as streams": partial(bare_streams, url, infos, 4),
+        "read, 4 pieces of 4 MiB": partial(bare_pieces, url, infos, 4),
+        "the same into memory, by us": partial(into_memory, infos, 4),
         "read, SHA-256 computed": partial(bare_streams, url, infos, 4, digested),
         "read, written and synced": partial(written_anew, url, infos, folder),
         "stage": partial(staged, url, folder),
         "batches, window": partial(batches, url, "window", True),
+        "batches, none": partial(batches, url, "none", True),
     }
-    costs: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(rounds):
-        for name, work in works.items():
-            begun = time.process_time()
-            size = work()
-            costs[name].append((time.process_time() - begun) * 1000 / size)
-    print("\nprocessor time of the client, ms a MiB (median, least)")
+
+    def cost(work: Callable[[], float]) -> tuple[float, float]:
+        begun = os.times()
+        size = work()
+        ended = os.times()
+        return (ended[0] - begun[0]) * 1000 / size, (ended[1] - begun[1]) * 1000 / size
+
+    costs = interleaved({name: partial(cost, work) for name, work in works.items()}, rounds)
+    print("\nprocessor time of the client, ms a MiB (medians): all, user, system; least of all")
     for name, values in costs.items():
-        print(f"{name:26} {statistics.median(values):6.2f} {min(values):6.2f}")
+        user, system = (statistics.median(part) for part in zip(*values, strict=True))
+        both = [sum(value) for value in values]
+        all_ = statistics.median(both)
+        print(f"{name:27} {all_:6.2f} {user:6.2f} {system:6.2f} {min(both):6.2f}")
 
 
 def written_to_disk(files: list[bytes], folder: Path) -> float:
@@ -234,14 +268,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--url", help="a folder with shards, on an HDFS that runs")
     parser.add_argument("--folder", type=Path, default=Path("data/bench"))
+    parser.add_argument("--costs", action="store_true", help="processor time only")
     arguments = parser.parse_args()
     with shards_on_hdfs(arguments.url, arguments.folder, arguments.records) as url:
-        compare(url, arguments.folder, arguments.rounds)
+        if arguments.costs:
+            show_costs(url, shards_in(url), arguments.folder, arguments.rounds)
+        else:
+            compare(url, arguments.folder, arguments.rounds)
+
+
+def shards_in(url: str) -> list[FileInfo]:
+    """List the shards of a folder."""
+    return [info for info in storage_for(url).list(url) if info.path.endswith(".tfrecord")]
 
 
 def compare(url: str, folder: Path, rounds: int) -> None:
     """Measure reading, caching, staging, and writing."""
-    infos = [info for info in storage_for(url).list(url) if info.path.endswith(".tfrecord")]
+    infos = shards_in(url)
     bare = bare_reads(url, infos)
     ways = [way(f"batches, {order}", partial(batches, url, order, True)) for order in ORDERS]
     ways.append(way("batches, exact", partial(some_exact, url)))

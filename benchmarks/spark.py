@@ -4,8 +4,9 @@
 
 JPEG files of 344x384 pixels in the page cache, each of which has many rows, cropped to 128x32.
 Spark (`local[CORES]`) is started before, and its Pythons have imported what they need: a warm-up
-round is not counted. What Spark does beside the work of the tasks is measured by itself: rows that
-are published and read, a job of as many tasks that do nothing.
+round is not counted. The engines take turns. Processor time is that of this process and of all that
+it has started, Java and Pythons. What Spark does beside the work of the tasks is measured by
+itself: rows that are published and read, a job of as many tasks that do nothing.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from made_images import HEADS, KINDS, write_images
-from rounds import Way, measure, table, timed
+from rounds import table
 
 from converter import ConvertOptions, convert
 from shardio.format.transform import Transform
+from shardio.measure.rounds import interleaved
 
 FILES = 2000
 BOX = Transform((186, 0, 300, 30), (128, 32))
@@ -42,25 +46,45 @@ def main() -> None:
         rows = write_table(Path(scratch, "labels.csv"), source, arguments.images)
         number = 0
 
-        def converted(engine: str, workers: int | None) -> int:
+        def converted(engine: str, workers: int | None) -> tuple[float, float]:
+            """Convert; returns images a second, and a second of processor time."""
             nonlocal number
             number += 1
             out = str(Path(scratch, f"out-{number}"))
             options = ConvertOptions(transform=BOX)
+            start, used = time.perf_counter(), processor_seconds()
             summary = convert(
                 str(rows), out, options, root=str(source), engine=engine, workers=workers
             )
-            return summary.records
+            seconds = time.perf_counter() - start, processor_seconds() - used
+            return summary.records / seconds[0], summary.records / seconds[1]
 
-        ways = [
-            Way("processes", timed(lambda: converted("processes", arguments.cores))),
-            Way("spark", timed(lambda: converted("spark", None))),
-        ]
-        rates = measure(ways, arguments.rounds)
+        ways = {
+            "processes": partial(converted, "processes", arguments.cores),
+            "spark": partial(converted, "spark", None),
+        }
+        found = interleaved(ways, arguments.rounds)
         print(f"load {os.getloadavg()[0]:.1f}, {arguments.images:,} images")
-        print(table(rates, "processes"))
+        for number, unit in enumerate(("images/s", "images/CPU s")):
+            rates = {name: [each[number] for each in rounds] for name, rounds in found.items()}
+            print(table(rates, "processes", unit), flush=True)
         print_parts(context, str(rows), source, scratch)
     context.stop()
+
+
+def processor_seconds() -> float:
+    """Return the processor time of this process and of its descendants, also of those gone."""
+    parents, ticks = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            words = stat.read_text().rpartition(")")[2].split()
+            pid = int(stat.parent.name)
+            # Its own time, and that of children that it has waited for: see proc(5).
+            parents[pid], ticks[pid] = int(words[1]), sum(map(int, words[11:15]))
+    ours = [os.getpid()]
+    for pid in ours:  # which grows meanwhile
+        ours += [child for child, parent in parents.items() if parent == pid]
+    return sum(ticks[pid] for pid in ours) / os.sysconf("SC_CLK_TCK")
 
 
 def started(cores: int):  # type: ignore[no-untyped-def]

@@ -180,7 +180,11 @@ def test_executors_import_nothing_that_a_worker_of_one_machine_does_not(
     assert heavy.isdisjoint(modules)
 
 
-def test_what_cannot_be_is_refused(spark: Any) -> None:
+def test_what_cannot_be_is_refused(spark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HADOOP_CONF_DIR", "YARN_CONF_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(OptionError, match=r"^--master yarn needs HADOOP_CONF_DIR: the folder"):
+        engine_for("spark", spark={"spark.master": "yarn"})
     with pytest.raises(OptionError, match=r"^Spark says how many workers there are; drop --work"):
         engine_for("spark", workers=2)
     with pytest.raises(OptionError, match=r"^this program has a SparkContext already; drop"):

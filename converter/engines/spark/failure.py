@@ -18,6 +18,8 @@ _NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 # The last line of a traceback, before the stack of Java.
 _PYTHON = re.compile(r"PythonException: Traceback .*?\n([^\s][^\n]*)\n\s*(?:at |$)", re.DOTALL)
 _JAVA = re.compile(r"^(?:[\w$]+\.)+[\w$]+(?:Exception|Error): ")
+# Beneath the stack; what Spark says above it may be "An error has occurred".
+_CAUSE = re.compile(r"^Caused by: (.*)$", re.MULTILINE)
 
 
 class TaskFailedError(Exception):
@@ -80,4 +82,9 @@ def _first_line(text: str) -> str:
             lines[0] = lines[0][2:]
             break
         lines.pop(0)
-    return _JAVA.sub("", lines[0]).rstrip(".:") if lines else "without a reason"
+    if not lines:
+        return "without a reason"
+    said = _JAVA.sub("", lines[0]).rstrip(".:")
+    causes = _CAUSE.findall(text)
+    last = _JAVA.sub("", causes[-1].strip()).rstrip(".:") if causes else ""
+    return said if last in said else f"{said}: {last}"

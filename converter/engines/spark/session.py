@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -13,7 +14,11 @@ from shardio.errors import MissingExtraError, OptionError, ShardioError, WorkerE
 
 _MASTER = "spark.master"
 _STOP_SECONDS = 10.0
+# Java takes some seconds to start; a master that does not answer is waited for a minute or more.
+_SILENT_SECONDS = 20.0
 _PYTHON = "spark.pyspark.python"
+_YARN = {"HADOOP_CONF_DIR", "YARN_CONF_DIR"}
+_log = logging.getLogger("shardio.converter")
 # What Spark would log is told by the error of the run, without the stack.
 _DEFAULTS = {
     _MASTER: "local[*]",
@@ -44,6 +49,11 @@ class SparkSession:
                 "Spark Connect runs no tasks of ours; name the cluster's own master, such as yarn "
                 "or spark://host:7077"
             )
+        if properties.get(_MASTER, "").startswith("yarn") and not os.environ.keys() & _YARN:
+            raise OptionError(
+                "--master yarn needs HADOOP_CONF_DIR: the folder with the cluster's core-site.xml "
+                "and yarn-site.xml"
+            )
         if properties and not self._is_ours:
             raise OptionError("this program has a SparkContext already; drop --master and --conf")
         if _MASTER in properties and "PYSPARK_GATEWAY_PORT" in os.environ:
@@ -59,6 +69,10 @@ class SparkSession:
         """Return the SparkContext as soon as it has started; WorkerError where it cannot."""
         self.start()
         if self._starting is not None:
+            self._starting.join(_SILENT_SECONDS)
+            master = self._properties.get(_MASTER, "local")
+            if self._starting.is_alive() and not master.startswith("local"):
+                _log.warning("no answer from Spark at %s yet: is that its address?", master)
             self._starting.join()
         if self._error is not None:
             raise self._error

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from types import SimpleNamespace
+
 import pytest
 
 from converter.engines import engine_for
+from converter.engines.spark import session
 from converter.engines.spark.failure import TaskFailedError, error_of
 from shardio.errors import OptionError, StorageError, WorkerError
 
@@ -31,7 +35,26 @@ def test_a_failure_is_told_without_javas_stack() -> None:
     assert "has no module converter: ship" in str(error)
     error = error_of(f"{java}no master{stack}", [], "spark://h:1")
     assert str(error) == "Spark at spark://h:1 failed: Job aborted: no master"
+    cause = f"Caused by: a.IOException: first{stack}Caused by: a.ConnectException: refused{stack}"
+    error = error_of(f"{java}An error has occurred.{stack}{cause}", [], "k8s://h")
+    assert str(error) == "Spark at k8s://h failed: Job aborted: An error has occurred: refused"
     worker = "org.apache.spark.api.python.PythonException: Traceback (most recent call last):\n"
     worker += '  File "worker.py", line 9, in main\nRuntimeError: Python 3.11 is not 3.12\n'
     error = error_of(f"{java}{worker}{stack}", [], "yarn")
     assert str(error) == "Python of a Spark executor failed: RuntimeError: Python 3.11 is not 3.12"
+
+
+def test_a_master_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyspark")
+    told = threading.Event()
+    said: list[str] = []
+
+    def warning(text: str, *words: object) -> None:
+        said.append(text % words)
+        told.set()
+
+    monkeypatch.setattr(session, "_log", SimpleNamespace(warning=warning))
+    monkeypatch.setattr(session, "_SILENT_SECONDS", 0.0)
+    monkeypatch.setattr(session.SparkSession, "_start", lambda _: told.wait(60))
+    session.SparkSession({"spark.master": "spark://host:1"}).context()
+    assert said == ["no answer from Spark at spark://host:1 yet: is that its address?"]
