@@ -14,6 +14,7 @@ from PIL import Image, ImageFile
 
 from converter.imaging.dds_pixels import load_masked_dds
 from converter.imaging.defined_pixels import load_defined
+from converter.imaging.frames import holds_several
 from converter.imaging.jpeg_header import BLOCK, JpegHeader
 from converter.imaging.orientation import UPRIGHT, is_on_its_side, orientation_of, turned
 from converter.imaging.pillow import load_formats, quiet
@@ -30,11 +31,15 @@ _MAX_SIDE = 1_000_000
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image, perhaps its upper rows only, and the size and orientation of its file."""
+    """An image, perhaps its upper rows only, and the size and orientation of its file.
+
+    `several` says that the file holds more images than this one.
+    """
 
     image: Image.Image
     size: tuple[int, int]
     orientation: int
+    several: bool = False
 
 
 class Decoder:
@@ -80,11 +85,12 @@ class Decoder:
         check_opened(data, opened)
         if self._checks_colour:
             check_transparent_colour(opened)
+        several = holds_several(opened, data)
         if rows < opened.height and not self._strict:
             keep_upper_rows(opened, data, rows)
         load_masked_dds(opened, data)
         load_defined(opened, data)
-        return self._turned(opened, size, orientation)
+        return self._turned(opened, size, orientation, several)
 
     def decode_truncated(self, data: bytes, box: Box | None) -> Decoded:
         """Decode a file whose end is missing: what it lacks is black, or grey in JPEG."""
@@ -96,16 +102,19 @@ class Decoder:
             check_opened(data, opened)
             if self._checks_colour:
                 check_transparent_colour(opened)
+            several = holds_several(opened, data)
             load_masked_dds(opened, data)
             load_defined(opened, data)
-        return self._turned(opened, size, orientation)
+        return self._turned(opened, size, orientation, several)
 
-    def _turned(self, image: Image.Image, size: tuple[int, int], orientation: int) -> Decoded:
+    def _turned(
+        self, image: Image.Image, size: tuple[int, int], orientation: int, several: bool = False
+    ) -> Decoded:
         if not self._upright:
-            return Decoded(image, size, orientation)
+            return Decoded(image, size, orientation, several)
         if is_on_its_side(orientation):
             size = size[1], size[0]
-        return Decoded(turned(image, orientation), size, orientation)
+        return Decoded(turned(image, orientation), size, orientation, several)
 
     def _check(self, size: tuple[int, int], box: Box | None, orientation: int) -> int:
         """Refuse sizes that do not fit; returns how many rows have to be decoded."""

@@ -35,6 +35,8 @@ class ImageCounts:
     enlarged: int = 0
     # Lack their end.
     truncated: int = 0
+    # Are of files that hold several images, of which one was taken.
+    several: int = 0
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
 
     def to_done(self) -> dict[str, Any]:

@@ -89,6 +89,7 @@ class ImageTransformer:
         counts.one_colour += _is_one_colour(packed, self._transform.channels)
         counts.turned += found.orientation != UPRIGHT
         counts.grey += is_grey(found.image)
+        counts.several += found.several
         counts.enlarged += (
             self._resample is not None
             and self._transform.shorter is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from converter.imaging.image_counts import ImageCounts
 from converter.report.reasons import reasons
 from converter.shards.first_look import FirstLook
 from shardio.grammar import counted
@@ -14,13 +15,13 @@ def look_lines(look: FirstLook, rows: int) -> list[str]:
     sizes = ", ".join(f"{w}x{h} ({n:,})" for (w, h), n in look.sizes.most_common(_SHOWN_SIZES))
     more = len(look.sizes) - _SHOWN_SIZES
     modes = ", ".join(f"{mode} ({count:,})" for mode, count in look.modes.most_common())
-    transparent = 0 if look.counts is None else look.counts.transparent
+    counts = look.counts or ImageCounts()
     return [
         f"sample    {look.looked_at:,} of {counted(rows, 'image')} looked at, "
         f"{len(look.rejects):,} "
         "of them would be rejected",
         *(f"reject    {line}" for line in reasons(look.rejects)),
         f"sizes     {sizes or 'none'}{f' and {more:,} more' if more > 0 else ''}",
-        f"modes     {modes or 'none'}; {transparent:,} with transparent parts, {look.turned:,} "
-        "with an EXIF orientation",
+        f"modes     {modes or 'none'}; {counts.transparent:,} with transparent parts, "
+        f"{look.turned:,} with an EXIF orientation, {counts.several:,} of several in a file",
     ]

@@ -25,6 +25,7 @@ class ImageTotals:
     grey: int = 0
     enlarged: int = 0
     truncated: int = 0
+    several: int = 0
     sizes: set[str] = field(default_factory=set)
 
     def add(self, done: Iterable[DoneRecord]) -> None:
@@ -47,6 +48,7 @@ class ImageTotals:
                 "grey": self.grey,
                 f"enlarged more than {ENLARGED} times": self.enlarged,
                 "truncated": self.truncated,
+                "of several in a file": self.several,
             }
             odd = [f"{count:,} {what}" for what, count in known.items() if count]
             lines.append(f"sources   {', '.join([counted(len(self.sizes), 'size'), *odd])}")
@@ -80,6 +82,12 @@ class ImageTotals:
             found.append(
                 f"{self._share(self.turned)} {agreeing(self.turned, 'is')} of images that EXIF "
                 "says are turned, which was not applied: --orientation apply sets them upright"
+            )
+        if self.several:
+            found.append(
+                f"{self._share(self.several)} {agreeing(self.several, 'is')} of files that hold "
+                "several images (frames, pages or sizes), of which one was taken: the first, of "
+                "ICO the largest. Where others are wanted, write each to a file of its own"
             )
         return found
 

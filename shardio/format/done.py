@@ -14,7 +14,7 @@ from shardio.format.fields import dump, load, refuse
 
 # Why a row has no record that nothing is wrong with.
 LEFT_OUT = "left out by --drop"
-COUNTS = ("one_colour", "transparent", "turned", "grey", "enlarged", "truncated")
+COUNTS = ("one_colour", "transparent", "turned", "grey", "enlarged", "truncated", "several")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class DoneRecord:
 
     What follows the rejects counts records of a single colour, and those of images whose
     transparent parts lost their alpha, that EXIF says are turned, that are grey, became more than
-    twice as large, or lack their end; `sizes` are those of the images, the commonest first, a
+    twice as large, lack their end, or stand in a file with several images; `sizes` are those of the images, the commonest first, a
     thousand at most. None where nothing was counted.
     """
 
@@ -54,6 +54,7 @@ class DoneRecord:
     grey: int | None = None
     enlarged: int | None = None
     truncated: int | None = None
+    several: int | None = None
     sizes: tuple[str, ...] | None = None
 
     def to_json(self) -> builtins.bytes:
