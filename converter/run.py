@@ -11,12 +11,12 @@ from converter.engines import Engine, Progress, engine_for
 from converter.engines.protocol import NoProgress
 from converter.options import ConvertOptions, RejectLimit
 from converter.report.summary import Summary
-from converter.report.too_many_rejects import too_many_rejects
+from converter.report.too_many_rejects import check_rejects
 from converter.shards.accounts import accounts_in, accounts_of
 from converter.shards.conversion_plan import plan_of
 from converter.shards.finished import manifest_of
 from converter.shards.first_look import settle, try_out
-from converter.shards.image_sample import compare_images
+from converter.shards.image_sample import compare_images, compare_with_done
 from converter.shards.jobs import ConversionJobs
 from converter.shards.metadata import (
     check_metadata,
@@ -179,6 +179,7 @@ def convert(
                 for file in rejected_images.shards_to_make(rejects):
                     folder.unfinish(file)
                     finished = {n: done for n, done in finished.items() if str(n) != file}
+                summary.sample = compare_with_done(folder.folder, finished.values(), jobs)
             summary.looked_at = rejected_images.looked_at
             summary.shards_kept = len(finished)
             rejected = sum(len(unusable(done.rejects)) for done in finished.values())
@@ -191,7 +192,7 @@ def convert(
                 jobs = replace(jobs, names=[name for name in names if name not in finished])
                 with swept(folder, elsewhere=runner.is_elsewhere):
                     _work(jobs, runner, finished, rejected_images, progress, summary, allowed)
-            _close(folder, plan, jobs, finished, summary, limit, allowed)
+            _close(folder, plan, jobs, finished, summary, limit)
         return summary
 
 
@@ -256,7 +257,6 @@ def _close(
     finished: dict[ShardName, DoneRecord],
     summary: Summary,
     limit: RejectLimit,
-    allowed: int,
 ) -> None:
     """Account for every row, then publish the table of the records, and the manifest."""
     rejects = sorted(
@@ -264,11 +264,10 @@ def _close(
         key=lambda reject: reject.row,
     )
     folder.write_rejects(rejects)
-    if len(of_images := unusable(rejects)) > allowed:
-        raise too_many_rejects(of_images, summary, limit, jobs.table)
-    summary.splits = accounts_of(plan.splits, finished)
     summary.rejected = len(rejects)
     summary.records = sum(done.records for done in finished.values())
+    check_rejects(unusable(rejects), summary.records, summary, limit, jobs.table)
+    summary.splits = accounts_of(plan.splits, finished)
     summary.bytes = sum(done.bytes for done in finished.values())
     summary.image_totals.add(finished.values())
     names, metadata = jobs.plan.names(), kept_metadata(folder)

@@ -21,6 +21,6 @@ def holds_several(opened: ImageFile, data: bytes) -> bool:
         if opened.format == "GIF":
             # To look for the next frame changes an image that is open.
             with Image.open(BytesIO(data), formats=["GIF"]) as another:
-                return bool(another.is_animated)
+                return bool(getattr(another, "is_animated", False))
         return bool(getattr(opened, "is_animated", False))
     return False

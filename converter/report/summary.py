@@ -74,7 +74,7 @@ class Summary:
     look: FirstLook | None = None
     # The first rows as they were understood, for a dry run.
     first_rows: list[str] = field(default_factory=list)
-    # Of a set that was complete before.
+    # Of a set that was complete, or of shards that were finished before.
     sample: ImageSample | None = None
     dry_run: bool = False
     complete_before: bool = False
@@ -124,7 +124,12 @@ class Summary:
         lines += [f"label     {head.line()}" for head in self.heads]
         lines += [f"note      {note}" for note in self.notes]
         if self.shards_kept:
-            lines.append(f"resumed   {counted(self.shards_kept, 'shard', 'was')} finished before")
+            same = 0 if self.sample is None else self.sample.same
+            lines.append(
+                f"resumed   {counted(self.shards_kept, 'shard', 'was')} finished before; the "
+                f"{agreeing(same, 'image')} of {counted(same, 'record')} "
+                f"{agreeing(same, 'was')} compared and {agreeing(same, 'is')} the same"
+            )
         if self.looked_at:
             lines.append(f"rejects   looked at again: {self.looked_at:,} of earlier runs")
         if self.indexes_made:
@@ -189,6 +194,12 @@ class Summary:
         return [
             *self.image_totals.warnings(
                 self.transform, "" if self.transform is None else self.image_line()
+            ),
+            *(
+                f"split {split.split} is empty: all of its {counted(split.read, 'row')} "
+                f"{agreeing(split.read, 'was')} rejected"
+                for split in self.splits
+                if split.rejected and not split.written and split.split not in self.dropped_splits
             ),
             *(f"split {name} is empty: no row was dealt to it" for name in self.empty_splits),
             *(f"split {name} is empty: --drop leaves no row of it" for name in self.dropped_splits),

@@ -1,4 +1,4 @@
-"""The error of a conversion that ends because too many rows were rejected."""
+"""The errors of a conversion that ends because too many rows were rejected, or all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from shardio.format.done import Reject
 from shardio.grammar import agreeing, counted
 
 
-def too_many_rejects(
+def check_rejects(
+    rejects: list[Reject], records: int, summary: Summary, limit: RejectLimit, table: Table
+) -> None:
+    """Raise RejectsError for more rejects than the limit allows, or if there is no record."""
+    if len(rejects) > limit.rows(summary.rows - summary.dropped):
+        raise _too_many(rejects, summary, limit, table)
+    if rejects and not records:
+        raise _no_records(rejects, summary, table)
+
+
+def _too_many(
     rejects: list[Reject], summary: Summary, limit: RejectLimit, table: Table
 ) -> RejectsError:
     """Return the error, which says why rows were rejected, and how to go on."""
@@ -27,6 +37,17 @@ def too_many_rejects(
         f"images are looked at again ({summary.looked_at:,} "
         f"{agreeing(summary.looked_at, 'was')} now). Another --root may need "
         "--overwrite, another --crop does"
+    )
+
+
+def _no_records(rejects: list[Reject], summary: Summary, table: Table) -> RejectsError:
+    return RejectsError(
+        f"none of the {counted(len(rejects), 'image')} can be used, and a set without a record is "
+        "none, whatever --max-rejects allows:\n  "
+        + "\n  ".join(reasons(rejects))
+        + _where(rejects, table)
+        + f"\nAll of them are in {summary.folder}/rejects.csv. Mend the files, or give --root, "
+        "--crop or whatever the reasons name, with --overwrite where that is another one"
     )
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from threading import Lock
 from typing import Any
 
-from converter.table.samples.lmdb_set import image_key, opened
+from converter.table.samples.lmdb_set import explained, image_key, opened
 from converter.table.samples.places import Place
 from shardio.errors import TableError, UnusableFileError
 from shardio.storage.whole import check_size
@@ -49,8 +49,10 @@ def read_value(place: Place, location: str, max_bytes: int) -> bytes:
                 raise UnusableFileError(f"{location}: the sample has no image")
             check_size(len(value), location, max_bytes)
             return bytes(value)
-    except (lmdb.Error, TableError) as error:
-        raise UnusableFileError(f"{location}: damaged: {error}") from error
+    except lmdb.Error as error:
+        raise UnusableFileError(f"{location}: {explained(error)}") from error
+    except TableError as error:
+        raise UnusableFileError(f"{location}: {error}") from error
 
 
 def close_lmdbs() -> None:

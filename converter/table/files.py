@@ -10,7 +10,12 @@ from typing import Any
 from converter.table.inputs import TableInput
 from converter.table.paths.kinds import Kind
 from converter.table.reading import PATH, Reading
-from converter.table.samples.hugging_face import class_names, image_columns, is_null_throughout
+from converter.table.samples.hugging_face import (
+    bytes_columns,
+    class_names,
+    image_columns,
+    is_null_throughout,
+)
 from converter.table.samples.image_folder import open_folder
 from converter.table.samples.lmdb_set import open_lmdb
 from converter.table.samples.table_file import TableFile
@@ -64,7 +69,7 @@ def open_file(
     if table.listing is not None:
         return open_folder(table.listing, splits=reading.split_column is None)
     if table.kind is Kind.PARQUET:
-        return _open_parquet(table)
+        return _open_parquet(table, reading.path)
     if table.kind is Kind.ARROW:
         return _open_arrow(table)
     encoding = reading.encoding or find_encoding(table)
@@ -109,36 +114,38 @@ def _first_lines(open_text: Callable[[], Utf8Stream]) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _open_parquet(table: TableInput) -> TableFile:
+def _open_parquet(table: TableInput, path: str) -> TableFile:
     with storage_for(table.location).open_stream(table.location) as stream:
         file = parquet_file(stream)
         schema, data = file.schema_arrow, file.metadata
     names, images = schema.names, image_columns(schema)
     # Images that are not in the file, but are named by it.
     named = [one for one in images if is_null_throughout(data, f"{one}.bytes")]
-    place = named[0] if len(named) == 1 and PATH not in names else None
+    place = named[0] if len(named) == 1 and path == PATH and PATH not in names else None
+    place = path if path in named else place
 
     def batches(wanted: list[str]) -> Iterator[Any]:
         import pyarrow.compute as pc
 
-        leaves = [f"{place}.path" if one == PATH and place else one for one in wanted]
+        leaves = [f"{place}.path" if one == path and place else one for one in wanted]
         with storage_for(table.location).open_stream(table.location) as stream:
             for batch in parquet_file(stream).iter_batches(
                 _PARQUET_ROWS, columns=leaves, use_threads=False
             ):
-                if place and PATH in wanted:
+                if place and path in wanted:
                     at = batch.schema.get_field_index(place)
                     paths = pc.struct_field(batch.column(at), "path")
-                    batch = batch.set_column(at, PATH, paths)
+                    batch = batch.set_column(at, path, paths)
                 yield batch
 
     return TableFile(
         table.name,
-        [*names, PATH] if place else names,
+        [*names, path] if place and path not in names else names,
         batches,
         f"Parquet, paths from {place}" if place else "Parquet",
         image_columns=tuple(one for one in images if one not in named),
         named_images=tuple(named),
+        bytes_columns=bytes_columns(schema),
         class_names=class_names(schema),
     )
 

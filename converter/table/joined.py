@@ -74,15 +74,30 @@ class JoinedTable:
                     f"{file.name}: the column {path} holds images, not paths; leave out "
                     f"--path-column, and --image-column {path} takes them"
                 )
-            if path in file.named_images:
-                raise TableError(
-                    f"{file.name}: the paths in the column {path} are found without --path-column"
-                )
             if path == PATH and image_column in file.named_images:
                 raise TableError(
                     f"{file.name}: the column {image_column} names images that are elsewhere; "
                     "leave out --image-column, and --root says what they are relative to"
                 )
+
+    def other_images(self, path: str) -> list[str]:
+        """Note columns of images beside the paths, which are what is taken."""
+        first = self._files[0]
+        if path not in self.names:
+            return []
+        ways = [
+            f"{one} holds images, which --image-column {one} takes" for one in first.image_columns
+        ]
+        ways += [
+            f"{one} names images, which --path-column {one} takes"
+            for one in first.named_images
+            if one != path and PATH in self.names
+        ]
+        ways += [
+            f"{one} holds bytes; if they are images, --image-column {one} takes them"
+            for one in first.bytes_columns
+        ]
+        return [f"the images are those of the paths in {path}; the column {way}" for way in ways]
 
     def class_names(self, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Return the names of the classes of some columns, which must be those of all files.

@@ -200,6 +200,7 @@ def read_table(
         *builder.notes,
         *unseen_characters([*(words or ()), *(characters or ())]),
         *unused_boxes(table.names, (*heads, *boxed)),
+        *([] if image_column else table.other_images(reading.path)),
     )
     if shares is None and reading.split_column is None and reading.split not in present:
         notes = (*notes, *unused_splits(table.names, (*heads, *apart)))

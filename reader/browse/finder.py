@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -163,9 +164,9 @@ class Finder:
         mask = np.zeros(len(self._shards), dtype=np.bool_)
         known = False
         for label in self._shards.labels:
-            if label.vocabulary is not None and character in label.vocabulary:
+            if (number := label.number_of(character)) is not None:
                 known = True
-                mask |= _any(self._labels()[label.name] == label.vocabulary.index(character))
+                mask |= _any(self._labels()[label.name] == number)
         if not known:
             raise OptionError(f"no label has the character or text {character!r}")
         return mask
@@ -173,7 +174,10 @@ class Finder:
     def _with_text(self, text: str) -> Mask:
         """Return the records with a text in their path, in a class, or in what classes spell."""
         mask = np.zeros(len(self._shards), dtype=np.bool_)
-        mask[self._origins.records_with(text)] = True
+        # Labels are in NFC, and paths as they are: macOS writes them in NFD.
+        text = unicodedata.normalize("NFC", text)
+        for form in {text, unicodedata.normalize("NFD", text)}:
+            mask[self._origins.records_with(form)] = True
         wanted = text.casefold()
         letters: list[Label] = []
         for label in self._shards.labels:

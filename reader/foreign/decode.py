@@ -59,8 +59,8 @@ def decode(
         raise UnsupportedRecordError(
             f"its image is {height}x{width}, but those of the set are "
             f"{out.shape[0]}x{out.shape[1]} (height x width), and images of several sizes are not "
-            "read together; give open_shards size=(height, width), or make a set of them with "
-            "shardio-convert"
+            "read together; give open_shards size=(height, width), or --size HxW on the command "
+            "line, or make a set of them with shardio-convert"
         )
     with nullcontext() if memory is None else memory.held(width * height):
         _decode(image, out, fit)

@@ -38,7 +38,7 @@ def choose_image(features: Mapping[str, Feature], name: str | None) -> str:
     if name is not None:
         if name not in candidates:
             raise OptionError(
-                f"image={name!r} must name a bytes feature with one value; "
+                f"image={name!r} (--image {name}) must name a bytes feature with one value; "
                 f"{list_features(features)}"
             )
         return name
@@ -86,7 +86,8 @@ def choose_labels(
     like_labels = [*filter(_is_like_label, sorted(features))]
     raise OptionError(
         f"say which features are the labels, {_example('labels', known or others)}, or "
-        f"labels=[] for none; {list_features(features)}{_unsupported(features, like_labels)}"
+        f"labels=[] for none (--labels {[*known, *others, 'NAME'][0]}, --labels ''); "
+        f"{list_features(features)}{_unsupported(features, like_labels)}"
     )
 
 
@@ -143,7 +144,9 @@ def _unsupported(features: Mapping[str, Feature], names: Sequence[str]) -> str:
             )
         else:
             numbers = f"{len(feature.values)} numbers" if len(feature.values) != 1 else "a float"
-            reasons.append(f"{name!r} holds {numbers}: name it with labels={[name]!r}")
+            reasons.append(
+                f"{name!r} holds {numbers}: name it with labels={[name]!r} (--labels {name})"
+            )
     return "".join(f". {reason}" for reason in reasons[:_SHOWN])
 
 

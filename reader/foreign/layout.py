@@ -192,15 +192,15 @@ def _integer(features: Mapping[str, Feature], name: str, most: int) -> int:
     feature = features.get(name)
     if feature is None or feature.kind != INT64 or len(feature.values) != 1:
         raise UnsupportedRecordError(
-            f"feature {name!r} must be one integer, not {describe(feature)}; labels=[] reads the "
-            "images alone"
+            f"feature {name!r} must be one integer, not {describe(feature)}; labels=[], or "
+            "--labels '', reads the images alone"
         )
     value = operator.index(feature.values[0])  # type: ignore[arg-type]
     if not 0 <= value <= most:
         why = "; -1 mostly stands for no label" if value == -1 else ""
         raise UnsupportedRecordError(
-            f"feature {name!r} must be 0 to {most}, not {value}{why}; labels=[] reads the images "
-            "alone"
+            f"feature {name!r} must be 0 to {most}, not {value}{why}; labels=[], or --labels '', "
+            "reads the images alone"
         )
     return value
 

@@ -35,8 +35,8 @@ def chosen_by(shards: ShardSet, conditions: Sequence[str]) -> tuple[ShardSet, st
 
 def class_of(value: str, label: Label) -> int:
     """Return the number of a class that is given by its text, or by its number."""
-    if label.vocabulary is not None and value in label.vocabulary:
-        return label.vocabulary.index(value)
+    if (known := label.number_of(value)) is not None:
+        return known
     if not re.fullmatch(r"[0-9]{1,18}", value):
         near = "" if label.vocabulary is None else did_you_mean(value, label.vocabulary)
         raise OptionError(f"label {label.name} has no class {value!r}{near}")

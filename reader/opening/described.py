@@ -65,7 +65,9 @@ class SetOptions:
         if self.crop not in (None, "center"):
             raise OptionError(f'crop must be "center", not {self.crop!r}')
         if self.crop is not None and self.size is None:
-            raise OptionError('crop="center" goes with size=(height, width)')
+            raise OptionError(
+                'crop="center" (--crop center) goes with size=(height, width) (--size HxW)'
+            )
         if isinstance(self.image, Mapping) and len(self.image) != 1:
             raise OptionError(f"image names one feature, not {', '.join(self.image) or 'none'}")
         if isinstance(self.labels, str):

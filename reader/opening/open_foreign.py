@@ -165,7 +165,7 @@ def _shape(
     if options.size is not None:
         raise OptionError(
             f"size is for encoded images, and feature {image!r} holds none{begins}; give the shape "
-            "of raw pixels: shape=(height, width, channels)"
+            "of raw pixels: shape=(height, width, channels), or --shape HxWx3"
         )
     if shape is None:
         raise OptionError(

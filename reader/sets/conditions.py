@@ -67,8 +67,8 @@ def _class_of(label: Label, value: Any) -> int:
     if isinstance(value, str):
         if label.vocabulary is None:
             raise OptionError(f"{label.name} has no texts: name its classes by numbers")
-        if value in label.vocabulary:
-            return label.vocabulary.index(value)
+        if (number := label.number_of(value)) is not None:
+            return number
         near = get_close_matches(value, label.vocabulary, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise OptionError(f"{label.name} has no class {value!r}{hint}")

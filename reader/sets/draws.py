@@ -193,9 +193,9 @@ def _class_of(key: Any, label: Label, classes: int) -> int:
             raise OptionError(
                 f"weights of {label.name}: {key!r} is a text, and its classes are numbers"
             )
-        if key not in label.vocabulary:
+        if (named := label.number_of(key)) is None:
             raise OptionError(f"weights of {label.name}: no class is called {key!r}")
-        return label.vocabulary.index(key)
+        return named
     try:
         number = int(key)
     except (TypeError, ValueError):

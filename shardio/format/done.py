@@ -37,8 +37,8 @@ class DoneRecord:
 
     What follows the rejects counts records of a single colour, and those of images whose
     transparent parts lost their alpha, that EXIF says are turned, that are grey, became more than
-    twice as large, lack their end, or stand in a file with several images; `sizes` are those of the images, the commonest first, a
-    thousand at most. None where nothing was counted.
+    twice as large, lack their end, or stand in a file with several images; `sizes` are those of the
+    images, the commonest first, a thousand at most. None where nothing was counted.
     """
 
     file: str

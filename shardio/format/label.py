@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,17 @@ class Label:
         if self.kind.is_class:
             return classes
         return str(self.kind) if self.kind.is_float else f"{self.kind}, {classes}"
+
+    def number_of(self, text: str) -> int | None:
+        """Return the class of a text, None where there is none.
+
+        A text that is none of them counts as the converter writes texts: trimmed, in NFC.
+        """
+        words = self.vocabulary or ()
+        for one in (text, unicodedata.normalize("NFC", text.strip())):
+            if one in words:
+                return words.index(one)
+        return None
 
     def in_words(self, numbers: NDArray[np.integer]) -> str:
         """Return the value of a record for people, from its numbers: `17 (cat)`, or `0.5 1 ...`."""

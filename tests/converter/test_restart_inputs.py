@@ -190,7 +190,7 @@ def test_a_finished_set_does_not_depend_on_the_root(table: Path, tmp_path: Path)
     summary = go(table, str(tmp_path / "of-a"), "c")
     assert summary.complete_before
     (line,) = summary.lines()
-    assert "The images of 4 records were compared and are the same, the others were not" in line
+    assert "The images of 8 records were compared and are the same, the others were not" in line
 
 
 @pytest.mark.parametrize("how", [{}, {"moved": True}, {"repair": True}])
@@ -209,8 +209,8 @@ def test_of_images_that_are_gone_it_is_said_that_nothing_is_known(table: Path, o
     summary = go(table, out, "empty")
     assert summary.complete_before
     (line,) = summary.lines()
-    assert "is not known: 4 were looked at and none can be used (row " in line
-    assert summary.to_json()["images_compared"] == {"same": 0, "unusable": 4}
+    assert "is not known: 8 were looked at and none can be used (row " in line
+    assert summary.to_json()["images_compared"] == {"same": 0, "unusable": 8}
 
 
 def test_the_command_line_knows_it(table: Path, tmp_path: Path) -> None:
@@ -220,6 +220,10 @@ def test_the_command_line_knows_it(table: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "--moved if these are the same images" in done.stderr
     done = run(*command, "--root", tmp_path / "b", "--moved")
+    assert done.returncode == 1
+    assert "other images, which have changed since" in done.stderr
+    shutil.move(tmp_path / "a", tmp_path / "c")
+    done = run(*command, "--root", tmp_path / "c", "--moved")
     assert done.returncode == 0, done.stderr
 
 
@@ -307,8 +311,61 @@ def test_a_thousand_rejects_open_a_thousand_files(tmp_path: Path) -> None:
     finish_but_for_the_manifest(table, out)
     with opened_files(folder) as opened:
         summary = go(table, out, max_rejects="1000")
-    assert opened == dict.fromkeys(bad, 1)
+    # And a few of the others, whose records are compared.
+    assert {name: count for name, count in opened.items() if name in bad} == dict.fromkeys(bad, 1)
+    assert sum(opened.values()) <= 1000 + 32
     assert (summary.looked_at, summary.shards_made, summary.rejected) == (1000, 0, 1000)
+
+
+# Images that change at their place.
+
+
+def change(table: Path, rows: range, colour: int = 90) -> None:
+    for row in rows:
+        Image.new("RGB", (8, 4), (colour,) * 3).save(table.parent / "a" / f"{row}.png")
+
+
+def test_images_that_have_changed_are_never_mixed(table: Path, out: str) -> None:
+    stopped(table, out)
+    change(table, range(ROWS))
+    for how in ({}, {"moved": True}):
+        with pytest.raises(
+            OutputError, match=r"other images, which have changed since: row \d+ of"
+        ):
+            go(table, out, **how)
+    go(table, out, overwrite=True)
+    assert pixels(out) == {90}
+
+
+def test_the_first_and_last_image_of_finished_shards_are_compared(table: Path, out: str) -> None:
+    stopped(table, out, shards=4)
+    rows = go(table, f"{out}-whole").records
+    assert rows == ROWS
+    ends = {
+        int(number)
+        for shard in open_shards(f"{out}-whole").shards
+        for batch in [list(open_shards([shard.path]).batches(1, shuffle="none", rows=True))]
+        for number in (batch[0][2][0], batch[-1][2][0])
+    }
+    assert len(ends) == 8
+    for row in sorted(ends):
+        change(table, range(row, row + 1))
+        with pytest.raises(OutputError, match=rf"row {row} of train-\d+-of-00004\.tfrecord is not"):
+            go(table, out)
+        change(table, range(row, row + 1), 0)
+    summary = go(table, out)
+    assert (summary.shards_kept, summary.sample.same) == (4, 8)
+    assert "the images of 8 records were compared and are the same" in "\n".join(summary.lines())
+
+
+def test_images_that_are_gone_since_stop_nothing(table: Path, out: str) -> None:
+    """Whoever has little room removes what is converted."""
+    stopped(table, out, shards=4)
+    for row in range(ROWS):
+        (table.parent / "a" / f"{row}.png").unlink()
+    summary = go(table, out)
+    assert (summary.records, summary.sample.unusable) == (ROWS, 8)
+    assert pixels(out) == {0}
 
 
 # What is finished, at the end.

@@ -34,6 +34,14 @@ def image_columns(schema: Any) -> tuple[str, ...]:
     return tuple(field.name for field in schema if is_image(field.type))
 
 
+def bytes_columns(schema: Any) -> tuple[str, ...]:
+    """Return the columns of bytes, which may be image files."""
+    import pyarrow as pa
+
+    is_bytes = (pa.types.is_binary, pa.types.is_large_binary)
+    return tuple(field.name for field in schema if any(one(field.type) for one in is_bytes))
+
+
 def class_names(schema: Any) -> dict[str, tuple[str, ...]]:
     """Return the names of the classes of each column that has some; they may not be distinct."""
     try:

@@ -33,6 +33,7 @@ class TableFile:
     image_columns: tuple[str, ...] = ()
     # Such columns without an image in them, but with paths.
     named_images: tuple[str, ...] = ()
+    bytes_columns: tuple[str, ...] = ()
     class_names: ClassNames = field(default_factory=dict)
     # Where the images are, if the file has them in it.
     samples: Samples | None = None

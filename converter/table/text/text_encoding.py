@@ -2,7 +2,8 @@
 
 Libraries that guess by frequency are wrong on short tables of few different characters. A mark at
 the start tells, null bytes tell UTF-16, and what is UTF-8 throughout is nearly never anything else.
-What is GB18030 throughout may be Latin letters with accents, so the shape of it is looked at too.
+What is GB18030 throughout may be Latin letters with accents, or text in another encoding of two
+bytes a character, so the shape of it is looked at too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 from typing import Any, BinaryIO
 
 from converter.table.inputs import TableInput, compression_of
+from converter.table.text.other_readings import OTHERS, may_be
 from shardio.errors import TableError
 
 _MARKS = {
@@ -25,11 +27,13 @@ _MARKS = {
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
 _READ_BYTES = 1 << 20
 _SHOWN = 20
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven")
 # The share of null bytes that text of mostly ASCII has in every second place.
 _NULLS = 0.2
-# A character of GB18030; the group is a letter with an accent of Latin-1 before a plain one.
+# A character of GB18030; the group is a letter with an accent, or a sign, of Latin-1 before a plain
+# letter.
 _PAIR = re.compile(
-    rb"[\x81-\xfe][0-9][\x81-\xfe][0-9]|([\xc0-\xfe][A-Za-z])|[\x81-\xfe][\x40-\xfe]"
+    rb"[\x81-\xfe][0-9][\x81-\xfe][0-9]|([\xa1-\xfe][A-Za-z])|[\x81-\xfe][\x40-\xfe]"
 )
 _WORD = re.compile(r"[^\s,;|\"]*[^\x00-\x7f][^\s,;|\"]*")
 
@@ -57,7 +61,7 @@ def find_encoding(table: TableInput) -> str:
     if (place := _first_fault(table, UTF_8)) is None:
         return UTF_8
     if _first_fault(table, "gb18030") is None:
-        _refuse_letters(table)
+        _refuse_other_readings(table)
         return "gb18030"
     raise TableError(
         f"{table.name} is neither UTF-8 (byte {place:,} cannot be) nor UTF-16 or GB18030; "
@@ -88,23 +92,32 @@ def _first_fault(table: TableInput, encoding: str) -> int | None:
             place += len(data)
 
 
-def _refuse_letters(table: TableInput) -> None:
-    """Raise TableError where most characters may also be letters with accents before plain ones.
-
-    As GB18030 those are hanzi that are rare.
-    """
+def _refuse_other_readings(table: TableInput) -> None:
+    """Raise TableError where the text is as probably in another encoding."""
     with table.open() as stream:
         start = _from_first_character(stream)
     pairs = _PAIR.findall(start)
-    if 2 * sum(map(bool, pairs)) <= len(pairs):
+    # Most characters are such a pair: as GB18030 those are hanzi that are rare.
+    latin = {"Latin-1": "latin-1"} if 2 * sum(map(bool, pairs)) > len(pairs) else {}
+    others = {
+        name: codec
+        for name, codec in OTHERS.items()
+        if not (latin and codec == "cp1251")  # its letters stand together
+        and may_be(start, codec)
+        and _first_fault(table, codec) is None
+    }
+    if not (ways := latin | others):
         return
-    gb18030, latin = (
-        found[0][:_SHOWN] if (found := _WORD.search(start.decode(name, "replace"))) else ""
-        for name in ("gb18030", "latin-1")
+    read = []
+    for name, codec in ({"GB18030": "gb18030"} | ways).items():
+        word = _WORD.search(start.decode(codec, "replace"))
+        read.append((f"{word[0][:_SHOWN] if word else ''!r} in {name}", f"--encoding {codec}"))
+    said, options = (
+        ", or ".join((", ".join(all_[:-1]), all_[-1])) for all_ in zip(*read, strict=True)
     )
     raise TableError(
-        f"{table.name} is not UTF-8 and may be read in two ways: {gb18030!r} in GB18030, or "
-        f"{latin!r} in Latin-1; give --encoding gb18030 or --encoding latin-1"
+        f"{table.name} is not UTF-8 and may be read in {_NUMBERS[len(read)]} ways: {said}; give "
+        f"{options.replace(', or ', ' or ')}"
     )
 
 

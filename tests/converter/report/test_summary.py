@@ -14,7 +14,7 @@ from converter import ConvertOptions, Summary, convert
 from converter.report.summary import HINTS
 from converter.shards.accounts import SplitAccount, accounts_of
 from converter.shards.shard import Times
-from shardio.errors import FormatError
+from shardio.errors import FormatError, RejectsError
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.naming import ShardName
 from shardio.format.plan import PlannedSplit
@@ -113,3 +113,21 @@ def test_a_split_that_does_not_add_up_fails(counts: dict[str, tuple[int, int]], 
     finished = dict(done(ShardName(split, 0, 1), *count) for split, count in counts.items())
     with pytest.raises(FormatError, match=text):
         accounts_of(splits, finished)
+
+
+def test_a_set_without_a_record_is_an_error_whatever_is_allowed(tmp_path: Path) -> None:
+    names = write_images(tmp_path, 4)
+    rows = [["none.png", 0, "train"], *([name, 0, "val"] for name in names)]
+    table = write_csv(tmp_path / "t.csv", ["path", "y0", "split"], rows)
+    options = ConvertOptions(transform=Transform((0, 0, 9, 9)))
+    summary = convert(str(table), str(tmp_path / "a"), options, engine="inline", max_rejects="100%")
+    assert "split train is empty: all of its 1 row was rejected" in summary.warnings()
+    outside = ConvertOptions(transform=Transform((0, 0, 9, 9000)))
+    out = tmp_path / "b"
+    for _ in range(2):
+        with pytest.raises(RejectsError, match="none of the 5 images can be used") as error:
+            convert(str(table), str(out), outside, engine="inline", max_rejects="100%")
+        assert "reaches outside the image" in str(error.value)
+        assert not (out / "dataset.json").exists()
+    write_images(tmp_path, 1, (9, 9000))  # it is mended, and the run goes on
+    assert convert(str(table), str(out), outside, engine="inline", max_rejects="100%").records == 1

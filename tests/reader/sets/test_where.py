@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 from converter import ConvertOptions, convert
 from reader import ShardSet, open_shards
+from reader.look.where import class_of
 from reader.sets import choice, kept_array, record_columns, records_table, selection
+from reader.sets.conditions import wanted_classes
 from shardio.errors import CorruptRecordError, MissingExtraError, OptionError
+from shardio.format.label import Label
 from shardio.format.naming import RECORDS
 from shardio.format.transform import Transform
 from tests.converter.inputs import write_csv, write_images
@@ -200,6 +203,17 @@ def test_what_no_record_can_have_is_refused(
 ) -> None:
     with pytest.raises(OptionError, match=words):
         open_shards(kinds.glob).where(**conditions)
+
+
+@pytest.mark.parametrize("text", ["e\u0301te\u0301", "été", " été\t"])
+def test_texts_count_as_the_converter_writes_them(text: str) -> None:
+    """Labels are trimmed and in NFC; what somebody types need not be."""
+    label = Label("y0", 3, ("cat", "été", "x"))
+    assert wanted_classes(label, text).tolist() == [1]
+    assert class_of(text, label) == 1
+    odd = Label("y0", 2, ("été", "e\u0301te\u0301"))  # of a set of another tool
+    assert [odd.number_of(word) for word in ("été", "e\u0301te\u0301")] == [0, 1]
+    assert Label("y0", 2).number_of("été") is None
 
 
 def test_texts_that_there_are_not(converted: Path) -> None:

@@ -26,7 +26,7 @@ NAMES = ["dog", "cat", "bird"]
 
 
 def write(
-    path: Path,
+    file: Path,
     rows: list[dict[str, Any]],
     *,
     names: list[str] | None = None,
@@ -40,8 +40,8 @@ def write(
     metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
     labels = labels or [n % 2 for n in range(len(rows))]
     table = pa.table({"image": pa.array(rows, FACE), "label": pa.array(labels, pa.int64()), **more})
-    parquet.write_table(table.replace_schema_metadata(metadata), path, row_group_size=5)
-    return path
+    parquet.write_table(table.replace_schema_metadata(metadata), file, row_group_size=5)
+    return file
 
 
 def bytes_of_all() -> list[dict[str, Any]]:
@@ -128,8 +128,34 @@ def test_options_for_the_other_kind_are_refused(tmp_path: Path) -> None:
     table = write(tmp_path / "t.parquet", paths_of_all(tmp_path / "i"))
     with pytest.raises(TableError, match="names images that are elsewhere; leave out --image-c"):
         inline(table, tmp_path / "out", replace(OPTIONS, image_column="image"))
-    with pytest.raises(TableError, match="found without --path-column"):
-        inline(table, tmp_path / "out", replace(OPTIONS, reading=Reading(path_column="image")))
+    inline(table, tmp_path / "a", OPTIONS)
+    inline(table, tmp_path / "b", replace(OPTIONS, reading=Reading(path_column="image")))
+    assert shards(tmp_path / "a") == shards(tmp_path / "b")
+
+
+def test_images_beside_paths_are_said_with_the_way_to_them(tmp_path: Path) -> None:
+    """Paths are taken; what is not must not go without a word."""
+    named = paths_of_all(tmp_path / "i")
+    paths = pa.array([row["path"] for row in reversed(named)])
+    rows = bytes_of_all()
+    files = [row["bytes"] for row in rows]
+    options = replace(OPTIONS, image_column="image")
+    for name, given, column, way in (
+        ("struct", rows, {}, options),
+        ("named", named, {}, replace(OPTIONS, reading=Reading(path_column="image"))),
+        ("bytes", None, {"jpg": pa.array(files)}, replace(OPTIONS, image_column="jpg")),
+    ):
+        table = write(tmp_path / f"{name}.parquet", given or named, path=paths, **column)
+        if given is None:
+            parquet.write_table(parquet.read_table(table).drop_columns(["image"]), table)
+        summary = inline(table, tmp_path / name, OPTIONS)
+        option = "path" if name == "named" else "image"
+        column_name = "jpg" if given is None else "image"
+        (note,) = [note for note in summary.notes if "the images are those of the paths" in note]
+        assert f"--{option}-column {column_name} takes" in note
+        other = inline(table, tmp_path / f"{name} other", way)
+        assert not [note for note in other.notes if "the images are those" in note]
+        assert shards(tmp_path / f"{name} other") != shards(tmp_path / name)
 
 
 def test_two_columns_of_images_are_a_choice(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -146,6 +148,27 @@ def test_one_that_is_cut_is_named(tmp_path: Path, subdir: bool) -> None:
         file.write_bytes(whole[:size])
         with pytest.raises(TableError, match=r"is cut|cannot be read as LMDB"):
             inline(found, tmp_path / "out", OPTIONS)
+
+
+def test_damage_is_named_and_never_ends_the_process(tmp_path: Path) -> None:
+    """LMDB follows what pages say, also beyond the end of the file, where reading is SIGBUS."""
+    found = write_lmdb(tmp_path / "set.lmdb", values_of(range(12)), subdir=False)
+    whole = found.read_bytes()
+    said = set()
+    pages = range(0, len(whole), 4096)
+    for page, (at, byte) in [*product(pages[2::2], [(16, 0xF0)]), (pages[-1], (17, 0xFF))]:
+        damaged = bytearray(whole)
+        damaged[page + at] = byte
+        found.write_bytes(damaged)
+        with suppress(RejectsError):
+            try:
+                inline(found, tmp_path / "out", OPTIONS, overwrite=True)
+            except TableError as error:
+                assert str(found) in str(error)  # noqa: PT017
+                said.add(str(error).rpartition("; ")[2])
+    assert "fetch it again, or write it again from its images and labels" in {
+        line.rpartition(": ")[2] for line in said
+    }
 
 
 def test_there_is_no_choice_of_images(tmp_path: Path) -> None:
