@@ -273,19 +273,20 @@ def test_a_run_over_the_limit_fails_again_without_work(tmp_path: Path) -> None:
     assert "8 rows were rejected so far, and of 20 rows at most 1 (1) may be" in messages[0]
 
 
-def test_images_that_are_all_rejected_make_empty_shards_only_if_asked_for(tmp_path: Path) -> None:
+def test_images_that_are_all_rejected_make_no_set(tmp_path: Path) -> None:
     table = write_csv(tmp_path / "t.csv", ["path", "y0"], [["none", 1], ["none", 2]])
-    with pytest.raises(RejectsError):
+    with pytest.raises(RejectsError, match="2 rows were rejected so far"):
         inline(table, tmp_path / "out")
-    summary = inline(table, tmp_path / "out", max_rejects="100%")
-    assert (summary.records, summary.rejected) == (0, 2)
-    assert manifest_of(tmp_path / "out").rows_written == 0
+    with pytest.raises(RejectsError, match="none of the 2 images can be used"):
+        inline(table, tmp_path / "out", max_rejects="100%")
+    assert not (tmp_path / "out" / "dataset.json").exists()
 
 
 def test_odd_paths_survive_in_the_list_of_rejects(tmp_path: Path) -> None:
     paths = ['a,"b"', "line\nbreak", "return\rhere", "字", "tab\there"]
     table = write_csv(tmp_path / "t.csv", ["path", "y0"], [[path, 1] for path in paths])
-    inline(table, tmp_path / "out", max_rejects="100%")
+    with pytest.raises(RejectsError, match="none of the 5 images"):
+        inline(table, tmp_path / "out", max_rejects="100%")
     assert [reject["path"] for reject in rejects_of(tmp_path / "out")] == paths
 
 

@@ -108,10 +108,17 @@ def _refuse_other_readings(table: TableInput) -> None:
     }
     if not (ways := latin | others):
         return
-    read = []
-    for name, codec in ({"GB18030": "gb18030"} | ways).items():
-        word = _WORD.search(start.decode(codec, "replace"))
-        read.append((f"{word[0][:_SHOWN] if word else ''!r} in {name}", f"--encoding {codec}"))
+    ways = {"GB18030": "gb18030"} | ways
+    # The first line that says how they differ.
+    for line in start.split(b"\n"):
+        words = [_WORD.search(line.decode(codec, "replace")) for codec in ways.values()]
+        shown = [word[0][:_SHOWN] if word else "" for word in words]
+        if not any(word == shown[0] for word in shown[1:]):
+            break
+    read = [
+        (f"{word!r} in {name}", f"--encoding {codec}")
+        for word, (name, codec) in zip(shown, ways.items(), strict=True)
+    ]
     said, options = (
         ", or ".join((", ".join(all_[:-1]), all_[-1])) for all_ in zip(*read, strict=True)
     )

@@ -154,7 +154,9 @@ def test_the_limit_of_pixels_can_be_moved(tmp_path: Path) -> None:
     large = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", lines)
     (tmp_path / "large.png").write_bytes(large + chunk(b"IEND", b""))
     (tmp_path / "small.png").write_bytes(_PNG)
-    table = write_csv(tmp_path / "t.csv", ["path", "y0"], [["large.png", 0], ["small.png", 1]])
+    (tmp_path / "least.png").write_bytes(encoded(picture("RGB", 8, 8), "PNG"))
+    names = ["large.png", "small.png", "least.png"]
+    table = write_csv(tmp_path / "t.csv", ["path", "y0"], [[name, 0] for name in names])
     for name, limit, rejected in (("usual", MAX_PIXELS, 1), ("more", 10**8, 0), ("less", 900, 2)):
         options = ConvertOptions(transform=Transform((0, 0, 4, 4)), max_pixels=limit)
         summary = convert(

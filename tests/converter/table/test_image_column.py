@@ -107,6 +107,7 @@ def test_shards_are_those_of_the_same_files(
     tmp_path_factory: pytest.TempPathFactory, images: list[bytes], kind: str, group: int
 ) -> None:
     folder = tmp_path_factory.mktemp("t")
+    images = [*images, IMAGES[1]]  # one can be used, or there is no set
     column = write(folder / "t.parquet", [*images], kind, group, named=True)
     files = write_files(folder / "files", [*images])
     inline(column, folder / "a", max_rejects="100%")

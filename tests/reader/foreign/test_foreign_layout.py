@@ -55,8 +55,8 @@ def test_other_names_are_given() -> None:
         ({"image": [b"x", b"y"]}, None, r"image='NAME'; its features are 'image' \(2 x bytes\)"),
         ({"image": 1}, None, r"'image' \(int64\)"),
         ({}, None, "its features are none"),
-        ({"image": b"x", "c": [0.5, 1.0]}, "c", r"image='c' must name .*; .*'c' \(2 x float\)"),
-        ({"image": b"x"}, "d", "image='d' must name a bytes feature with one value; its features"),
+        ({"image": b"x", "c": [0.5, 1.0]}, "c", r"image='c' .* must name .*; .*'c' \(2 x float\)"),
+        ({"image": b"x"}, "d", r"image='d' \(--image d\) must name a bytes feature with one value"),
     ],
 )
 def test_an_image_that_is_not_clear_is_asked_for(
