@@ -16,6 +16,7 @@ from reader.batching.keywords import BatchKeywords, shows_options
 from reader.batching.label_arrays import label_arrays, wrong_label
 from reader.batching.options import BatchOptions, refuse_unknown
 from reader.dataset import Dataset
+from reader.order.mixed import ROUND
 from reader.sets.choice import Choice, Ids, chosen, number_of, whole
 from reader.sets.conditions import Condition
 from reader.sets.draws import RecordWeights, draws_of, loss_weights
@@ -49,8 +50,8 @@ class ShardSet(Dataset):
         )
         if self.mix is not None:
             parts = " and ".join(
-                f"{share:.2%} of {counted(size, 'record')}"
-                for share, size in zip(self.mix.shares, self.mix.sizes, strict=True)
+                f"{places / ROUND:.2%} ({places} in {ROUND:,}) of {counted(size, 'record')}"
+                for places, size in zip(self.mix.places, self.mix.sizes, strict=True)
             )
             return (
                 f"<ShardSet mixed of {parts}, {height}x{width}x{channels}, "
@@ -77,6 +78,8 @@ class ShardSet(Dataset):
         """
         number = number_of(index)
         if number is None:
+            if self.mix is not None:
+                raise OptionError("a mix has no parts by number: mix those of its members")
             return self._part(chosen(self.chosen, index))
         if not -len(self) <= number < len(self):
             raise IndexError(f"record {number} of {len(self)}")
@@ -90,10 +93,9 @@ class ShardSet(Dataset):
 
     def _part(self, choice: Choice) -> ShardSet:
         """Return the set of the records of a choice."""
-        if self.mix is not None:
-            raise OptionError("a mix has no parts: take those of its members, and mix them")
+        mix = None if self.mix is None else self.mix.part(choice)
         everything = choice == whole(self.stored_records)
-        return replace(self, choice=None if everything else choice)
+        return replace(self, choice=None if everything else choice, mix=mix)
 
     @shows_options
     def options(self, batch_size: int = 128, **options: Unpack[BatchKeywords]) -> BatchOptions:

@@ -29,6 +29,8 @@ _MEASURES = re.compile(
     r"|[xy]?(min|max))",
     re.IGNORECASE,
 )
+# What there is of each object in an image, as sets for detection have it.
+_OBJECTS = re.compile(r"(.*/)?objects?/.*", re.IGNORECASE)
 _SHOWN = 40
 
 
@@ -43,6 +45,11 @@ def choose_image(features: Mapping[str, Feature], name: str | None) -> str:
             )
         return name
     known = [key for key in candidates if key.lower() in _IMAGES]
+    if not candidates:
+        raise OptionError(
+            "no feature holds an image, which is one value of bytes: a file, or pixels as tobytes "
+            f"gives them; {list_features(features)}"
+        )
     if len(known) != 1:
         raise OptionError(
             f"say which feature holds the image, {_example('image', known or candidates)}; "
@@ -82,7 +89,11 @@ def choose_labels(
         return tuple(heads)
     if len(known) == 1 and not heads:
         return tuple(known)
-    others = [] if heads else [key for key in candidates if not _MEASURES.fullmatch(key)]
+    others = [
+        key
+        for key in candidates
+        if not (heads or _MEASURES.fullmatch(key) or _OBJECTS.fullmatch(key))
+    ]
     like_labels = [*filter(_is_like_label, sorted(features))]
     raise OptionError(
         f"say which features are the labels, {_example('labels', known or others)}, or "
@@ -133,6 +144,12 @@ def _unsupported(features: Mapping[str, Feature], names: Sequence[str]) -> str:
         feature = features.get(name)
         if feature is None:
             reasons.append(f"the first record has no {name!r}, and each one has to have it")
+        elif feature.kind == INT64 and _OBJECTS.fullmatch(name):
+            reasons.append(
+                f"{name!r} is of the objects in an image: labels={[name]!r} reads it where all "
+                "images have as many; else labels=[] reads the images alone, and a table with a "
+                "row for each object becomes a set of objects by shardio-convert --crop-columns"
+            )
         elif _is_one(feature, INT64):
             continue
         elif feature.kind == BYTES:

@@ -191,13 +191,15 @@ def _numbers(features: Mapping[str, Feature], name: str, kind: LabelKind) -> lis
 def _integer(features: Mapping[str, Feature], name: str, most: int) -> int:
     feature = features.get(name)
     if feature is None or feature.kind != INT64 or len(feature.values) != 1:
+        lacks = feature is None or not feature.values
         raise UnsupportedRecordError(
-            f"feature {name!r} must be one integer, not {describe(feature)}; labels=[], or "
-            "--labels '', reads the images alone"
+            f"feature {name!r} must be one integer, not {describe(feature)}; "
+            f"{'missing=N makes it the class N, and ' if lacks else ''}labels=[], or --labels '', "
+            "reads the images alone"
         )
     value = operator.index(feature.values[0])  # type: ignore[arg-type]
     if not 0 <= value <= most:
-        why = "; -1 mostly stands for no label" if value == -1 else ""
+        why = "; -1 mostly stands for no label: missing=N makes it the class N" * (value == -1)
         raise UnsupportedRecordError(
             f"feature {name!r} must be 0 to {most}, not {value}{why}; labels=[], or --labels '', "
             "reads the images alone"

@@ -8,7 +8,8 @@ from typing import Any
 
 from reader.batching.batch_maker import BatchMaker
 from reader.frameworks.calling_loader import callers
-from reader.frameworks.model_outputs import check_units, order_of
+from reader.frameworks.keras_call import warn_of_epochs, warn_of_evaluation
+from reader.frameworks.model_outputs import check_units, is_made_by, order_of
 from shardio.errors import OptionError
 
 _KERAS = "keras.src."
@@ -17,12 +18,12 @@ _DATA = ("x", "val_x")
 
 
 def check_calling_model(maker: BatchMaker) -> None:
-    """Hold batches against the model that takes them: their labels, and whether some is filled up.
+    """Hold batches against the model that takes them, and against how it is told to.
 
     Raises OptionError where a model with a dict of outputs would get labels of other heads, unless
     they are named: Keras gives labels in a tuple to outputs by their places, and sorts those of a
     dict by name; and for outputs that lack units. Warns where its metrics would count what is
-    filled up.
+    filled up, and where records are left out or epochs are others than they seem.
     """
     for frame in callers():
         name = frame.f_globals.get("__name__")
@@ -32,7 +33,12 @@ def check_calling_model(maker: BatchMaker) -> None:
                 refuse_outputs_by_name(model, maker.spec.heads)
             # Around the batches may be data of the user's own, with other labels.
             for data in _DATA:
-                check_units(model, frame.f_locals.get(data), maker)
+                batches = frame.f_locals.get(data)
+                check_units(model, batches, maker)
+                if not is_made_by(batches, maker):
+                    continue
+                is_trained = frame.f_code.co_name == "fit" and data == "x"
+                (warn_of_epochs if is_trained else warn_of_evaluation)(frame.f_locals, maker)
             # Of a model's own compile; what another version of Keras calls them is not seen.
             compiled = getattr(model, "_compile_metrics", None)
             if _is_padded(maker) and getattr(compiled, "_user_metrics", None):

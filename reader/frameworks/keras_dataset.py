@@ -42,9 +42,8 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
     - after `on_epoch_begin`, if every item was asked for since the last end;
     - without `on_epoch_begin`, as in a loop of the user's own, if the next call asks for an item.
 
-    With `steps_per_epoch` Keras ends epochs in the middle of a pass, and the order stays the same;
-    `to_tf_dataset(...).repeat()` has no such limit. Keras's `workers` may be threads, which share
-    the count of passes, but not processes.
+    With `steps_per_epoch` Keras ends epochs in the middle of a pass, and goes on there with the
+    next one. Keras's `workers` may be threads, which share the count of passes, but not processes.
     """
 
     def __init__(self, shards: Dataset, options: BatchOptions, start_step: int = 0) -> None:
@@ -120,7 +119,8 @@ class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships 
                 # Threads of Keras ask for items before `on_epoch_begin`: a whole pass counts only.
                 if self.workers == 1 or self._asked.all():
                     self._unsure += 1
+                self._asked[:] = False
             elif self._asked.all():
                 self._passes += 1
+                self._asked[:] = False
             self._begun = False
-            self._asked[:] = False

@@ -33,7 +33,7 @@ def check_units(model: Any, data: Any, maker: BatchMaker) -> None:
     A transform, or `data` that are not the batches of `maker` themselves, may give other labels
     than the set has, so that nothing is said of them.
     """
-    if getattr(data, "__dict__", {}).get("_shardio_maker") is not maker:
+    if not is_made_by(data, maker):
         return
     outputs = _outputs_of(model)
     options = maker.options
@@ -65,6 +65,11 @@ def check_units(model: Any, data: Any, maker: BatchMaker) -> None:
                 f"label {label.name!r} has {counted(label.classes, 'class')}, and {where} of the "
                 f"model, which learns it, {counted(units, 'unit')}: give it {label.classes}"
             )
+
+
+def is_made_by(data: Any, maker: BatchMaker) -> bool:
+    """Whether `data` are the batches of `maker` themselves."""
+    return getattr(data, "__dict__", {}).get("_shardio_maker") is maker
 
 
 def _is_wrong(maker: BatchMaker, label: Label, loss: str | None, units: int) -> bool:

@@ -18,7 +18,7 @@ from reader.foreign.shard_index import index_shards
 from reader.opening.described import SetOptions
 from reader.shardset import ShardSet
 from shardio.errors import DatasetError, FormatError, OptionError, UnsupportedRecordError
-from shardio.examples.example import Feature, parse_example
+from shardio.examples.example import INT64, Feature, parse_example
 from shardio.examples.other_messages import other_message
 from shardio.format.encoding import Encoding
 from shardio.format.label import Label
@@ -171,7 +171,7 @@ def _shape(
         raise OptionError(
             f"feature {image!r} has {len(data)} bytes and is no PNG, JPEG, WebP, GIF or BMP{begins}"
             "; if these are raw pixels, give their shape: shape=(height, width, channels), or "
-            "--shape HxWx3"
+            f"--shape HxWx3{_said(features, image, len(data))}"
         )
     wanted = (raw or UINT8).bytes_of(shape[0] * shape[1] * shape[2])
     if len(data) != wanted:
@@ -181,6 +181,17 @@ def _shape(
             f"{len(data)}{what}{other_pixels(image, len(data), shape)}"
         )
     return shape, False
+
+
+def _said(features: Mapping[str, Feature], image: str, size: int) -> str:
+    """Say which shape the pixels have by the height and width that a record names, if it does."""
+    found = {
+        name.lower().rpartition("/")[2]: int(feature.values[0])
+        for name, feature in features.items()
+        if feature.kind == INT64 and len(feature.values) == 1
+    }
+    height, width = found.get("height", 0), found.get("width", 0)
+    return other_pixels(image, size, (height, width, 0)) if min(height, width) > 0 else ""
 
 
 def _as(raw: RawPixels | None) -> str:

@@ -43,7 +43,8 @@ def refuse_shared_records(sets: Sequence[ShardSet], names: Sequence[str]) -> Non
                 record = int(ids[twice[0]])
                 before = next(n for n in involved if _holds(sets[n], sets[number], record))
                 raise OptionError(
-                    f"{names[number]} and {names[before]} share records, such as "
+                    f"sets {before} and {number} of the list ({names[before]}, {names[number]}) "
+                    "share records, such as "
                     f"{sets[number].place(record)}, and a set holds each record once: leave one of "
                     "them out, or join parts that share none; weights= and mix() let records come "
                     "more often"

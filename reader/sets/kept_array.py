@@ -22,8 +22,9 @@ from numpy.typing import DTypeLike, NDArray
 from reader.files.cache_home import cache_home
 from shardio.cached_property import cached_property
 from shardio.errors import DatasetError, MissingFileError, StorageError
+from shardio.storage.folder_lock import try_lock, unlock
 from shardio.storage.owner import Owner
-from shardio.storage.temporary import temporary_name
+from shardio.storage.temporary import final_name, temporary_name
 
 # Up to so many bytes an array stays in memory, and travels with a pickled set.
 SMALL_BYTES = 1_000_000
@@ -31,6 +32,8 @@ _KIND = "arrays"
 _ENDING = ".npy"
 # An array that no set has used for so long is removed when another one is written.
 _UNUSED_SECONDS = 60 * 24 * 3600
+# So long nobody has written to a file that a killed process has left half written.
+_LEFT_SECONDS = 3600
 _DIGEST_BYTES = 32
 _PIECE = 1 << 22
 # What NumPy raises for a file that is no array.
@@ -61,8 +64,8 @@ class KeptArray:
             return _mapped(self.path)
         except OSError as error:
             raise MissingFileError(
-                f"{self.path}, an array that this set needs, cannot be read ({error}): open "
-                "the set on this machine instead of unpickling it"
+                f"{self.path}, an array that this set needs, cannot be read ({error}): it is of "
+                "another machine, or was removed; make the set again here"
             ) from error
         except _DAMAGED as error:
             raise DatasetError(
@@ -118,7 +121,9 @@ def _write(
     os.makedirs(folder, exist_ok=True)
     _remove_unused(folder)
     temporary = os.path.join(folder, temporary_name(name, f"{os.getpid()}-{time.time_ns()}"))
-    owner = Owner()
+    owner, lock = Owner(), None
+    with suppress(OSError):  # some network file systems have no locks
+        lock = try_lock(temporary)
     try:
         array = np.lib.format.open_memmap(temporary, "w+", dtype, shape)
         # Now: a disk that is full is a fault when a page of a sparse file is written.
@@ -136,6 +141,9 @@ def _write(
             with suppress(FileNotFoundError):
                 os.unlink(temporary)
         raise
+    finally:
+        if lock is not None and owner.is_here:
+            unlock(lock)
 
 
 def _mapped(path: str) -> NDArray[Any]:
@@ -169,8 +177,15 @@ def _is_whole(path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
 
 
 def _remove_unused(folder: str) -> None:
-    oldest = time.time() - _UNUSED_SECONDS
+    """Remove arrays that are old, and what killed processes have left half written."""
+    now = time.time()
     for entry in os.scandir(folder):
         with suppress(OSError):
-            if entry.stat().st_mtime < oldest:
+            age = now - entry.stat().st_mtime
+            if age > _UNUSED_SECONDS:
                 os.unlink(entry.path)
+            elif final_name(entry.name) is not None and age > _LEFT_SECONDS:
+                lock = try_lock(entry.path)
+                if lock is not None:
+                    os.unlink(entry.path)
+                    unlock(lock)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, get_args
 
+import numpy as np
+
 from reader.order.mixed import ROUND, places_of
-from reader.sets.choice import Choice
+from reader.sets.choice import PIECE, Choice, Ids, listed, whole
 from shardio.errors import OptionError
 from shardio.grammar import counted
 
@@ -73,12 +76,30 @@ class Mix:
             raise OptionError("an epoch ends after steps= or until=, not both")
         if until is not None and until not in UNTIL:
             raise OptionError(f"until must be {' or '.join(map(repr, UNTIL))}, not {until!r}")
-        empty = [str(number) for number, size in enumerate(sizes) if not size]
-        if empty:
-            raise OptionError(f"member {', '.join(empty)} of the mix has no records: leave it out")
+        _refuse_empty(sizes)
         parts = [(size, None) for size in sizes] if parts is None else parts
         stored, choices = tuple(n for n, _ in parts), tuple(choice for _, choice in parts)
         return cls(tuple(sizes), places_of(weights), steps, until or "first", stored, choices)
+
+    def part(self, choice: Choice) -> Mix:
+        """Return the mix of what `choice` has of each member, in the same shares.
+
+        It has stored records of all members, one member after the other. Raises OptionError where
+        it has none of one.
+        """
+        ends = np.cumsum(self.stored, dtype=np.int64)
+        counts = np.zeros(len(ends), dtype=np.int64)
+        for ids in _pieces(choice, 0, len(choice)):
+            counts += np.bincount(np.searchsorted(ends, ids, side="right"), minlength=len(ends))
+        _refuse_empty(counts.tolist())
+        stops = np.cumsum(counts).tolist()
+        parts: list[Choice | None] = []
+        for begin, stored, start, stop in zip(
+            self.begins, self.stored, [0, *stops], stops, strict=False
+        ):
+            part = listed(partial(_pieces, choice, start, stop, begin))
+            parts.append(None if part == whole(stored) else part)
+        return replace(self, sizes=tuple(counts.tolist()), choices=tuple(parts))
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -99,6 +120,18 @@ class Mix:
             for size, places in zip(self.sizes, self.places, strict=True)
         ]
         return (min(rounds) if self.until == "first" else max(rounds)) * ROUND * lanes
+
+
+def _refuse_empty(sizes: Sequence[int]) -> None:
+    empty = [str(number) for number, size in enumerate(sizes) if not size]
+    if empty:
+        raise OptionError(f"member {', '.join(empty)} of the mix has no records: leave it out")
+
+
+def _pieces(choice: Choice, start: int, stop: int, begin: int = 0) -> Iterable[Ids]:
+    """Yield the ids of a choice from `start` to `stop`, counted from `begin`."""
+    for at in range(start, stop, PIECE):
+        yield choice.ids(np.arange(at, min(at + PIECE, stop))) - begin
 
 
 def _weight(value: float) -> float:

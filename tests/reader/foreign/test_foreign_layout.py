@@ -52,7 +52,8 @@ def test_other_names_are_given() -> None:
     [
         ({"a": b"xyz", "b": 1}, None, r"e.g. image='a'; its features are 'a' \(3 bytes\), 'b' \(i"),
         ({"jpg": b"x", "png": b"y"}, None, "say which feature holds the image, e.g. image='jpg'"),
-        ({"image": [b"x", b"y"]}, None, r"image='NAME'; its features are 'image' \(2 x bytes\)"),
+        ({"image": [b"x", b"y"]}, None, r"no feature holds an image, .*'image' \(2 x bytes\)"),
+        ({"image": [0.5, 1.0]}, None, r"no feature holds an image, .*'image' \(2 x float\)"),
         ({"image": 1}, None, r"'image' \(int64\)"),
         ({}, None, "its features are none"),
         ({"image": b"x", "c": [0.5, 1.0]}, "c", r"image='c' .* must name .*; .*'c' \(2 x float\)"),
@@ -93,6 +94,11 @@ def test_an_image_that_is_not_clear_is_asked_for(
         ({"image": b"x", "y0": 1, "y1": [2, 3]}, None, r"\['NAME'\].*\. 'y1' holds 2 numbers"),
         ({"image": b"x", "height": 1, "image/width": 2, "obj_id": 3}, None, r"labels=\['NAME'\]"),
         ({"image": b"x", "height": 1, "kind": 2}, None, r"labels=\['kind'\]"),
+        *(
+            ({"image": b"x", "image__object__class__label": each}, None, words)
+            for each in (1, [1, 2])
+            for words in (r"e.g. labels=\['NAME'\]", "all images have as many; else labels=")
+        ),
     ],
 )
 def test_labels_that_are_not_clear_are_asked_for(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,25 @@ def test_threads_of_keras_see_each_epoch_in_its_order(made: Made, built: bool) -
     batches.workers = 3
     model.fit(batches, epochs=3, shuffle=False, verbose=0)
     assert model.seen == pytest.approx(sums(made, 3))
+
+
+@pytest.mark.parametrize("built", [True, False])
+@pytest.mark.parametrize("steps", [1, 2, 3, 7])
+def test_epochs_of_fewer_steps_go_on_in_a_pass(made: Made, built: bool, steps: int) -> None:
+    """And the next pass has the next order, wherever epochs end: it has 7 batches."""
+    model = watched(built=built)
+    with warnings.catch_warnings():  # where an epoch ends early, which the other test is about
+        warnings.simplefilter("ignore")
+        epochs = 21 // steps + 3
+        model.fit(
+            open_shards(made.glob).to_keras(5),
+            epochs=epochs,
+            steps_per_epoch=steps,
+            shuffle=False,
+            verbose=0,
+        )
+    assert len(model.seen) >= 21
+    assert model.seen == pytest.approx(sums(made, 6)[: len(model.seen)])
 
 
 def test_processes_of_keras_are_refused(made: Made) -> None:

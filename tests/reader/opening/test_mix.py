@@ -66,8 +66,8 @@ def test_records_have_their_own_pixels_and_labels(both: tuple[Made, Made]) -> No
 def test_it_says_its_true_shares(both: tuple[Made, Made]) -> None:
     mixed = opened(both)
     assert repr(mixed) == (
-        "<ShardSet mixed of 70.02% of 650 records and 29.98% of 2,000 records, 2x3x3, "
-        "classes y0: 7, y1: 30>"
+        "<ShardSet mixed of 70.02% (717 in 1,024) of 650 records and 29.98% (307 in 1,024) of "
+        "2,000 records, 2x3x3, classes y0: 7, y1: 30>"
     )
     assert len(mixed) == 2650
     x, ys = mixed[650]
@@ -77,6 +77,35 @@ def test_it_says_its_true_shares(both: tuple[Made, Made]) -> None:
     assert pairs(again.batches(rows=True)) == pairs(mixed.batches(rows=True))
     # Without weights all come equally often.
     assert mix([open_shards(one.glob) for one in both]).mix.places == (512, 512)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("shuffle", ["exact", "window", "none"])
+@pytest.mark.parametrize("part", [slice(None), slice(3, None, 2), slice(None, None, -1)])
+def test_a_part_of_a_mix_is_the_mix_of_parts(
+    both: tuple[Made, Made], shuffle: Any, part: slice
+) -> None:
+    """With the shares of the mix, whatever each member is left with."""
+    members = [open_shards(one.glob)[part] for one in both]
+    gone = [members[0].labels_of("row")[5:80].tolist(), members[1].labels_of("row")[:1].tolist()]
+    mixed = mix(members, [0.7, 0.3], until="all")
+
+    def rows(shards: ShardSet) -> list[tuple[int, int]]:
+        return pairs(shards.batches(64, rows=True, shuffle=shuffle, block=10, window=2))
+
+    for dropped in ((0,), (0, 1)):
+        left = [one.drop(rows=gone[m]) if m in dropped else one for m, one in enumerate(members)]
+        found = mixed.drop(rows=[(m, row) for m in dropped for row in gone[m]])
+        again = pickle.loads(pickle.dumps(found))
+        assert rows(found) == rows(again) == rows(mix(left, [0.7, 0.3], until="all"))
+    wanted = mix([one.where(y0=[1, 2]) for one in members], [0.7, 0.3], until="all")
+    found = mixed.where(y0=[1, 2])
+    assert rows(found) == rows(wanted)
+    assert repr(found) == repr(wanted)
+    state = mixed.batches(64).state_dict()
+    with pytest.raises(DatasetError, match="another set of shards"):
+        found.batches(64).load_state_dict(state)
+    with pytest.raises(OptionError, match="member 0 of the mix has no records"):
+        mixed.drop(rows=[(0, row) for row in members[0].labels_of("row").tolist()])
 
 
 def test_an_epoch_ends_as_it_is_told(both: tuple[Made, Made]) -> None:
@@ -181,6 +210,7 @@ untyped: Any = mix
         (lambda a, b: untyped([a, b], until="last"), "until must be 'first' or 'all', not 'last'"),
         (lambda a, b: untyped([a, "b"]), "member 1 of the mix is no set, but of type str"),
         (lambda a, b: untyped([a, untyped([a, b])]), "member 1 is a mix itself"),
+        (lambda a, b: untyped([a, b])[:5], "a mix has no parts by number: mix those of its mem"),
         (lambda a, b: open_shards(untyped([a, b])), "is a mix, whose shares would be lost"),
         (lambda a, b: open_shards([a, untyped([a, b])]), "is a mix, whose shares would be lost"),
         (lambda a, b: untyped([a, b]).batches(5, weights={"y0": "balanced"}), "not for a mix"),

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,6 +80,40 @@ def test_arrays_that_nobody_uses_go(home: Path) -> None:
     counting(LARGE, "new")
     assert not os.path.exists(str(old.path))
     assert os.path.exists(str(used.path))
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_what_a_killed_process_has_half_written_goes(home: Path, killed: bool) -> None:
+    """And what a living one writes stays, however long it takes."""
+    code = f"""
+import numpy as np, sys
+from reader.sets.kept_array import keep_array
+def fill(array):
+    array[:] = np.arange(len(array))
+    print("half", flush=True)
+    sys.stdin.read()
+kept = keep_array("slow", ({LARGE},), np.int64, fill)
+print(int(kept.array.sum()))
+"""
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], text=True, **pipes) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "half\n"
+        if killed:
+            process.kill()
+            process.wait()
+        (half,) = os.listdir(home)
+        counting(LARGE, "soon after")
+        assert half in os.listdir(home)
+        os.utime(home / half, (time.time(), time.time() - 4000))
+        counting(LARGE, "later")
+        assert (half in os.listdir(home)) is not killed
+        if not killed:
+            assert process.communicate("")[0] == f"{sum(range(LARGE))}\n"
+    calls: list[int] = []
+    assert np.array_equal(counting(LARGE, "slow", calls=calls).array, np.arange(LARGE))
+    assert calls == [1] * killed
+    assert len(os.listdir(home)) == 3
 
 
 def test_a_file_that_is_gone_or_cannot_be_written_is_named(
