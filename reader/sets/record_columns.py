@@ -11,6 +11,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from reader.files.shard import ShardFile
 from reader.sets.kept_array import KeptArray, keep_array
 from reader.sets.records_table import column_of_table
+from shardio.errors import DatasetError, MissingFileError
 from shardio.format.label import Label
 from shardio.format.label_kind import columns_of, floats_of
 from shardio.format.layout import ROW
@@ -74,11 +76,13 @@ def column(records: Records, name: str) -> NDArray[Any]:
 
 def _column(records: Records, name: str) -> NDArray[Any]:
     kept = _known.get((records.fingerprint, name))
-    if kept is None:
-        kept = _made(records, name)
-        _known[records.fingerprint, name] = kept
-        if len(_known) > _KNOWN:
-            _known.popitem(last=False)
+    if kept is not None:
+        with suppress(MissingFileError, DatasetError):  # removed or damaged since: made again
+            return kept.array
+    kept = _made(records, name)
+    _known[records.fingerprint, name] = kept
+    if len(_known) > _KNOWN:
+        _known.popitem(last=False)
     return kept.array
 
 

@@ -149,6 +149,7 @@ def model_of(shards: ShardSet, **options: Any) -> keras.Model:
     return model
 
 
+@pytest.mark.filterwarnings("ignore:the evaluation leaves out:UserWarning")
 @pytest.mark.parametrize("heads", [1, 2])
 @pytest.mark.parametrize("as_dict", [False, True])
 def test_fit_refuses_rows(tmp_path: Path, heads: int, as_dict: bool) -> None:

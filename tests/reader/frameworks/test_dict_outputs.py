@@ -15,7 +15,10 @@ from reader import open_shards, resume
 from shardio.errors import OptionError
 from tests.reader.datasets import write_dataset
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:the evaluation leaves out:UserWarning"),
+]
 
 
 def model_of(shards: Any, as_dict: bool = True) -> keras.Model:

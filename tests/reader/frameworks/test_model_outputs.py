@@ -15,7 +15,10 @@ from shardio.errors import OptionError
 from tests.reader.datasets import write_dataset
 from tests.reader.processes import run
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:the evaluation leaves out:UserWarning"),
+]
 SPARSE, ONE_HOT = "sparse_categorical_crossentropy", "categorical_crossentropy"
 FACES = ("to_tf_dataset", "to_keras")
 

@@ -205,6 +205,7 @@ def test_fit_sees_every_batch_of_every_epoch_once(made: Made, kind: str, built: 
     assert model.seen[:7] != model.seen[7:]
 
 
+@pytest.mark.filterwarnings("ignore:the evaluation leaves out:UserWarning")
 def test_fit_again_goes_on_with_the_next_epoch(made: Made) -> None:
     shards = open_shards(made.glob)
     model = watched(True)

@@ -303,6 +303,30 @@ def test_the_pass_is_one_for_all_heads(kinds: Made, monkeypatch: pytest.MonkeyPa
     assert len(passes) == 1
 
 
+@pytest.mark.parametrize("how", ["removed", "damaged", "cut"])
+@pytest.mark.parametrize("mapped", [True, False])
+def test_columns_that_are_gone_or_damaged_are_made_again(
+    kinds: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, mapped: bool
+) -> None:
+    """In the process, too, that has made them."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(kept_array, "SMALL_BYTES", 0)
+    shards = open_shards(kinds.glob)
+    wanted = np.flatnonzero(shards.labels_of("y0") == 1)
+    if mapped:
+        shards.labels_array()
+    for path in (tmp_path / "cache" / "shardio" / "arrays").iterdir():
+        data = path.read_bytes()
+        path.unlink()
+        if how != "removed":
+            path.write_bytes(data[:-40] + bytes(40) if how == "damaged" else data[: len(data) // 2])
+    kept_array._compared.clear()
+    for again in (shards, open_shards(kinds.glob)):
+        assert np.array_equal(again.where(y0=1).labels_of("row"), kinds.rows[wanted])
+        assert np.array_equal(again.labels_of("y1"), kinds.labels[:, 1])
+        next(again.batches(2, weights={"y1": "balanced"}))
+
+
 def test_labels_with_the_names_of_columns_are_not_taken_for_each_other(tmp_path: Path) -> None:
     names = write_images(tmp_path / "images", 12, (60, 40))
     labels = ("shard", "label.shard", "label.label.shard", "number")
