@@ -16,7 +16,6 @@ from reader.batching.keywords import BatchKeywords, shows_options
 from reader.batching.label_arrays import label_arrays, wrong_label
 from reader.batching.options import BatchOptions, refuse_unknown
 from reader.dataset import Dataset
-from reader.order.mixed import ROUND
 from reader.sets.choice import Choice, Ids, chosen, number_of, whole
 from reader.sets.conditions import Condition
 from reader.sets.draws import RecordWeights, draws_of, loss_weights
@@ -49,12 +48,8 @@ class ShardSet(Dataset):
             for label in self.labels
         )
         if self.mix is not None:
-            parts = " and ".join(
-                f"{places / ROUND:.2%} ({places} in {ROUND:,}) of {counted(size, 'record')}"
-                for places, size in zip(self.mix.places, self.mix.sizes, strict=True)
-            )
             return (
-                f"<ShardSet mixed of {parts}, {height}x{width}x{channels}, "
+                f"<ShardSet mixed of {self.mix.members}, {height}x{width}x{channels}, "
                 f"classes {heads or 'none'}>"
             )
         return (

@@ -68,7 +68,7 @@ def warn_of_epochs(given: Mapping[str, Any], maker: BatchMaker) -> None:
 def _first_epoch(given: Mapping[str, Any]) -> int:
     """Return where `fit` begins: `initial_epoch`, or what a BackupAndRestore has saved."""
     first = given.get("initial_epoch") or 0
-    callbacks = given.get("callbacks")
+    callbacks: Any = given.get("callbacks")
     for callback in callbacks if isinstance(callbacks, list | tuple) else [callbacks]:
         if type(callback).__name__ == "BackupAndRestore":
             with suppress(AttributeError, OSError, TypeError, ValueError, KeyError):

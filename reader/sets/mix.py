@@ -107,6 +107,14 @@ class Mix:
         return tuple(places / ROUND for places in self.places)
 
     @property
+    def members(self) -> str:
+        """The members in words: their shares, by their places, and their records."""
+        return " and ".join(
+            f"{share:.2%} ({places} in {ROUND:,}) of {counted(size, 'record')}"
+            for share, places, size in zip(self.shares, self.places, self.sizes, strict=True)
+        )
+
+    @property
     def begins(self) -> tuple[int, ...]:
         """The number of the first stored record of each member."""
         return tuple(sum(self.stored[:member]) for member in range(len(self.stored)))
