@@ -77,7 +77,7 @@ test-speed: $(VENV)/.dev ## run what measures (doctor, bench, benchmarks) in a s
 test-jobs: $(VENV)/.dev ## train, and load by several processes, in each framework
 	$(BIN)/python -m pytest -m jobs $(if $(PART),--part)
 
-test-memory: $(VENV)/.dev ## measure the memory that reading takes
+test-memory: $(VENV)/.dev ## measure the memory that reading and converting take
 	$(BIN)/python -m pytest -m memory $(if $(PART),--part)
 
 test-outages: $(VENV)/.dev ## let servers of HDFS die, freeze and restart

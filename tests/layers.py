@@ -324,13 +324,19 @@ def _imports(text: str, file: str) -> Iterator[str]:
                 yield str(node.args[0].value)
 
 
-def classes(text: str) -> list[str]:
+@cache
+def classes(text: str) -> tuple[str, ...]:
     """Return the names of the classes of a file."""
-    return [node.name for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
+    return tuple(node.name for node in ast.parse(text).body if isinstance(node, ast.ClassDef))
 
 
-def asked(text: str) -> Iterator[str]:
-    """Yield the last name of each class that values are compared with."""
+@cache
+def asked(text: str) -> tuple[str, ...]:
+    """Return the last name of each class that values are compared with."""
+    return tuple(_asked(text))
+
+
+def _asked(text: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(text)):
         match node:
             case ast.Call(ast.Name("isinstance" | "issubclass"), [_, kinds]) | ast.MatchClass(

@@ -189,7 +189,10 @@ def free_port() -> int:
         return port
 
 
-def test_a_wrong_address_fails_soon_and_is_named(small: LocalSet) -> None:
+def test_a_wrong_address_fails_soon_and_is_named(
+    small: LocalSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hdfs_client, "_FIRST_SECONDS", 2.0)  # for the one that is mute
     with socket.create_server(("127.0.0.1", 0)) as mute:  # takes connections, says nothing
         roots = {
             f"hdfs://127.0.0.1:{free_port()}": "Connection refused",

@@ -216,8 +216,9 @@ def test_the_command_that_goes_on_is_named(
     finally:
         kill_group(process)
     assert text in errors
-    result = run(work, tmp_path / "out", "--workers", 2, "--shards", 12)
-    assert "finished before" in result.stdout
+    if extra:  # tests/converter/test_restart.py goes on without it
+        result = run(work, tmp_path / "out", "--workers", 2, "--shards", 12)
+        assert "finished before" in result.stdout
 
 
 def test_workers_outlive_what_they_were_forked_from(

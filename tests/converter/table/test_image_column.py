@@ -345,7 +345,7 @@ def test_a_damaged_column_is_told(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").glob("*.tfrecord"))
 
 
-@pytest.mark.slow
+@pytest.mark.memory
 def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
     """The larger table has 240 MB of images more."""
     image = IMAGES[1]

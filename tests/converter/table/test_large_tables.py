@@ -358,7 +358,7 @@ def used(folder: Path) -> int:
     return (status.f_blocks - status.f_bfree) * status.f_frsize
 
 
-@pytest.mark.slow
+@pytest.mark.memory
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path, ending: str) -> None:
     """Paths and labels of 2,100,000 rows more would be 80 MB, if only as they are in the file.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def model_of(shards: ShardSet, units: int = 0) -> keras.Model:
     x = keras.layers.Dense(units)(x) if units else x
     model = keras.Model(image, [keras.layers.Dense(n, activation="softmax")(x) for n in (7, 30)])
     loss = ["sparse_categorical_crossentropy"] * 2
-    model.compile("adam", loss=loss, jit_compile=False)  # compiling takes longer than the steps
+    model.compile("adam", loss=loss, run_eagerly=True)  # making a graph takes longer than its steps
     return model
 
 
@@ -61,11 +62,18 @@ def train(made: Made, folder: Path, *callbacks: Any, **options: Any) -> keras.ca
     return resume.fit(model, data, folder, callbacks=list(callbacks), **options)
 
 
-@pytest.fixture
-def saved(made: Made, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Saves of a training on shards as those of `made`, which was stopped in its second epoch."""
+    folder = tmp_path_factory.mktemp("stopped")
     with pytest.raises(StopError):
-        train(made, tmp_path / "saves", Stop(1, 3))
-    return tmp_path / "saves"
+        train(write_dataset(folder / "shards"), folder / "saves", Stop(1, 3))
+    return folder / "saves"
+
+
+@pytest.fixture
+def saved(stopped: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(stopped, tmp_path / "saves"))
 
 
 def test_all_epochs_keep_their_steps_after_a_restart(made: Made, saved: Path) -> None:
