@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import random
 import re
@@ -28,6 +29,7 @@ from reader.commands.cli import main
 from reader.mount.mount_point import file_system
 from tests.reader.datasets import write_dataset
 from tests.reader.mounts import ROOT, Mount, need_fuse, run, take_away, wait_until
+from tests.reader.processes import run as run_script
 
 NAMES = ["a b", "ü 图.tfrecord", "x,y=z", "q'\"`$(id)", "back\\slash", "new\nline", "-z"]
 BIG = 20_000_001
@@ -433,6 +435,20 @@ def pids_with(word: str) -> list[str]:
     return found
 
 
+# Several command lines in one process, which starts once; what each returns and says.
+_EACH = """
+import io, json, sys
+from contextlib import redirect_stderr
+from reader.commands.cli import main
+said = []
+for words in json.loads(sys.argv[1]):
+    with redirect_stderr(io.StringIO()) as stderr:
+        code = main(words)
+    said.append((code, stderr.getvalue()))
+print(json.dumps(said))
+"""
+
+
 class TestRefusals:
     def test_a_mount_point_is_made_where_it_is_missing(
         self, make: Callable[..., Mount], tmp_path: Path
@@ -440,38 +456,30 @@ class TestRefusals:
         mount = make(point=tmp_path / "not/yet")
         assert mount.is_up
 
-    @pytest.mark.parametrize("daemon", [[], ["--daemon"]])
-    @pytest.mark.parametrize(
-        ("kind", "words"),
-        [
-            ("file", "Not a directory|File exists"),
-            ("full", "is not empty; what is in it would be hidden"),
-            ("source is missing", "nowhere: No such file or directory"),
-            ("source is a file", "is a file; mount the folder that it is in"),
-            ("unknown scheme", "nosuch://x"),
-        ],
-    )
-    def test_what_cannot_be_mounted_is_told(
-        self, tmp_path: Path, kind: str, words: str, daemon: list[str]
-    ) -> None:
-        source, point = str(tmp_path / "source"), tmp_path / "point"
+    def test_what_cannot_be_mounted_is_told(self, tmp_path: Path) -> None:
+        source, file, full = (str(tmp_path / name) for name in ("source", "file", "full"))
         (tmp_path / "source").mkdir()
-        (tmp_path / "other").write_bytes(b"")
-        if kind == "file":
-            point.write_bytes(b"")
-        elif kind == "full":
-            point.mkdir()
-            (point / "x").write_bytes(b"")
-        elif kind == "unknown scheme":
-            source = "nosuch://x/y"
-        elif kind.startswith("source"):
-            source = str(tmp_path / ("nowhere" if kind.endswith("missing") else "other"))
-        done = run("mount", source, point, *daemon)
-        assert done.returncode == 1
-        assert re.search(words, done.stderr), done.stderr
-        assert done.stderr.startswith("shardio-read: ")
-        assert done.stderr.count("\n") == 1
-        assert file_system(str(point)) is None
+        (tmp_path / "file").write_bytes(b"")
+        (tmp_path / "full").mkdir()
+        (tmp_path / "full/x").write_bytes(b"")
+        point = str(tmp_path / "point")
+        refused = [
+            (source, file, "Not a directory|File exists"),
+            (source, full, "is not empty; what is in it would be hidden"),
+            (f"{tmp_path}/nowhere", point, "nowhere: No such file or directory"),
+            (file, point, "is a file; mount the folder that it is in"),
+            ("nosuch://x/y", point, "nosuch://x"),
+        ]
+        for daemon in ([], ["--daemon"]):
+            given = [["mount", url, where, *daemon] for url, where, _ in refused]
+            for (_, where, words), (code, said) in zip(
+                refused, run_script(_EACH, json.dumps(given)), strict=True
+            ):
+                assert code == 1
+                assert re.search(words, said), said
+                assert said.startswith("shardio-read: ")
+                assert said.count("\n") == 1
+                assert file_system(where) is None
 
     def test_what_is_mounted_already_is_told(self, make: Callable[..., Mount]) -> None:
         mount = make()
