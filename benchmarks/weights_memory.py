@@ -20,7 +20,7 @@ from made_records import LABELS, made_records, write_heads
 from memory_cases import main
 from numpy.typing import NDArray
 
-from reader.order.draw import DrawnOrder
+from reader.order.draw import drawn_order
 from reader.sets.draws import RecordWeights, draws_of
 from reader.sets.record_columns import column
 from shardio.measure.memory import SampledMemory
@@ -68,7 +68,7 @@ def case(name: str, folder: Path, records: int) -> None:
             place=str,
         )
         made_at = time.perf_counter()
-        order = DrawnOrder(kept.array, 1)
+        order = drawn_order(kept.array, 1)
         drawn = 0
         for first in range(0, records - 8192, max(8192, records // 122)):
             for at in range(first, first + 8192, 128):

@@ -11,8 +11,8 @@ from converter.table.cells.splits import SplitShares
 from converter.table.reading import Reading
 from shardio.errors import OptionError
 from shardio.format.encoding import Encoding
-from shardio.format.label_kind import MAX_LENGTH
-from shardio.format.layout import MAX_LABEL, RecordLayout
+from shardio.format.label import MAX_LABEL, MAX_LENGTH
+from shardio.format.layout import RecordLayout
 from shardio.format.naming import MAX_SHARDS
 from shardio.format.transform import MAX_PIXELS, Transform
 

@@ -40,7 +40,7 @@ from converter.table.first_rows import first_rows
 from shardio.errors import OptionError
 from shardio.format.done import DoneRecord, unusable
 from shardio.format.inputs import ConversionInputs
-from shardio.format.label_kind import CLASS
+from shardio.format.label import CLASS
 from shardio.format.layout import MAX_ROW, RecordLayout
 from shardio.format.naming import ShardName
 from shardio.format.plan import ConversionPlan

@@ -8,7 +8,7 @@ from tests.entered import entered, first_batch
 
 
 # To be lowered, not raised. The goals are 28 files and 26 classes, and 36 files with a cache.
-@pytest.mark.parametrize(("kind", "files", "classes"), [("local", 46, 43), ("cached", 63, 53)])
+@pytest.mark.parametrize(("kind", "files", "classes"), [("local", 43, 41), ("cached", 60, 52)])
 def test_a_first_batch_enters_few_files_and_classes(kind: str, files: int, classes: int) -> None:
     found = first_batch(kind)
     assert len(found.files) <= files, sorted(found.files)

@@ -28,8 +28,7 @@ from converter.sources.patience import writing
 from converter.table.table import Table
 from shardio.errors import FormatError
 from shardio.format.done import DoneRecord
-from shardio.format.label import Label
-from shardio.format.label_kind import columns_of, floats_of
+from shardio.format.label import Label, columns_of, floats_of
 from shardio.format.naming import RECORDS, ShardName
 from shardio.format.table_columns import label_columns
 from shardio.storage import storage_for

@@ -25,7 +25,7 @@ from shardio.format.done import LEFT_OUT, DoneRecord, Reject
 from shardio.format.encoding import Encoding
 from shardio.format.framing import mask_crc
 from shardio.format.index import ShardIndex
-from shardio.format.label_kind import LabelKind
+from shardio.format.label import LabelKind
 from shardio.format.layout import RecordLayout
 from shardio.format.naming import INDEX_SUFFIX, ShardName
 from shardio.format.transform import MAX_PIXELS, Transform

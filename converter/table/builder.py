@@ -34,7 +34,7 @@ from converter.table.reading import Reading
 from converter.table.samples.hugging_face import ClassNames
 from converter.table.scratch import Column, Scratch, Texts
 from shardio.errors import TableError
-from shardio.format.label_kind import CLASS, LabelKind
+from shardio.format.label import CLASS, LabelKind
 
 _MISSING = "; --missing N makes empty labels and -1 the class N"
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from converter.table.table import Table
-from shardio.format.label import Label
-from shardio.format.label_kind import columns_of
+from shardio.format.label import Label, columns_of
 
 _ROWS = 3
 

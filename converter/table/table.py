@@ -16,8 +16,7 @@ from converter.table.paths.locations import SEPARATOR, chained, leaves
 from converter.table.samples.hugging_face import ClassNames
 from converter.table.samples.places import ImagePlaces
 from converter.table.scratch import Texts
-from shardio.format.label import Label
-from shardio.format.label_kind import LabelKind, columns_of
+from shardio.format.label import Label, LabelKind, columns_of
 from shardio.storage.paths import join, scheme_of
 
 # No path has this character in it; and it is absolute, as other locations may have to be.

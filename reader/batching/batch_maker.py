@@ -15,10 +15,9 @@ from reader.batching.label_arrays import LabelArrays, chosen_labels, number_colu
 from reader.batching.memory import Pipeline, Sizes
 from reader.batching.one_hot import OneHot
 from reader.batching.options import BatchOptions
-from reader.batching.place import start_step_of
 from reader.batching.reading import Reading, reading
 from reader.batching.replacement import replace_skipped
-from reader.batching.steps import Steps
+from reader.batching.steps import Steps, start_step_of
 from reader.batching.transform import BatchTransform
 from reader.dataset import Dataset
 from reader.fetch.pool import Pool

@@ -16,8 +16,8 @@ from reader.batching.batch_form import Batch, BatchForm, BatchParts
 from reader.batching.batch_maker import BatchMaker
 from reader.batching.memory import MemoryPlan, Pipeline
 from reader.batching.options import BatchOptions
-from reader.batching.place import Place
 from reader.batching.rank import current_worker
+from reader.batching.steps import Place
 from reader.batching.stream_state import check_state, mix_start, stream_state
 from reader.dataset import Dataset
 from reader.fetch.skipped import Skipped

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from reader.core import compiled
 from shardio.errors import DatasetError, OptionError
-from shardio.format.label import Label
-from shardio.format.label_kind import are_finite, columns_of, floats_of
-from shardio.format.layout import MAX_LABEL
+from shardio.format.label import MAX_LABEL, Label, are_finite, columns_of, floats_of
 
 Array = NDArray[Any]
 

@@ -1,11 +1,13 @@
-"""The steps of a stream: which records each takes, and those of steps that come later."""
+"""The steps of a stream: where it is among them, and which records each takes."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +15,71 @@ from numpy.typing import NDArray
 from reader.batching.options import BatchOptions
 from reader.dataset import Dataset
 from reader.order.chosen_window import ChosenWindowOrder
-from reader.order.draw import DrawnOrder
-from reader.order.exact import Order
+from reader.order.draw import drawn_order
+from reader.order.exact import Order, plain_order
 from reader.order.mixed import MemberOrder, MixedOrder, MixStart
 from reader.order.window import WindowOrder
 from reader.sets.choice import Choice
+from shardio.errors import OptionError
 
 # More steps than this are computed again: each takes some 300 bytes, and its records.
 _MOST_KNOWN = 2048
 
 Ids = NDArray[np.int64]
-StepOrder = Order | WindowOrder | MixedOrder | DrawnOrder
+StepOrder = Order | WindowOrder | MixedOrder
+
+
+class Place(NamedTuple):
+    """The next sample of a stream; `first` is the first epoch of the pass that it belongs to.
+
+    `begun` is False after the end of a pass, until `iter` begins this one.
+    """
+
+    first: int
+    epoch: int
+    samples: int
+    begun: bool = True
+
+    @classmethod
+    def of(cls, options: BatchOptions, epoch: int, samples: int) -> Place:
+        """Return the place of a sample; without an end all epochs are of one pass."""
+        first = options.start_epoch
+        if options.epochs is not None:
+            first += (epoch - first) // options.epochs * options.epochs
+        return cls(first, epoch, samples)
+
+    def steps(self, options: BatchOptions, records: int) -> Iterator[tuple[int, int]]:
+        """Yield epoch and position of every step that is left of the pass."""
+        epoch, start, size = self.epoch, self.samples, options.step_size
+        while options.epochs is None or epoch < self.first + options.epochs:
+            left = records - start
+            rest = options.pad or not options.drop_remainder
+            if left >= size or (left > 0 and rest):
+                yield epoch, start
+                start += min(size, left)
+            else:
+                epoch, start = epoch + 1, 0
+
+    def ends_pass(self, options: BatchOptions, records: int) -> bool:
+        """Whether no step is left of the pass."""
+        return next(self.steps(options, records), None) is None
+
+    def next_pass(self, options: BatchOptions) -> Place:
+        """Return where the pass after this one begins."""
+        first = self.first + (options.epochs or 0)
+        return Place(first, first, 0)
+
+
+def start_step_of(start_step: Any, options: BatchOptions) -> int:
+    """Return the step that an endless pass begins with, from 0; raises OptionError for no step."""
+    if isinstance(start_step, bool) or not isinstance(start_step, Integral) or start_step < 0:
+        raise OptionError(f"start_step must be a whole number, at least 0, not {start_step!r}")
+    if start_step and options.epochs is not None:
+        raise OptionError(
+            "start_step needs epochs=None: Keras takes the length of a shorter first epoch for "
+            "that of all. reader.resume.fit does the rest"
+        )
+    return int(start_step)
 
 
 class Steps:
@@ -42,7 +98,7 @@ class Steps:
         self._order: StepOrder = _order_of(options, shards, start)
         # Which records of the set that was opened those of the order are.
         self._stored: Callable[[NDArray[np.int64]], NDArray[np.int64]] | None = None
-        if shards.choice is not None and isinstance(self._order, Order | DrawnOrder):
+        if shards.choice is not None and isinstance(self._order, Order):
             self._stored = shards.choice.ids
         # Distance of the same place in the next window, of all members of a mix.
         self.window = 0
@@ -137,7 +193,7 @@ class _StoredOrder:
 def _order_of(options: BatchOptions, shards: Dataset, start: MixStart | None) -> StepOrder:
     """Return the order of a set."""
     if options.draws is not None:
-        return DrawnOrder(options.draws.array, options.seed)
+        return drawn_order(options.draws.array, options.seed)
     mix = shards.mix
     if mix is None:
         return _own_order(options, len(shards), shards.choice)
@@ -158,7 +214,7 @@ def _own_order(options: BatchOptions, records: int, choice: Choice | None) -> Or
     In the order `window` they are stored ones, else numbers of those that the set holds.
     """
     if options.shuffle != "window":
-        return Order(records, options.shuffle, options.seed)
+        return plain_order(records, options.shuffle, options.seed)
     block, window, lanes = options.block or 1, options.window or 1, options.lanes or 1
     owned = lanes // options.share[1]
     if choice is not None:

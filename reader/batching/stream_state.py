@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reader.batching.options import BatchOptions
-from reader.batching.place import Place
+from reader.batching.steps import Place
 from reader.order.mixed import ROUND, MixStart
 from shardio.errors import DatasetError, OptionError
 

@@ -12,8 +12,7 @@ from reader.browse.query import Query
 from reader.look.markup import element, text
 from reader.look.pixel_facts import brightness_and_contrast, have_one_colour, luminance
 from reader.shardset import ShardSet
-from shardio.format.label import Label
-from shardio.format.label_kind import columns_of
+from shardio.format.label import Label, columns_of
 from shardio.format.transform import COLOURS
 from shardio.pictures.picture import png_bytes, rgb, scale_for, scaled
 

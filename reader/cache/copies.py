@@ -165,9 +165,9 @@ class CopyRanges(LocalRanges):
         self, path: str, descriptor: int, give_up: Callable[[int, str], RangeReader]
     ) -> None:
         super().__init__(path, descriptor)
+        self._source: RangeReader | None = None
         self.inode = os.fstat(descriptor).st_ino
         self._give_up = give_up
-        self._source: RangeReader | None = None
 
     def read_into(self, offset: int, memory: memoryview) -> int:
         """Fill `memory` from byte `offset`."""

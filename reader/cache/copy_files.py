@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reader.cache.copies import ShardCopies
-from reader.files.open_files import OpenFile
 from reader.files.shard_files import Shard, ShardFiles
 from shardio.errors import CorruptRecordError, DatasetError
 from shardio.storage import RangeReader
@@ -37,7 +36,7 @@ class CachedShardFiles(ShardFiles[Shard]):
         self._skips = skips
         self._inodes: dict[int, int] = {}
 
-    def get(self, number: int) -> OpenFile:
+    def get(self, number: int) -> RangeReader:
         """Return a file; it stays open as long as the caller holds it."""
         copies = self._copies
         if number not in self._same:

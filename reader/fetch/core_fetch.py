@@ -180,9 +180,9 @@ class CoreFetcher:
         for number, place, size in self._shards.runs(ids):
             with suppress(ShardioError):
                 file = self._shards.get(number)
-                if file.reader.descriptor >= 0:
+                if file.descriptor >= 0:
                     at = place * stride, size * stride
-                    advice = core.advise(file.reader.descriptor, *at, file)
+                    advice = core.advise(file.descriptor, *at, file)
                     if advice is not None:
                         self._advice.append(advice)
                         reads = True

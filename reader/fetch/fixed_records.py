@@ -131,7 +131,7 @@ class FixedFetcher:
             return False
         stride = self._layout.stride
         for number, place, count in self._files.runs(ids):
-            self._files.get(number).reader.advise(place * stride, count * stride)
+            self._files.get(number).advise(place * stride, count * stride)
         return True
 
     def fetch(self, ids: NDArray[np.int64], images: NDArray[Any]) -> NDArray[np.int64]:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reader.core.compiled import core
-from reader.files.open_files import OpenFile, is_crowded
+from reader.files.open_files import is_crowded
 from reader.files.shard import ShardFile
 from reader.files.shard_files import ShardFiles
+from shardio.storage import RangeReader
 
 # The answer of compiled code that has found all records in maps.
 _MAPPED = 2
@@ -62,7 +63,7 @@ class Files:
     maps: Maps
     descriptors: NDArray[np.int32]
     addresses: NDArray[np.int64]
-    held: list[OpenFile] = field(default_factory=list)
+    held: list[RangeReader] = field(default_factory=list)
 
 
 class MappedFiles:
@@ -135,8 +136,8 @@ class MappedFiles:
         count = len(self._shards.shards)
         return Files(self._maps, np.full(count, -1, np.int32), np.zeros(count, np.int64))
 
-    def _add(self, files: Files, number: int, file: OpenFile) -> None:
-        descriptor = file.reader.descriptor
+    def _add(self, files: Files, number: int, file: RangeReader) -> None:
+        descriptor = file.descriptor
         if self.all_at_once and descriptor >= 0:
             size = self._shards.shards[number].records * self._stride
             files.addresses[number] = self._maps.address(number, descriptor, size)

@@ -68,18 +68,18 @@ def _forget_all() -> None:
 class OpenFiles:
     """Open files by number, at most `most`, for many threads.
 
-    A file that is pushed out is closed by the last thread that still reads from it, since closing a
-    descriptor under a read could hit another file that has got the same number. When the process
+    A file that is pushed out is closed when the last thread that reads from it forgets it: closing
+    a descriptor under a read could hit another file that has got the same number. When the process
     has as many files open as it may, all that all sets hold are given back.
     """
 
     def __init__(self, most: int = MAX_OPEN) -> None:
         self.most = most
-        self._files: OrderedDict[int, OpenFile] = OrderedDict()
+        self._files: OrderedDict[int, RangeReader] = OrderedDict()
         self._lock = Lock()
         register(self)
 
-    def get(self, number: int, open_file: Callable[[int], RangeReader]) -> OpenFile:
+    def get(self, number: int, open_file: Callable[[int], RangeReader]) -> RangeReader:
         """Return the file of a number, opening it if need be.
 
         It stays open as long as the caller holds the result.
@@ -89,7 +89,7 @@ class OpenFiles:
             if file is not None:
                 self._files.move_to_end(number)
                 return file
-        fresh = OpenFile(_open(number, open_file))
+        fresh = _open(number, open_file)
         if is_crowded():
             return fresh
         pushed_out = None
@@ -113,20 +113,6 @@ class OpenFiles:
         with self._lock:
             files, self._files = self._files, OrderedDict()
         files.clear()
-
-
-class OpenFile:
-    """Closes its file when nobody refers to it any more."""
-
-    def __init__(self, reader: RangeReader) -> None:
-        self.reader = reader
-
-    def read_into(self, offset: int, memory: memoryview) -> int:
-        """Fill `memory`; whoever calls this refers to the file until it returns."""
-        return self.reader.read_into(offset, memory)
-
-    def __del__(self) -> None:
-        self.reader.close()
 
 
 def _are_too_many(error: StorageError) -> bool:

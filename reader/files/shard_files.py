@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.files.open_files import OpenFile, OpenFiles
+from reader.files.open_files import OpenFiles
 from reader.files.shard import ShardFile
 from reader.stats.stream_counts import StreamCounts
 from shardio.cached_property import cached_property
@@ -44,7 +44,7 @@ class ShardFiles(Generic[Shard]):
         # Where what reads these files counts its work.
         self.counts = StreamCounts()
 
-    def get(self, number: int) -> OpenFile:
+    def get(self, number: int) -> RangeReader:
         """Return a file; it stays open as long as the caller holds it.
 
         Raises DatasetError for a shard that was replaced since the set was opened.

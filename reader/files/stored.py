@@ -7,11 +7,10 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.files.open_files import OpenFile
 from reader.files.shard import ShardFile
 from reader.files.shard_files import ShardFiles
 from shardio.errors import DatasetError, StorageError
-from shardio.storage import storage_for
+from shardio.storage import RangeReader, storage_for
 from shardio.storage.threads import Threads
 
 # Reads of a server that are under way at once, and parts that a batch is cut into for that.
@@ -67,7 +66,7 @@ class StoredRecords:
         rows = range(len(ids))
         self._threads.map(read, [rows[at : at + size] for at in range(0, len(ids), size)])
 
-    def _fill(self, file: OpenFile, number: int, offset: int, memory: memoryview) -> None:
+    def _fill(self, file: RangeReader, number: int, offset: int, memory: memoryview) -> None:
         got = file.read_into(offset, memory)
         if got == len(memory):
             return

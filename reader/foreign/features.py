@@ -11,7 +11,7 @@ from reader.foreign.layout import describe
 from shardio.errors import OptionError
 from shardio.examples.example import BYTES, INT64, Feature
 from shardio.examples.example import FLOAT as FLOATS
-from shardio.format.label_kind import CLASS, FLOAT, INT, LabelKind
+from shardio.format.label import CLASS, FLOAT, INT, LabelKind
 
 # The names that TensorFlow's own scripts, TFDS and tutorials give.
 _IMAGES = (

@@ -110,7 +110,7 @@ class IndexedFetcher:
         for number, place, rows in self._runs(ids, slice(0, len(ids))):
             start, stop = self._range(number, place, rows.stop - rows.start)
             file = self._files.get(number)
-            file.reader.advise(start, stop - start)
+            file.advise(start, stop - start)
         return True
 
     def fetch(self, ids: NDArray[np.int64], images: NDArray[Any]) -> NDArray[np.int64]:

@@ -9,8 +9,7 @@ import numpy as np
 
 from shardio.cached_property import cached_property
 from shardio.errors import OptionError, UnsupportedRecordError
-from shardio.format.label_kind import CLASS, FLOAT, INT, LabelKind, numbers_of
-from shardio.format.layout import MAX_LABEL
+from shardio.format.label import CLASS, FLOAT, INT, MAX_LABEL, LabelKind, numbers_of
 
 _SHOWN = 40
 

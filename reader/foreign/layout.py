@@ -18,8 +18,8 @@ from shardio.cached_property import cached_property
 from shardio.errors import UnsupportedRecordError
 from shardio.examples.example import BYTES, INT64, Feature, bytes_in
 from shardio.examples.example import FLOAT as FLOATS
-from shardio.format.label_kind import CLASS, LabelKind, numbers_of
-from shardio.format.layout import MAX_LABEL, MAX_ROW
+from shardio.format.label import CLASS, MAX_LABEL, LabelKind, numbers_of
+from shardio.format.layout import MAX_ROW
 
 # More threads that decode images than this only fight for the interpreter.
 DECODERS = min(len(os.sched_getaffinity(0)), 16)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shardio.format.label import Label
-from shardio.format.label_kind import floats_of
+from shardio.format.label import Label, floats_of
 
 # Classes are counted in arrays; a head of more distinct values holds ids, not classes.
 MOST_CLASSES = 1 << 24

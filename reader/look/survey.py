@@ -20,7 +20,7 @@ from reader.look.pixel_facts import (
 )
 from reader.look.records import Records, spread
 from reader.shardset import ShardSet
-from shardio.format.label_kind import columns_of
+from shardio.format.label import columns_of
 from shardio.format.naming import ShardName
 from shardio.storage.paths import name_of
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from reader.shardset import ShardSet
 from shardio.errors import MissingExtraError, OptionError
-from shardio.format.label_kind import CLASS
+from shardio.format.label import CLASS
 
 _PIECE = 8 << 20
 # What is usual, and no more memory than this.

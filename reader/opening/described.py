@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from reader.foreign.label_bytes import LabelBytes
 from reader.foreign.raw_pixels import RawPixels
 from shardio.errors import OptionError
-from shardio.format.label_kind import LabelKind
-from shardio.format.layout import MAX_LABEL
+from shardio.format.label import MAX_LABEL, LabelKind
 
 _SIDE = 65_535
 

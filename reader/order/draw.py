@@ -13,31 +13,28 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.order.exact import BlockwiseOrder, Ids
+from reader.order.exact import Ids, Order
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _HALF = np.uint64(32)
 
 
-class DrawnOrder(BlockwiseOrder):
-    """An epoch of as many draws as there are records; `table` is one of `reader.order.alias`.
+def drawn_order(table: NDArray[np.uint32], seed: int) -> Order:
+    """Return epochs of as many draws as there are records; `table` is one of `reader.order.alias`.
 
     Nothing is kept for an epoch: some records come several times in it, others not at all.
     """
+    rows = np.asarray(table)  # a map of a file is slower to index
 
-    def __init__(self, table: NDArray[np.uint32], seed: int) -> None:
-        super().__init__(len(table))
-        self._table = np.asarray(table)  # a map of a file is slower to index
-        self._seed = seed
-
-    def compute(self, epoch: int, start: int, stop: int) -> Ids:
-        """Draw for the positions `start` to `stop` of `epoch`."""
-        product = _random(self._seed, epoch, start, stop), np.uint64(len(self._table))
+    def compute(epoch: int, start: int, stop: int) -> Ids:
+        product = _random(seed, epoch, start, stop), np.uint64(len(rows))
         column = _high_half(*product).astype(np.int64)
-        cut, alias = self._table[column].T
+        cut, alias = rows[column].T
         low = (product[0] * product[1] >> _HALF).astype(np.uint32)
         return np.where(low < cut, column, alias)
+
+    return Order(len(rows), compute)
 
 
 def _random(seed: int, epoch: int, start: int, stop: int) -> NDArray[np.uint64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -28,16 +27,21 @@ def remembered(method: Callable[..., Ids], most: int) -> Callable[..., Ids]:
     return lru_cache(most)(lambda *key: weak()(*key))
 
 
-class BlockwiseOrder(ABC):
-    """An order of `records` positions in every epoch, computed thousands of them at once."""
+class Order:
+    """An order of `records` positions in every epoch, computed thousands of them at once.
 
-    def __init__(self, records: int) -> None:
+    `compute` returns the records at positions of an epoch: (epoch, start, stop). Nothing here grows
+    with the number of records.
+    """
+
+    def __init__(self, records: int, compute: Callable[[int, int, int], Ids]) -> None:
         self._records = records
-        self._block = remembered(self._block_of, _CACHED_BLOCKS)
 
-    @abstractmethod
-    def compute(self, epoch: int, start: int, stop: int) -> Ids:
-        """Compute the records at positions `start` to `stop` of `epoch`."""
+        def block(epoch: int, number: int) -> Ids:
+            first = number * BLOCK
+            return compute(epoch, first, min(first + BLOCK, records))
+
+        self._block = lru_cache(_CACHED_BLOCKS)(block)
 
     def share(self, epoch: int, start: int, stop: int, rank: int, world: int) -> Ids:
         """Return what `rank` of `world` gets of the positions `start` to `stop`: a slice.
@@ -65,25 +69,13 @@ class BlockwiseOrder(ABC):
         found = self.ids(epoch, first, int(positions[-1]) + 1)
         return found if len(found) == len(positions) else found[positions - first]
 
-    def _block_of(self, epoch: int, number: int) -> Ids:
-        first = number * BLOCK
-        return self.compute(epoch, first, min(first + BLOCK, self._records))
 
+def plain_order(records: int, shuffle: str, seed: int) -> Order:
+    """Return `exact`, where each epoch has a permutation of its own, or `none`, as stored."""
 
-class Order(BlockwiseOrder):
-    """The order of `records` records in every epoch.
-
-    `shuffle` is `exact`, where each epoch has a permutation of its own, or `none`. Nothing here
-    grows with the number of records.
-    """
-
-    def __init__(self, records: int, shuffle: str, seed: int) -> None:
-        super().__init__(records)
-        self._shuffled = shuffle == "exact"
-        self._seed = seed
-
-    def compute(self, epoch: int, start: int, stop: int) -> Ids:
-        """Compute the records at positions `start` to `stop` of `epoch`."""
-        if not self._shuffled:
+    def compute(epoch: int, start: int, stop: int) -> Ids:
+        if shuffle != "exact":
             return np.arange(start, stop)
-        return permuted(Permutation(self._records, self._seed, epoch), start, stop)
+        return permuted(Permutation(records, seed, epoch), start, stop)
+
+    return Order(records, compute)

@@ -23,8 +23,7 @@ from reader.files.shard import ShardFile
 from reader.sets.kept_array import KeptArray, keep_array
 from reader.sets.records_table import column_of_table
 from shardio.errors import DatasetError, MissingFileError
-from shardio.format.label import Label
-from shardio.format.label_kind import columns_of, floats_of
+from shardio.format.label import Label, columns_of, floats_of
 from shardio.format.layout import ROW
 from shardio.format.manifest import Manifest
 from shardio.storage.paths import folder_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from shardio.errors import FormatError
-from shardio.format.label_kind import CLASS, FLOAT, INT, LabelKind
+from shardio.format.label import CLASS, FLOAT, INT, LabelKind
 from shardio.format.layout import IMAGE, LISTS, ROW, VALUE_BYTES, RecordLayout
 
 

@@ -30,10 +30,11 @@ from numpy.typing import NDArray
 from shardio.cached_property import cached_property
 from shardio.errors import FormatError, OptionError
 from shardio.format.framing import FOOTER_BYTES, HEADER_BYTES, frame_header
-from shardio.format.label_kind import (
+from shardio.format.label import (
     CLASS,
     FLOAT,
     INT,
+    MAX_LABEL,
     MAX_LENGTH,
     NUMBERS,
     LabelKind,
@@ -44,7 +45,6 @@ from shardio.format.label_kind import (
 
 IMAGE = "image"
 ROW = "row"
-MAX_LABEL = 2**31 - 1
 MAX_ROW = 2**35 - 1
 
 VARINT_BYTES = 5

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shardio.format.label import Label
-from shardio.format.label_kind import columns_of
+from shardio.format.label import Label, columns_of
 
 
 def caption(labels: Sequence[Label], numbers: NDArray[np.integer]) -> list[str]:

@@ -114,6 +114,9 @@ class LocalRanges:
             os.close(self.descriptor)
             self.descriptor = -1
 
+    def __del__(self) -> None:
+        self.close()
+
 
 class translated:
     """Raise errors of the operating system in the block as ours, naming the path.

@@ -42,7 +42,10 @@ class FileInfo:
 
 
 class RangeReader(Protocol):
-    """An open file that is read at any byte, from any thread."""
+    """An open file that is read at any byte, from any thread.
+
+    It closes itself when nothing refers to it any more.
+    """
 
     @property
     def descriptor(self) -> int:

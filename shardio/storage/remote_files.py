@@ -116,11 +116,12 @@ class FsspecRanges:
 
     descriptor = -1
     identity = ""
+    _file: Any = None
 
     def __init__(self, path: str, open_file: Callable[[], Any]) -> None:
         self._path = path
         self._open = open_file
-        self._file: Any = ask_again(path, open_file)
+        self._file = ask_again(path, open_file)
         self._size = getattr(self._file, "size", None)
         self._turn = threading.Lock()
 
@@ -158,5 +159,9 @@ class FsspecRanges:
 
     def close(self) -> None:
         """Close the file, in a thread that nobody waits for: a finalizer may call this."""
-        if self._file is not None:
-            leave(self._file.close)
+        file, self._file = self._file, None
+        if file is not None:
+            leave(file.close)
+
+    def __del__(self) -> None:
+        self.close()

@@ -17,8 +17,7 @@ from shardio.format import naming
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.framing import frame_footer, frame_header, mask_crc, masked_crc
 from shardio.format.inputs import ConversionInputs
-from shardio.format.label import Label
-from shardio.format.label_kind import FLOAT, INT, LabelKind
+from shardio.format.label import FLOAT, INT, Label, LabelKind
 from shardio.format.layout import RecordLayout
 from shardio.format.manifest import Manifest, ShardEntry, Versions
 from shardio.format.plan import ConversionPlan

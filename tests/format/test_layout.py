@@ -13,16 +13,17 @@ from hypothesis import strategies as st
 
 from shardio.errors import FormatError, OptionError
 from shardio.format.discovery import discover
-from shardio.format.label_kind import (
+from shardio.format.label import (
     CLASS,
     FLOAT,
     INT,
+    MAX_LABEL,
     MAX_LENGTH,
     LabelKind,
     columns_of,
     numbers_of,
 )
-from shardio.format.layout import IMAGE, MAX_LABEL, MAX_ROW, ROW, RecordLayout, entry, tag_length
+from shardio.format.layout import IMAGE, MAX_ROW, ROW, RecordLayout, entry, tag_length
 
 names = (
     st.lists(st.text(min_size=1, max_size=40), max_size=6, unique=True)

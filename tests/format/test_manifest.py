@@ -16,9 +16,7 @@ from jsonschema import Draft202012Validator
 
 from shardio.errors import ManifestError
 from shardio.format.fields import dump
-from shardio.format.label import Label
-from shardio.format.label_kind import CLASS, FLOAT, INT, MAX_LENGTH, LabelKind
-from shardio.format.layout import MAX_LABEL
+from shardio.format.label import CLASS, FLOAT, INT, MAX_LABEL, MAX_LENGTH, Label, LabelKind
 from shardio.format.manifest import Manifest, ShardEntry, Versions
 from shardio.format.naming import ShardName
 from shardio.format.transform import RESAMPLINGS, Transform

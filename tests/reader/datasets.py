@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shardio.format.framing import frame_footer
-from shardio.format.label import Label
-from shardio.format.label_kind import FLOAT, INT, LabelKind, numbers_of
+from shardio.format.label import FLOAT, INT, Label, LabelKind, numbers_of
 from shardio.format.layout import RecordLayout
 from shardio.format.manifest import Manifest, ShardEntry, Versions
 from shardio.format.naming import MANIFEST, ShardName

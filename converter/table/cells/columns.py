@@ -14,7 +14,7 @@ from converter.table.cells.bad_rows import Bad
 from converter.table.cells.number_texts import is_numeric, whole_number
 from converter.table.cells.numbering import Numbering
 from converter.table.paths.locations import leaves
-from shardio.format.layout import MAX_LABEL
+from shardio.format.label import MAX_LABEL
 
 _SHOWN_LABEL = 40
 # Whole numbers, with the zeros behind a point that pandas writes beside a missing value.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from converter.table.cells.bad_rows import Bad
 from converter.table.cells.columns import LabelColumn, texts
-from shardio.format.label_kind import FLOAT, MAX_LENGTH, LabelKind, numbers_of
+from shardio.format.label import FLOAT, MAX_LENGTH, LabelKind, numbers_of
 from shardio.grammar import counted
 
 _FLOAT = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from converter.table.cells.numbers_column import NumbersColumn
 from converter.table.cells.sequence_column import SequenceColumn
 from shardio.errors import OptionError
-from shardio.format.label_kind import FLOAT, INT
+from shardio.format.label import FLOAT, INT
 from shardio.grammar import agreeing
 
 OtherColumn = NumbersColumn | SequenceColumn

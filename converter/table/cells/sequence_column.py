@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from converter.table.cells.bad_rows import Bad
 from converter.table.cells.columns import plain, shown, texts
-from shardio.format.label_kind import CLASS, INT, LabelKind
+from shardio.format.label import CLASS, INT, LabelKind
 
 _CODE_POINTS = 0x110000
 

@@ -20,8 +20,7 @@ from reader.commands.cli import main
 from reader.commands.staging import Staging
 from shardio.errors import FormatError, OutputError
 from shardio.format.done import DoneRecord, Reject
-from shardio.format.label import Label
-from shardio.format.label_kind import FLOAT, INT, LabelKind, floats_of, numbers_of
+from shardio.format.label import FLOAT, INT, Label, LabelKind, floats_of, numbers_of
 from shardio.format.manifest import Manifest
 from shardio.format.naming import RECORDS, ShardName
 from shardio.format.transform import Transform

@@ -21,7 +21,7 @@ from reader.opening.sound_parts import SoundParts
 from shardio.errors import DatasetError, OptionError
 from shardio.format.framing import frame_footer
 from shardio.format.index import ShardIndex
-from shardio.format.label_kind import floats_of
+from shardio.format.label import floats_of
 from shardio.format.layout import RecordLayout
 from shardio.format.naming import INDEX_SUFFIX
 from tests.reader.datasets import CLASSES, OTHER_KINDS, Made, write_dataset

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from reader import open_shards
 from reader.order.alias import fill_alias_table
-from reader.order.draw import DrawnOrder
+from reader.order.draw import drawn_order
 from reader.sets import kept_array, record_columns
 from shardio.errors import DatasetError, OptionError
 from tests.reader.datasets import OTHER_KINDS, Made, write_dataset
@@ -36,7 +36,7 @@ def drawn(weights: NDArray[np.float64], made: Made, seed: int, epoch: int) -> li
     """Return the rows of an epoch, of a table that is made here."""
     table = np.empty((len(weights), 2), dtype=np.uint32)
     fill_alias_table(table, lambda start, stop: weights[start:stop], str)
-    order = DrawnOrder(table, seed).ids(epoch, 0, len(weights))
+    order = drawn_order(table, seed).ids(epoch, 0, len(weights))
     return [int(row) for row in made.rows[order]]
 
 
@@ -335,7 +335,7 @@ def test_parts_of_a_set_have_weights_of_their_records(made: Made, index: Any) ->
     table = np.empty((len(ids), 2), dtype=np.uint32)
     weights = by_class(made, 0, {1: 4.0, 2: 0.5})[ids]
     fill_alias_table(table, lambda start, stop: weights[start:stop], str)
-    wanted = made.rows[ids[DrawnOrder(table, 1).ids(0, 0, len(ids))]].tolist()
+    wanted = made.rows[ids[drawn_order(table, 1).ids(0, 0, len(ids))]].tolist()
     for said in (weights, {"y0": {1: 4.0, 2: 0.5}}):
         assert rows(part.batches(len(ids), rows=True, weights=said)) == wanted
     seen = made.labels[ids, 0]

@@ -29,7 +29,8 @@ from reader.files.mapped_files import Maps
 from reader.files.record_check import fault
 from shardio.errors import CorruptRecordError, DatasetError
 from shardio.format.framing import frame_footer
-from shardio.format.layout import MAX_LABEL, MAX_ROW, RecordLayout
+from shardio.format.label import MAX_LABEL
+from shardio.format.layout import MAX_ROW, RecordLayout
 from tests.reader.datasets import Made
 
 assert core is not None, "the compiled core was not built"

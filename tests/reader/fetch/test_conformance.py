@@ -23,10 +23,10 @@ from reader.batching.batch_maker import BatchMaker
 from reader.batching.batches import PIPELINE
 from reader.blocks.block_fetch import BlockFetcher
 from reader.core.compiled import has_core
+from reader.dataset import Sources
 from reader.fetch.core_fetch import CoreFetcher
 from reader.fetch.fixed_records import FixedFetcher
 from reader.fetch.skipped import SKIPPED, Skipped, SkippedRecordWarning
-from reader.fetch.sources import Sources
 from reader.files.shard_files import ShardFiles
 from reader.foreign.indexed_fetch import IndexedFetcher
 from shardio.errors import CorruptRecordError, DatasetError

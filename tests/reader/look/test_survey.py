@@ -25,8 +25,7 @@ from reader.look.pixel_facts import (
 )
 from reader.look.survey import Survey, survey
 from shardio.errors import CorruptRecordError
-from shardio.format.label import Label
-from shardio.format.label_kind import INT, LabelKind
+from shardio.format.label import INT, Label, LabelKind
 from tests.reader.datasets import CLASSES, OTHER_KINDS, Made, write_dataset
 from tests.reader.sets_of_images import write_images_set
 

@@ -14,8 +14,7 @@ from reader import ShardSet, mix, open_shards
 from reader.blocks.block_fetch import BlockFetcher
 from reader.order.mixed import ROUND
 from shardio.errors import DatasetError, OptionError
-from shardio.format.label import Label
-from shardio.format.label_kind import FLOAT, LabelKind
+from shardio.format.label import FLOAT, Label, LabelKind
 from tests.reader.datasets import Made, write_dataset
 from tests.reader.mounts import wait_until
 

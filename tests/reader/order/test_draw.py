@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from reader.order import alias
 from reader.order.alias import COLUMN, fill_alias_table
-from reader.order.draw import DrawnOrder
+from reader.order.draw import drawn_order
 from shardio.errors import OptionError
 
 LAWS = settings(deadline=None, max_examples=80)
@@ -88,7 +88,7 @@ def test_draws_are_those_of_plain_arithmetic(
     weights: list[float], seed: int, epoch: int, data: st.DataObject
 ) -> None:
     position = data.draw(st.integers(0, len(weights) - 1))
-    drawn = DrawnOrder(table_of(weights), seed).ids(epoch, position, position + 1)
+    drawn = drawn_order(table_of(weights), seed).ids(epoch, position, position + 1)
     assert drawn.tolist() == [judge(weights, seed, epoch, position)]
 
 
@@ -98,8 +98,8 @@ def test_the_draws_do_not_depend_on_how_they_are_cut(data: st.DataObject, record
     start = data.draw(st.integers(0, records))
     stop = data.draw(st.integers(start, records))
     table = table_of(np.arange(1.0, records + 1))
-    whole = DrawnOrder(table, 1).ids(0, 0, records)
-    assert np.array_equal(DrawnOrder(table, 1).ids(0, start, stop), whole[start:stop])
+    whole = drawn_order(table, 1).ids(0, 0, records)
+    assert np.array_equal(drawn_order(table, 1).ids(0, start, stop), whole[start:stop])
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -114,7 +114,7 @@ def test_records_come_as_often_as_their_weights_say(kind: str, seed: int) -> Non
         "one heavy": np.where(np.arange(records) == 7, 300.0, 1.0),
         "few": np.where(np.arange(records) % 100 == 3, 1.0, 0.0),
     }[kind]
-    order = DrawnOrder(table_of(weights), seed)
+    order = drawn_order(table_of(weights), seed)
     drawn = np.concatenate([order.ids(epoch, 0, records) for epoch in range(epochs)])
     counts = np.bincount(drawn, minlength=records)
     assert not counts[weights == 0].any()
@@ -126,7 +126,7 @@ def test_records_come_as_often_as_their_weights_say(kind: str, seed: int) -> Non
 
 def test_neighbouring_draws_and_epochs_have_nothing_in_common() -> None:
     """Pairs of neighbours, and the same position of neighbouring epochs, fill a grid evenly."""
-    order = DrawnOrder(table_of(np.ones(8192)), 5)
+    order = drawn_order(table_of(np.ones(8192)), 5)
     draws = np.stack([order.ids(epoch, 0, 8192) for epoch in range(40)]) // 512
     for pairs in (draws[:, :-1] * 16 + draws[:, 1:], draws[:-1] * 16 + draws[1:]):
         counts = np.bincount(pairs.ravel(), minlength=256)
@@ -138,7 +138,7 @@ def test_neighbouring_draws_and_epochs_have_nothing_in_common() -> None:
 def test_the_draws_are_pinned() -> None:
     # A change here is a change of the format: a run that is resumed would see other samples.
     table = table_of([1, 2, 3, 0, 5, 6, 0.5, 8, 1.25, 1 / 3])
-    assert DrawnOrder(table, 1).ids(0, 0, 10).tolist() == [2, 5, 7, 4, 2, 2, 7, 5, 6, 2]
+    assert drawn_order(table, 1).ids(0, 0, 10).tolist() == [2, 5, 7, 4, 2, 2, 7, 5, 6, 2]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reader.order.exact import Order
+from reader.order.exact import Order, plain_order
 from reader.order.mixed import ROUND, MixedOrder, MixStart, places_of
 from reader.order.window import WindowOrder
 from shardio.permutation import Permutation
@@ -66,7 +66,7 @@ class Case:
     def member(self, number: int) -> Order | WindowOrder:
         if self.lanes:
             return WindowOrder(self.sizes[number], SEED, 4, 2, self.lanes)
-        return Order(self.sizes[number], self.shuffle, SEED)
+        return plain_order(self.sizes[number], self.shuffle, SEED)
 
     def order(self, start: MixStart | None = None, length: int | None = None) -> MixedOrder:
         begins = np.cumsum((0, *self.sizes)).tolist()

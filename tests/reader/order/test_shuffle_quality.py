@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reader.order.exact import Order
+from reader.order.exact import plain_order
 from reader.order.shuffle_quality import window_quality
 from reader.order.window import WindowOrder
 
@@ -32,7 +32,7 @@ def test_the_figure_is_what_the_orders_do(
     for epoch in range(6):
         order = WindowOrder(records, 3, block, window, lanes)
         found.append(blocks_in_batches(order.share(epoch, 0, records, 0, 1).tolist(), batch, block))
-        ids = Order(records, "exact", 3).ids(epoch, 0, records)
+        ids = plain_order(records, "exact", 3).ids(epoch, 0, records)
         exact.append(blocks_in_batches(ids.tolist(), batch, block))
     quality = window_quality(records, batch, block, window, lanes)
     # A batch at the edge of two windows mixes more blocks than one window has.

@@ -21,7 +21,7 @@ from converter.table.read_table import read_table
 from converter.table.table import Table
 from reader import open_shards
 from shardio.errors import OptionError, TableError
-from shardio.format.label_kind import FLOAT, INT, LabelKind, floats_of
+from shardio.format.label import FLOAT, INT, LabelKind, floats_of
 from shardio.format.transform import Transform
 from tests.converter.inputs import write_csv, write_images
 

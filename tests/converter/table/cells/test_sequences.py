@@ -20,7 +20,7 @@ from converter.table.cells.sequence_column import SequenceColumn, ids_of
 from converter.table.read_table import read_table
 from reader import open_shards
 from shardio.errors import OptionError, TableError
-from shardio.format.label_kind import INT, LabelKind
+from shardio.format.label import INT, LabelKind
 from shardio.format.transform import Transform
 from tests.converter.inputs import write_csv, write_images
 
