@@ -16,7 +16,7 @@ from reader.sets.record_columns import Records
 from shardio.format.label import Label
 from shardio.format.manifest import Manifest, ShardEntry, Versions
 from shardio.format.transform import Transform
-from shardio.storage.digest import digest_of
+from shardio.storage.whole_file import digest_of
 
 _GROUP = 65_536  # rows of a row group, as the converter writes them
 _PIECE = 1_000_000

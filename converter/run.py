@@ -236,9 +236,7 @@ def _work(
         if ready.images is not None:
             summary.times.reading += time.perf_counter() - start
         for result in results:
-            name = ShardName.parse(result.done.file)
-            assert name is not None
-            finished[name] = result.done
+            finished[result.name] = result.done
             if runner.is_elsewhere:
                 rejected_images.check_unseen(result.done)
             summary.shards_made += 1

@@ -60,6 +60,11 @@ def positive(text: str) -> int:
     return number
 
 
+def of_names(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Return some arguments, for parameters that have the same names."""
+    return {name: getattr(arguments, name) for name in names}
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a question that names what is nearest to a word, or nothing."""
     found = get_close_matches(word, list(known), n=1, cutoff=0.6)

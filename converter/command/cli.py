@@ -19,7 +19,7 @@ from converter.engines.protocol import NoProgress
 from converter.options import RejectLimit
 from converter.report.progress import progress_on
 from converter.run import convert
-from shardio.arguments import complete, is_completed_after
+from shardio.arguments import complete, is_completed_after, of_names
 from shardio.errors import OptionError, ShardioError, SizesError, StorageError
 from shardio.heap import use_one_heap
 from shardio.plain_text import plain_lines
@@ -37,12 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.hint = call.hint
     arguments = parse(parser, call.words)
     try:
-        options = options_of(
-            arguments,
-            shards=arguments.shards,
-            shard_size=arguments.shard_size,
-            seed=arguments.seed,
-        )
+        options = options_of(arguments, **of_names(arguments, "shards", "shard_size", "seed"))
         RejectLimit.parse(arguments.max_rejects)
     except OptionError as error:
         parser.error(str(error))
@@ -56,17 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 arguments.table,
                 arguments.out,
                 options,
-                root=arguments.root,
-                engine=arguments.engine,
-                workers=arguments.workers,
+                **of_names(arguments, "root", "engine", "workers", "max_rejects", "drop"),
+                **of_names(arguments, "overwrite", "repair", "moved", "dry_run", "unique"),
                 spark=_properties(arguments),
-                max_rejects=arguments.max_rejects,
-                drop=arguments.drop,
-                overwrite=arguments.overwrite,
-                repair=arguments.repair,
-                moved=arguments.moved,
-                dry_run=arguments.dry_run,
-                unique=arguments.unique,
                 metadata=None if arguments.metadata is None else dict(arguments.metadata),
                 progress=progress,
             )

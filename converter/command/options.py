@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 
 from converter.options import ConvertOptions
 from converter.table.cells.vocabulary import read_vocabulary, vocabulary_of
 from converter.table.reading import Reading
+from shardio.arguments import of_names
 from shardio.errors import OptionError
 from shardio.format.transform import Transform
 
@@ -30,27 +32,18 @@ def options_of(
         words = vocabulary_of(arguments.vocabulary_of)
     return ConvertOptions(
         transform=Transform(
-            crop=arguments.crop,
-            size=arguments.size,
-            resample=arguments.resample,
-            pad=arguments.pad,
             shorter=arguments.shorter_side,
-            background=arguments.background,
             value_range=arguments.range,
-            channels=arguments.channels,
-            orientation=arguments.orientation,
             crop_columns=None if arguments.crop_columns is None else arguments.crop_columns.said,
+            **of_names(arguments, "crop", "size", "resample", "pad", "background", "channels"),
+            orientation=arguments.orientation,
         ),
         labels=arguments.labels,
-        float_labels=arguments.float_labels,
         vectors=arguments.vector,
         sequences=arguments.sequence,
-        classes=arguments.classes,
         shards=shards,
         shard_size=shard_size,
         seed=seed,
-        strict_decode=arguments.strict_decode,
-        max_pixels=arguments.max_pixels,
         truncated=arguments.truncated == "accept",
         encoding=arguments.encode,
         text_labels=(
@@ -60,17 +53,7 @@ def options_of(
         ),
         vocabulary=words,
         splits=arguments.split,
+        reading=Reading(**of_names(arguments, *(field.name for field in fields(Reading)))),
+        **of_names(arguments, "float_labels", "classes", "strict_decode", "max_pixels"),
         image_column=arguments.image_column,
-        reading=Reading(
-            delimiter=arguments.delimiter,
-            encoding=arguments.encoding,
-            columns=arguments.columns,
-            path_column=arguments.path_column,
-            split_column=arguments.split_column,
-            split_names=arguments.split_names,
-            extension=arguments.extension,
-            characters=arguments.characters,
-            missing=arguments.missing,
-            name_pattern=arguments.name_pattern,
-        ),
     )

@@ -12,7 +12,7 @@ from converter.command.on_table import run_on_table
 from converter.command.options import options_of
 from converter.command.table_arguments import add_table_arguments
 from converter.report.preview import preview
-from shardio.arguments import Parser
+from shardio.arguments import Parser, of_names
 from shardio.errors import OptionError
 from shardio.pictures.contact_sheet import contact_sheet
 from shardio.pictures.half_blocks import terminal_rows
@@ -65,8 +65,7 @@ def _show(arguments: argparse.Namespace) -> int:
         options,
         count=count,
         side=_TERMINAL_SIDE if in_terminal else _SIDE,
-        root=arguments.root,
-        unique=arguments.unique,
+        **of_names(arguments, "root", "unique"),
     )
     if in_terminal:
         columns, _ = shutil.get_terminal_size()

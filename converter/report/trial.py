@@ -194,9 +194,7 @@ def _convert(jobs: ConversionJobs, runner: Engine) -> tuple[Measured, Manifest]:
         folder.begin(plan)
         with closing(runner.run(jobs, count)) as results:
             for result in results:
-                name = ShardName.parse(result.done.file)
-                assert name is not None
-                finished[name] = result.done
+                finished[result.name] = result.done
         records = write_records_table(jobs.folder, jobs.table, plan.labels, jobs.plan, finished)
         manifest = manifest_of(plan, jobs.plan.names(), finished, {}, records)
         folder.finish(manifest)

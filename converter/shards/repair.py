@@ -21,8 +21,8 @@ from shardio.format.manifest import Manifest, ShardEntry
 from shardio.format.naming import INDEX_SUFFIX, RECORDS
 from shardio.format.plan import ConversionPlan
 from shardio.storage import storage_for
-from shardio.storage.digest import digest_of
 from shardio.storage.paths import join
+from shardio.storage.whole_file import digest_of
 
 _READ_BYTES = 1 << 22
 _LENGTH_BYTES = 8

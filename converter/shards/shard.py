@@ -91,6 +91,13 @@ class ShardResult:
     done: DoneRecord
     times: Times = field(default_factory=Times)
 
+    @property
+    def name(self) -> ShardName:
+        """The name of the shard."""
+        name = ShardName.parse(self.done.file)
+        assert name is not None
+        return name
+
 
 # Called after each image with the bytes read, whether it was rejected, and the bytes written. It
 # may raise to stop.

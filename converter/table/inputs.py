@@ -21,10 +21,9 @@ from converter.table.scratch import Scratch
 from shardio.errors import MissingFileError, TableError
 from shardio.grammar import counted
 from shardio.storage import search, storage_for
-from shardio.storage.braces import expanded
-from shardio.storage.digest import digest_of
 from shardio.storage.paths import is_local, join, name_of
-from shardio.storage.search import is_glob, is_there
+from shardio.storage.search import expanded, is_glob, is_there
+from shardio.storage.whole_file import digest_of
 
 STANDARD_INPUT = "-"
 _READ_BYTES = 1 << 20

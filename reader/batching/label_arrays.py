@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reader.core import compiled
-from shardio.errors import DatasetError, OptionError
+from reader.sets.conditions import no_label
+from shardio.errors import DatasetError
 from shardio.format.label import MAX_LABEL, Label, are_finite, columns_of, floats_of
 
 Array = NDArray[Any]
@@ -26,10 +26,7 @@ def chosen_labels(labels: Sequence[Label], names: Sequence[str] | None) -> tuple
         return tuple(labels)
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, 1)
-            has = f"it has {', '.join(known)}" if known else "its records have none"
-            hint = f"did you mean {near[0]!r}?" if near else has
-            raise OptionError(f"the set has no label {name!r}; {hint}")
+            raise no_label(name, [*known])
     return tuple(known[name] for name in names)
 
 

@@ -11,6 +11,7 @@ from reader.batching.memory import BLOCKS_AHEAD, MemoryPlan
 from reader.batching.steps import Steps
 from reader.blocks.block_advice import BlockAdvice
 from reader.blocks.block_fetch import BlockFetcher
+from reader.blocks.block_grid import BlockGrid
 from reader.dataset import Dataset
 from reader.fetch.source import Fetch, RecordSource
 from reader.fetch.waiting import Taken, Waiting
@@ -79,8 +80,7 @@ class AdvisedBlocks(Reading):
     ) -> None:
         super().__init__(source, steps)
         self._block = plan.block
-        records, held = shards.stored_records, plan.blocks_held
-        self._advice = BlockAdvice(source, records, plan.block, held, _begins(shards))
+        self._advice = BlockAdvice(source, _grid(plan, shards), plan.blocks_held)
 
     def after(self, epoch: int, start: int, ids: Ids, taken: Taken) -> None:
         """Tell of the same place in the next window: the steps of this one bring in its blocks."""
@@ -101,8 +101,7 @@ class HeldBlocks(Reading):
         self, source: RecordSource, steps: Steps, plan: MemoryPlan, shards: Dataset
     ) -> None:
         super().__init__(source, steps)
-        records, held = shards.stored_records, plan.blocks_held
-        self._blocks = BlockFetcher(source, records, plan.block, held, begins=_begins(shards))
+        self._blocks = BlockFetcher(source, _grid(plan, shards), plan.blocks_held)
         self.reader = self._blocks
         self._distances = [steps.window]
         if not steps.window:
@@ -133,6 +132,7 @@ def reading(
     return AdvisedBlocks(source, steps, plan, shards)
 
 
-def _begins(shards: Dataset) -> tuple[int, ...]:
-    """Return the first records of the members of a mix: the blocks of each begin there."""
-    return (0,) if shards.mix is None else shards.mix.begins
+def _grid(plan: MemoryPlan, shards: Dataset) -> BlockGrid:
+    """Return the blocks of a set; those of each member of a mix begin with its first record."""
+    begins = (0,) if shards.mix is None else shards.mix.begins
+    return BlockGrid(shards.stored_records, plan.block, begins)

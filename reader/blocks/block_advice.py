@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,27 +15,18 @@ _SELDOM = 8
 
 
 class BlockAdvice:
-    """Advises storage of whole blocks of `block` records, each once.
+    """Advises storage of whole blocks of `grid`, each once.
 
     The last `remembered` blocks are known as advised.
     """
 
-    def __init__(
-        self,
-        source: RecordSource,
-        records: int,
-        block: int,
-        remembered: int,
-        begins: Sequence[int] = (0,),
-    ) -> None:
-        """Tell `source`; `begins` are the first records of the members of a mix."""
+    def __init__(self, source: RecordSource, grid: BlockGrid, remembered: int) -> None:
         self._source = source
-        self._grid = BlockGrid(records, block, begins)
-        self._block = block
+        self._grid = grid
         self._remembered = remembered
         self._advised: OrderedDict[int, None] = OrderedDict()
         # Records that have to be told of as wanted later until all that come were: a window.
-        self._left = remembered // 2 * block
+        self._left = remembered // 2 * grid.size
         # Blocks one after the other that storage had already, and steps since one was looked at.
         self._known = 0
         self._steps = 0
@@ -60,7 +50,7 @@ class BlockAdvice:
         """
         steps, self._steps = max(1, self._steps), 0
         self._left -= len(ids)
-        for block in self._fresh(ids)[: steps * len(ids) // self._block + 1]:
+        for block in self._fresh(ids)[: steps * len(ids) // self._grid.size + 1]:
             self._advise(block)
 
     def _fresh(self, ids: NDArray[np.int64]) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Lock
 from typing import Any
@@ -27,16 +26,13 @@ class BlockFetcher:
     def __init__(
         self,
         source: RecordSource,
-        records: int,
-        block: int,
+        grid: BlockGrid,
         held: int,
         threads: int = BLOCKS_AT_ONCE,
-        begins: Sequence[int] = (0,),
     ) -> None:
-        """Read from `source`; `begins` are the first records of the members of a mix."""
         self._source = source
-        self._grid = BlockGrid(records, block, begins)
-        self._block = min(block, records)
+        self._grid = grid
+        self._block = grid.most
         self._held = min(held, self._grid.blocks)
         self._memory = source.block_memory(self._held * self._block)
         # Of each block its place in the memory and the future that fills it, the one that was used

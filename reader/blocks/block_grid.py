@@ -18,6 +18,8 @@ class BlockGrid:
 
     def __init__(self, records: int, size: int, begins: Sequence[int] = (0,)) -> None:
         self.size = size
+        # Records of any block at most.
+        self.most = min(size, records)
         ends = [*begins[1:], records]
         counts = [-(-(end - begin) // size) for begin, end in zip(begins, ends, strict=True)]
         self.blocks = sum(counts)

@@ -17,9 +17,8 @@ from shardio.grammar import counted
 from shardio.plain_text import plain_text
 from shardio.storage import storage_for
 from shardio.storage.chooser import local_path
-from shardio.storage.digest import digest_of
 from shardio.storage.paths import folder_of, join, name_of
-from shardio.storage.whole_file import write_file
+from shardio.storage.whole_file import digest_of, write_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from reader.opening.find import ALL_SPLITS, Source
 from reader.opening.open_shards import open_shards
 from reader.opening.sound_parts import SoundParts, open_sound_parts
 from reader.shardset import ShardSet
+from shardio.arguments import of_names
 from shardio.errors import MissingFileError, OptionError
 from shardio.format.vocabulary import parse_vocabulary
 from shardio.storage import storage_for
@@ -88,8 +89,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:
-    names = ("shape", "image", "missing", "size", "crop")
-    found = {name: getattr(arguments, name) for name in names}
+    found = of_names(arguments, "shape", "image", "missing", "size", "crop")
     return found | {"labels": None if arguments.labels is None else _labels(arguments.labels)}
 
 

@@ -40,11 +40,11 @@ from shardio.grammar import agreeing, counted
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.chooser import confined_to, local_path
 from shardio.storage.copying import copy
-from shardio.storage.digest import digest_of
 from shardio.storage.folder_lock import locked
 from shardio.storage.links import refuse_link
 from shardio.storage.paths import folder_of, join, name_of, scheme_of
 from shardio.storage.temporary import temporary_name
+from shardio.storage.whole_file import digest_of
 
 JOBS = 4
 # More than the buffer of a local file holds: what is larger is not copied there first.

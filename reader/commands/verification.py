@@ -31,8 +31,8 @@ from shardio.format.layout import RecordLayout
 from shardio.format.manifest import Manifest
 from shardio.format.naming import MANIFEST, RECORDS
 from shardio.storage import FileInfo
-from shardio.storage.digest import digest_of
 from shardio.storage.paths import folder_of, join, name_of
+from shardio.storage.whole_file import digest_of
 
 # Memory for records that are read at once in each thread, and at most so many.
 _BATCH_BYTES = 1 << 24

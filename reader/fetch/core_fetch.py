@@ -112,7 +112,7 @@ class CoreFetch:
         return self.integers
 
 
-class CoreFetcher:
+class CoreFetcher(RecordSource):
     """Reads records as `source` does, which reads the same `files`, from any number of threads.
 
     Whatever is not as it should be is left to `source`: to read what compiled code could not, to
@@ -139,10 +139,6 @@ class CoreFetcher:
         self._advice: deque[object] = deque(maxlen=min(_ADVICE, self._files.most))
         self._under_way: WeakValueDictionary[int, CoreFetch] = WeakValueDictionary()
         register(self)
-
-    def mapped(self, maps: Maps) -> RecordSource:
-        """Return this source."""
-        return self
 
     def owned(self, records: int, *, in_blocks: bool) -> dict[str, int]:
         """Return nothing: a batch is read straight into its place."""

@@ -20,7 +20,7 @@ from reader.fetch.decoder import Decoder, NumpyDecoder
 from reader.fetch.pool import aligned
 from reader.fetch.record_kind import ExampleForm, RecordKind
 from reader.fetch.skipped import SKIPPED, Skipped
-from reader.fetch.source import Fetch, LaterFetch, RecordSource
+from reader.fetch.source import RecordSource
 from reader.files.mapped_files import Maps
 from reader.files.record_check import damage, touch
 from reader.files.shard import ShardFile
@@ -77,7 +77,7 @@ class FixedRecords:
         return ""
 
 
-class FixedFetcher:
+class FixedFetcher(RecordSource):
     """Reads records of the shards that `files` opens, from any number of threads.
 
     With `skipped` a damaged record is counted there, and its row becomes SKIPPED. Without
@@ -152,10 +152,6 @@ class FixedFetcher:
             self._skip(ids[wrong], memory[wrong])
             integers[wrong, -1] = SKIPPED
         return integers
-
-    def begin(self, ids: NDArray[np.int64], images: NDArray[Any]) -> Fetch:
-        """Fetch when the result is asked for."""
-        return LaterFetch(self.fetch, ids, images)
 
     def block_memory(self, rows: int) -> FixedMemory:
         """Return memory for `rows` records of blocks."""

@@ -59,13 +59,15 @@ class RecordSource(Protocol):
         """
 
     def begin(self, ids: NDArray[np.int64], images: NDArray[Any]) -> Fetch:
-        """Begin to `fetch`."""
+        """Begin to `fetch`; most do so when the result is asked for."""
+        return LaterFetch(self.fetch, ids, images)
 
     def block_memory(self, rows: int) -> BlockMemory:
         """Return memory for `rows` records of blocks."""
 
     def mapped(self, maps: Maps) -> RecordSource:
         """Return the source for the same records where all are files of this machine."""
+        return self
 
     def owned(self, records: int, *, in_blocks: bool) -> dict[str, int]:
         """Return the bytes of memory, by part, that reading a batch takes besides the batch.

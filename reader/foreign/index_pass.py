@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import mmap
 import shlex
-import zlib
 from array import array
 
 import numpy as np
 
 from reader.files.in_threads import Progress
 from shardio.errors import CorruptRecordError, DatasetError
-from shardio.format.framing import FRAMING_BYTES, HEADER_BYTES, parse_header
+from shardio.format.framing import FRAMING_BYTES, HEADER_BYTES, compression_of, parse_header
 from shardio.format.index import ShardIndex
 from shardio.storage import FileInfo, storage_for
 
@@ -67,7 +66,7 @@ def _cut(info: FileInfo, record: int, at: int) -> DatasetError:
 
 def damaged_length(path: str, record: int, at: int, header: bytes) -> Exception:
     """Make the error for a record whose first bytes cannot be used."""
-    kind = _compression(header) if at == 0 else ""
+    kind = compression_of(header).upper() if at == 0 and len(header) == HEADER_BYTES else ""
     if kind:
         return DatasetError(
             f"{path} is compressed with {kind}, where no record can be read by its number: "
@@ -84,14 +83,3 @@ def damaged_length(path: str, record: int, at: int, header: bytes) -> Exception:
         if at
         else f"{path}: record 0 at byte 0: this is no TFRecord file, or its first length is damaged"
     )
-
-
-def _compression(start: bytes) -> str:
-    """Return how a file is compressed that begins so, or nothing."""
-    if start.startswith(b"\x1f\x8b"):
-        return "GZIP"
-    try:
-        zlib.decompressobj().decompress(start)
-    except zlib.error:
-        return ""
-    return "ZLIB" if len(start) == HEADER_BYTES else ""

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reader.fetch.skipped import SKIPPED, Skipped
-from reader.fetch.source import BLOCKS_AT_ONCE, Fetch, LaterFetch
-from reader.files.mapped_files import Maps
+from reader.fetch.source import BLOCKS_AT_ONCE, RecordSource
 from reader.files.shard import IndexedShard
 from reader.files.shard_files import ShardFiles
 from reader.files.stored import PARTS, REQUESTS
@@ -53,7 +52,7 @@ Fault = CorruptRecordError | UnsupportedRecordError
 Faults = list[tuple[int, Fault]]
 
 
-class IndexedFetcher:
+class IndexedFetcher(RecordSource):
     """Reads records of a list of shards, from any number of threads.
 
     With `skipped` a record that is damaged is counted there, and its row becomes SKIPPED; one that
@@ -79,10 +78,6 @@ class IndexedFetcher:
         self._decoders = Threads(DECODERS, "shardio-decode")
         self._sources = SourceMemory(layout.sources_bytes) if layout.sources_bytes else None
         self._requests = Threads(REQUESTS, "shardio-requests")
-
-    def mapped(self, maps: Maps) -> IndexedFetcher:
-        """Return this source."""
-        return self
 
     def owned(self, records: int, *, in_blocks: bool) -> dict[str, int]:
         """Return the memory of indexes, and of records while they are decoded."""
@@ -123,10 +118,6 @@ class IndexedFetcher:
         integers = np.empty((len(ids), self._layout.numbers), dtype=np.int64)
         self._fill(ids, images, integers)
         return integers
-
-    def begin(self, ids: NDArray[np.int64], images: NDArray[Any]) -> Fetch:
-        """Fetch when the result is asked for."""
-        return LaterFetch(self.fetch, ids, images)
 
     def block_memory(self, rows: int) -> ArrayMemory:
         """Return memory for `rows` records of blocks."""

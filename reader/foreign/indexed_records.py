@@ -27,7 +27,7 @@ from shardio.format.framing import (
     parse_header,
 )
 from shardio.storage import RangeReader, storage_for
-from shardio.storage.digest import digest_of
+from shardio.storage.whole_file import digest_of
 
 
 @dataclass(frozen=True)

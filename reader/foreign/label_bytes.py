@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reader.foreign.raw_pixels import dtype_of
 from shardio.cached_property import cached_property
 from shardio.errors import OptionError, UnsupportedRecordError
 from shardio.format.label import CLASS, FLOAT, INT, MAX_LABEL, LabelKind, numbers_of
@@ -35,16 +36,13 @@ class LabelBytes:
                 twice = next(text for text in texts if texts.count(text) > 1)
                 raise OptionError(f"{twice!r} is the text of two classes of {name!r}")
             return cls(texts)
-        try:
-            found = np.dtype(said)
-        except TypeError:
-            found = np.dtype("V")
+        found = dtype_of(said)
         if found.kind not in "iu" and found != np.float32:
             raise OptionError(
                 f"{name!r} is read as integers, such as 'int64', as 'float32', or by a list of the "
                 f"texts of its classes, not as {said!r}"
             )
-        return cls(None, found.newbyteorder("<").str if found.isnative else found.str)
+        return cls(None, found.str)
 
     def kind_of(self, name: str, data: memoryview) -> LabelKind:
         """Return the kind of a label by the first record; OptionError where it does not fit."""

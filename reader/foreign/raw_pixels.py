@@ -15,6 +15,15 @@ from shardio.format.transform import COLOURS, MODES
 _READ = {"uint8": "", "uint16": "16-bit ", "float32": "float "}
 
 
+def dtype_of(said: str) -> np.dtype[Any]:
+    """Return a NumPy dtype by its name, little-endian if that is not said; "V" where it is none."""
+    try:
+        found = np.dtype(said)
+    except TypeError:
+        return np.dtype("V")
+    return found.newbyteorder("<") if found.isnative else found
+
+
 @dataclass(frozen=True)
 class RawPixels:
     """How raw pixels are read: `dtype` is NumPy's name of it, with its byte order.
@@ -27,15 +36,12 @@ class RawPixels:
     @classmethod
     def of(cls, name: str, said: str) -> RawPixels:
         """Return what a user says of the pixels in a feature; OptionError for another dtype."""
-        try:
-            found = np.dtype(said)
-        except TypeError:
-            found = np.dtype("V")
+        found = dtype_of(said)
         if found.name not in _READ:
             raise OptionError(
                 f"the pixels in {name!r} are read as {', '.join(map(repr, _READ))}, not as {said!r}"
             )
-        return cls(found.newbyteorder("<").str if found.isnative else found.str)
+        return cls(found.str)
 
     @property
     def is_float(self) -> bool:

@@ -18,9 +18,7 @@ _POINTS = 200
 MOST_LINES = 4
 
 
-def rank_chart(
-    title: str, lines: Sequence[tuple[str, NDArray[np.int64]]], what: str = "class"
-) -> str:
+def rank_chart(title: str, lines: Sequence[tuple[str, NDArray[np.int64]]]) -> str:
     """Draw frequency against rank, both on log axes: a line for each name and its frequencies.
 
     Those are above 0, the greatest first. At most four lines are drawn.
@@ -28,7 +26,7 @@ def rank_chart(
     shown = [(name, values) for name, values in lines[:MOST_LINES] if len(values)]
     most_rank = max([1, *(len(values) for _, values in shown)])
     most = max([1, *(int(values[0]) for _, values in shown)])
-    parts = [*_log_axis(most_rank, f"rank of the {what}", across=True)]
+    parts = [*_log_axis(most_rank, "rank of the class", across=True)]
     parts += _log_axis(most, "records", across=False)
     for number, (_, values) in enumerate(shown):
         ranks = np.unique(np.geomspace(1, len(values), min(len(values), _POINTS)).astype(np.int64))

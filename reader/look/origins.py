@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from reader.shardset import ShardSet
 from shardio.format.naming import RECORDS
 from shardio.storage.chooser import local_path
-from shardio.storage.digest import digest_of
 from shardio.storage.paths import folder_of, join, name_of
+from shardio.storage.whole_file import digest_of
 
 
 class Origins:

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Sequence
 
-from reader.opening.tfds_name import TfdsName
 from shardio.errors import DatasetError, MissingFileError, OptionError
 from shardio.format.manifest import Manifest
 from shardio.format.naming import (
@@ -19,14 +18,15 @@ from shardio.format.naming import (
     ShardName,
 )
 from shardio.storage import FileInfo, search, storage_for
-from shardio.storage.braces import expanded
 from shardio.storage.paths import folder_of, join, name_of, scheme_of
-from shardio.storage.search import is_glob
+from shardio.storage.search import expanded, is_glob
 
 ALL_SPLITS = "*"
 # A hundred times what 100,000 shards take; a larger file is something else.
 _MANIFEST_BYTES = 1 << 30
 
+# As TensorFlow Datasets names them: `mnist-train.tfrecord-00000-of-00001`.
+_OF_TFDS = re.compile(rf"(?:.*-)?({SPLIT_PATTERN})\.[a-z]+-([0-9]{{5}})-of-([0-9]{{5}})")
 _OTHER_NAMES = (
     ": their names are like train-00000-of-00001.tfrecord or name-train.tfrecord-00000-of-00001; "
     "name others by a glob"
@@ -130,19 +130,16 @@ def _find_in_folder(folder: str, split: str | None) -> list[FileInfo]:
     return [info for name, info in sorted(names, key=_first) if name.split == wanted]
 
 
-_Name = ShardName | TfdsName
-
-
 def _named(
-    listed: Sequence[FileInfo], parse: Callable[[str], _Name | None]
-) -> list[tuple[_Name, FileInfo]]:
+    listed: Sequence[FileInfo], parse: Callable[[str], ShardName | None]
+) -> list[tuple[ShardName, FileInfo]]:
     """Return the shards among some files."""
     return [(name, info) for info in listed if (name := parse(name_of(info.path))) is not None]
 
 
-def _named_by_tfds(folder: str, listed: Sequence[FileInfo]) -> list[tuple[_Name, FileInfo]]:
+def _named_by_tfds(folder: str, listed: Sequence[FileInfo]) -> list[tuple[ShardName, FileInfo]]:
     """Return the shards that are named as TFDS does; raises DatasetError where one is missing."""
-    found = _named(listed, TfdsName.parse)
+    found = _named(listed, lambda name: ShardName.of(_OF_TFDS.fullmatch(name)))
     there: dict[tuple[str, int], set[int]] = {}
     for name, _ in found:
         there.setdefault((name.split, name.count), set()).add(name.index)
@@ -153,7 +150,7 @@ def _named_by_tfds(folder: str, listed: Sequence[FileInfo]) -> list[tuple[_Name,
     return found
 
 
-def _first(pair: tuple[_Name, FileInfo]) -> tuple[str, int, int]:
+def _first(pair: tuple[ShardName, FileInfo]) -> tuple[str, int, int]:
     return pair[0].split, pair[0].index, pair[0].count
 
 

@@ -16,9 +16,8 @@ from reader.opening.shared_records import refuse_shared_records
 from reader.shardset import ShardSet
 from shardio.errors import OptionError
 from shardio.format.naming import ShardName
-from shardio.storage.braces import expanded
 from shardio.storage.paths import folder_of, name_of
-from shardio.storage.search import is_glob
+from shardio.storage.search import expanded, is_glob
 
 # The sources of one dataset, or a set that is open.
 Group = ShardSet | list[Source]

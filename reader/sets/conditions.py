@@ -17,7 +17,6 @@ Ids = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 # From the labels of n records by their heads to whether each is wanted, (n,).
 Condition: TypeAlias = Callable[[Mapping[str, NDArray[Any]]], Any]
-SPLIT = "split"
 
 
 class LabelsByHead(Mapping[str, NDArray[Any]]):
@@ -42,7 +41,8 @@ class LabelsByHead(Mapping[str, NDArray[Any]]):
 def no_label(name: str, known: Sequence[str]) -> OptionError:
     """Return the error for a head that a set does not have."""
     near = get_close_matches(str(name), known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+    has = f"it has {', '.join(known)}" if known else "its records have none"
+    hint = f"did you mean {near[0]!r}?" if near else has
     return OptionError(f"the set has no label {name!r}; {hint}")
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,10 @@ from shardio.format.layout import ROW
 from shardio.format.manifest import Manifest
 from shardio.format.naming import RECORDS, ShardName
 from shardio.format.table_columns import label_columns
-from shardio.storage import RangeReader, storage_for
-from shardio.storage.digest import digest_of
+from shardio.storage import storage_for
 from shardio.storage.paths import folder_of, join, name_of
+from shardio.storage.ranges_stream import RangesFile
+from shardio.storage.whole_file import digest_of
 
 _LOG = logging.getLogger("shardio")
 
@@ -34,29 +34,18 @@ def column_of_table(
     path = _path(manifest, shards)
     if manifest is None or path is None or not has_pyarrow():
         return False
-    from pyarrow import parquet
-
     columns = label_columns([label.name for label in manifest.labels])
     title = name if name == ROW else columns[name]
-    with closing(_Ranges(path)) as file, parquet.ParquetFile(file, pre_buffer=False) as table:
+    with opened(path) as table:
         if table.metadata.num_rows != manifest.rows_written:
             return False
         if title not in table.schema_arrow.names:
             return False
-        at = 0
-        for group in range(table.num_row_groups):
-            count = table.metadata.row_group(group).num_rows
-            parts = list(_parts(manifest, shards, at, count))
-            if parts:
-                found = (
-                    table.read_row_group(group, columns=[title], use_threads=False)
-                    .column(0)
-                    .combine_chunks()
-                )
-                values = _plain(found, array)
-                for here, there, size in parts:
-                    array[there : there + size] = values[here : here + size]
-            at += count
+        for group, parts in _groups(manifest, shards, table):
+            read = table.read_row_group(group, columns=[title], use_threads=False)
+            values = _plain(read.column(0).combine_chunks(), array)
+            for here, there, size in parts:
+                array[there : there + size] = values[here : here + size]
     return True
 
 
@@ -67,14 +56,10 @@ def paths_of(
     path = _path(manifest, shards)
     if manifest is None or path is None or not has_pyarrow():
         return None
-    from pyarrow import parquet
-
     paths: list[str | None] = [None] * len(ids)
-    with closing(_Ranges(path)) as file, parquet.ParquetFile(file, pre_buffer=False) as table:
-        at = 0
-        for group in range(table.num_row_groups):
-            count = table.metadata.row_group(group).num_rows
-            for here, there, size in _parts(manifest, shards, at, count):
+    with opened(path) as table:
+        for group, parts in _groups(manifest, shards, table):
+            for here, there, size in parts:
                 wanted = np.flatnonzero((ids >= there) & (ids < there + size))
                 if len(wanted):
                     read = table.read_row_group(group, columns=["path"], use_threads=False)
@@ -82,7 +67,6 @@ def paths_of(
                     found = column.take(ids[wanted] - there + here).to_pylist()
                     for number, text in zip(wanted.tolist(), found, strict=True):
                         paths[number] = text
-            at += count
     return paths
 
 
@@ -96,18 +80,13 @@ def table_of(manifest: Manifest | None, shards: Sequence[ShardFile]) -> Any:
     if manifest is None or path is None:
         return None
     import pyarrow as pa
-    from pyarrow import parquet
 
     pieces: list[tuple[int, Any]] = []
-    with closing(_Ranges(path)) as file, parquet.ParquetFile(file, pre_buffer=False) as table:
-        schema, at = table.schema_arrow, 0
-        for group in range(table.num_row_groups):
-            count = table.metadata.row_group(group).num_rows
-            parts = list(_parts(manifest, shards, at, count))
-            if parts:
-                rows = table.read_row_group(group, use_threads=False)
-                pieces += [(there, rows.slice(here, size)) for here, there, size in parts]
-            at += count
+    with opened(path) as table:
+        schema = table.schema_arrow
+        for group, parts in _groups(manifest, shards, table):
+            rows = table.read_row_group(group, use_threads=False)
+            pieces += [(there, rows.slice(here, size)) for here, there, size in parts]
     in_order = [rows for _, rows in sorted(pieces, key=lambda piece: piece[0])]
     return pa.concat_tables(in_order) if in_order else schema.empty_table()
 
@@ -178,6 +157,33 @@ def _path(manifest: Manifest | None, shards: Sequence[ShardFile]) -> str | None:
     return None
 
 
+@contextmanager
+def opened(path: str) -> Iterator[Any]:
+    """Open a table on any storage as a pyarrow.parquet.ParquetFile."""
+    from pyarrow import parquet
+
+    storage = storage_for(path)
+    size = storage.stat(path).size
+    with (
+        closing(RangesFile(storage.open_ranges(path), size)) as file,
+        parquet.ParquetFile(file, pre_buffer=False) as table,
+    ):
+        yield table
+
+
+def _groups(
+    manifest: Manifest, shards: Sequence[ShardFile], table: Any
+) -> Iterator[tuple[int, list[tuple[int, int, int]]]]:
+    """Yield each group of rows that has some of the shards' records, and `_parts` of it."""
+    at = 0
+    for group in range(table.num_row_groups):
+        count = table.metadata.row_group(group).num_rows
+        parts = list(_parts(manifest, shards, at, count))
+        if parts:
+            yield group, parts
+        at += count
+
+
 def _parts(
     manifest: Manifest, shards: Sequence[ShardFile], first: int, count: int
 ) -> Iterator[tuple[int, int, int]]:
@@ -203,45 +209,3 @@ def _plain(column: Any, array: NDArray[Any]) -> NDArray[Any]:
     values = column.flatten() if array.ndim > 1 else column
     found: NDArray[Any] = values.to_numpy(zero_copy_only=False)
     return found.reshape(-1, *array.shape[1:])
-
-
-class _Ranges(io.RawIOBase):
-    """A file of any storage as pyarrow reads it: by ranges."""
-
-    def __init__(self, path: str) -> None:
-        storage = storage_for(path)
-        self._size = storage.stat(path).size
-        self._reader: RangeReader = storage.open_ranges(path)
-        self._at = 0
-
-    def readable(self) -> bool:
-        """Whether it can be read."""
-        return True
-
-    def seekable(self) -> bool:
-        """Whether it has places."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place."""
-        begin = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = begin + offset
-        return self._at
-
-    def tell(self) -> int:
-        """Return the place."""
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        """Read as much as there is into a buffer."""
-        memory = memoryview(buffer).cast("B")
-        size = max(0, min(len(memory), self._size - self._at))
-        got = self._reader.read_into(self._at, memory[:size]) if size else 0
-        self._at += got
-        return got
-
-    def close(self) -> None:
-        """Close the file."""
-        if not self.closed:
-            self._reader.close()
-        super().close()

@@ -6,9 +6,11 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from shardio.errors import ManifestError
+
+_T = TypeVar("_T")
 
 
 class Fields:
@@ -34,12 +36,12 @@ class Fields:
         self._problems.append(problem.encode(errors="backslashreplace").decode())
         self.sound = False
 
-    def _take(self, name: str, kind: str, fits: Callable[[Any], bool], empty: Any) -> Any:
+    def _take(self, name: str, kind: str, fits: Callable[[Any], bool], empty: _T) -> _T:
         path = f"{self._where}.{name}" if self._where else name
         if name not in self._left:
             self._note(f"{path} is missing")
             return empty
-        value = self._left.pop(name)
+        value: _T = self._left.pop(name)
         if not fits(value):
             self._note(f"{path} must be {kind}, not {show(value, 60)}")
             return empty
@@ -48,34 +50,26 @@ class Fields:
     def text(self, name: str, choices: tuple[str, ...] = ()) -> str:
         """Take a string, one of `choices` where they are given."""
         kind = f"one of {', '.join(choices)}" if choices else "a string"
-        value: str = self._take(
-            name, kind, lambda v: _is_text(v) and (not choices or v in choices), ""
-        )
-        return value
+        return self._take(name, kind, lambda v: _is_text(v) and (not choices or v in choices), "")
 
     def optional_text(self, name: str) -> str | None:
         """Take a string or null."""
-        value: str | None = self._take(
-            name, "a string or null", lambda v: v is None or _is_text(v), None
-        )
-        return value
+        return self._take(name, "a string or null", lambda v: v is None or _is_text(v), None)
 
     def digest(self, name: str) -> str:
         """Take a SHA-256 in lower-case hexadecimal."""
-        value: str = self._take(
+        return self._take(
             name,
             "a SHA-256 in hexadecimal",
             lambda v: isinstance(v, str) and len(v) == 64 and set(v) <= set("0123456789abcdef"),
             "0" * 64,
         )
-        return value
 
     def integer(self, name: str, low: int = 0, high: int = 2**63 - 1) -> int:
         """Take an integer of `low` to `high`."""
-        value: int = self._take(
+        return self._take(
             name, f"an integer of {low} to {high}", lambda v: _is_int(v) and low <= v <= high, low
         )
-        return value
 
     def optional_integer(self, name: str, low: int, high: int) -> int | None:
         """Take an integer of `low` to `high`; None where the field is not there."""
@@ -91,18 +85,16 @@ class Fields:
 
     def optional_crc(self, name: str) -> int | None:
         """Take an unsigned 32-bit integer or null."""
-        value: int | None = self._take(
+        return self._take(
             name,
             "an integer below 2^32 or null",
             lambda v: v is None or (_is_int(v) and 0 <= v < 2**32),
             None,
         )
-        return value
 
     def boolean(self, name: str) -> bool:
         """Take true or false."""
-        value: bool = self._take(name, "true or false", lambda v: isinstance(v, bool), False)
-        return value
+        return self._take(name, "true or false", lambda v: isinstance(v, bool), False)
 
     def integers(self, name: str, count: int, *, null: bool = False) -> tuple[int, ...] | None:
         """Take a list of `count` integers; None for null, where that is allowed."""
@@ -160,7 +152,7 @@ class Fields:
 
     def children(self, name: str) -> list[Fields]:
         """Take a list of objects."""
-        values = self._take(name, "a list", lambda v: isinstance(v, list), [])
+        values: list[Any] = self._take(name, "a list", lambda v: isinstance(v, list), [])
         path = f"{self._where}.{name}" if self._where else name
         return [Fields(v, f"{path}[{i}]", self._problems) for i, v in enumerate(values)]
 

@@ -10,6 +10,7 @@ checksummed data from weakening the outer checksum.
 """
 
 import struct
+import zlib
 
 import crc32c as _crc32c
 import numpy as np
@@ -52,3 +53,14 @@ def parse_header(header: bytes) -> int | None:
     """Return the length in a record's first 12 bytes, or None where its CRC does not match."""
     length, crc = struct.unpack("<QI", header)
     return int(length) if masked_crc(header[:8]) == crc else None
+
+
+def compression_of(start: bytes) -> str:
+    """Return how a file is compressed that begins so and not with a record; "" if it is not."""
+    if start.startswith(b"\x1f\x8b"):
+        return "gzip"
+    try:
+        zlib.decompressobj().decompress(start)
+    except zlib.error:
+        return ""
+    return "zlib" if start else ""

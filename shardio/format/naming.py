@@ -54,8 +54,10 @@ class ShardName:
     @classmethod
     def parse(cls, name: str) -> ShardName | None:
         """Read a file name; None where it is not the name of a shard."""
-        match = _SHARD.fullmatch(name)
-        if match is None:
-            return None
-        split, index, count = match[1], int(match[2]), int(match[3])
-        return cls(split, index, count) if index < count else None
+        return cls.of(_SHARD.fullmatch(name))
+
+    @classmethod
+    def of(cls, match: re.Match[str] | None) -> ShardName | None:
+        """Return the split, index and count that a name has; None for an index above the count."""
+        found = None if match is None else cls(match[1], int(match[2]), int(match[3]))
+        return found if found is not None and found.index < found.count else None

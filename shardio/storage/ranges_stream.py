@@ -1,4 +1,4 @@
-"""Files of servers that are read from start to end."""
+"""Files that are read by ranges, as streams with a position; those of servers are read ahead."""
 
 from __future__ import annotations
 
@@ -23,17 +23,13 @@ class StreamedRanges(RangeReader, Protocol):
         """Yield what is in the file from byte `offset` on, in pieces of the storage's choice."""
 
 
-class RangesStream(RawIOBase):
-    """A file read from its start to its end, and ahead of its reader. It can be moved in."""
+class RangesFile(RawIOBase):
+    """A file of `size` bytes with a position."""
 
-    def __init__(self, ranges: StreamedRanges) -> None:
+    def __init__(self, ranges: RangeReader, size: int) -> None:
         self._ranges = ranges
+        self._size = size
         self._position = 0
-        # Where a read goes on in sequence, and how much has been read so.
-        self._next = 0
-        self._sequence = 0
-        self._packets: Iterator[bytes] | None = None
-        self._packet = memoryview(b"")
 
     def readable(self) -> bool:
         """Return True."""
@@ -49,7 +45,7 @@ class RangesStream(RawIOBase):
 
     def seek(self, offset: int, whence: int = SEEK_SET, /) -> int:
         """Move the position, also past the end; raises ValueError before the start."""
-        starts = {SEEK_SET: 0, SEEK_CUR: self._position, SEEK_END: self._ranges.size}
+        starts = {SEEK_SET: 0, SEEK_CUR: self._position, SEEK_END: self._size}
         position = starts[whence] + offset
         if position < 0:
             raise ValueError(f"negative seek position {position}")
@@ -60,21 +56,47 @@ class RangesStream(RawIOBase):
         """Read into a buffer."""
         if self.closed:
             raise ValueError("read of closed file")
-        view = memoryview(buffer).cast("B")
+        count = self._read_into(memoryview(buffer).cast("B"))
+        self._position += count
+        return count
+
+    def _read_into(self, view: memoryview) -> int:
+        return self._ranges.read_into(self._position, view)
+
+    def close(self) -> None:
+        """Close the file."""
+        if not self.closed:
+            super().close()
+            self._ranges.close()
+
+
+class RangesStream(RangesFile):
+    """A file read from its start to its end, and ahead of its reader. It can be moved in."""
+
+    _ranges: StreamedRanges
+
+    def __init__(self, ranges: StreamedRanges) -> None:
+        super().__init__(ranges, ranges.size)
+        # Where a read goes on in sequence, and how much has been read so.
+        self._next = 0
+        self._sequence = 0
+        self._packets: Iterator[bytes] | None = None
+        self._packet = memoryview(b"")
+
+    def _read_into(self, view: memoryview) -> int:
         if self._position != self._next:
             self._sequence, self._packets, self._packet = 0, None, memoryview(b"")
         if self._packets is None and self._sequence + len(view) > _SEQUENCE_BYTES:
             self._packets = self._ranges.packets(self._position)
         if self._packets is None:
-            count = self._ranges.read_into(self._position, view)
+            count = super()._read_into(view)
         else:
             try:
                 count = self._read_on(self._packets, view)
             except BaseException:  # also an interrupt: the next read begins here again
                 self._packets, self._packet = None, memoryview(b"")
                 raise
-        self._position += count
-        self._next = self._position
+        self._next = self._position + count
         self._sequence += count
         return count
 
@@ -92,7 +114,5 @@ class RangesStream(RawIOBase):
 
     def close(self) -> None:
         """Close the file."""
-        if not self.closed:
-            super().close()
-            self._packets, self._packet = None, memoryview(b"")
-            self._ranges.close()
+        super().close()
+        self._packets, self._packet = None, memoryview(b"")

@@ -52,18 +52,7 @@ class HeadStatistics:
 
     def to_json(self) -> dict[str, Any]:
         """Return the statistics for programs."""
-        return {
-            "name": self.name,
-            "classes": self.classes,
-            "seen": self.seen,
-            "lowest": self.lowest,
-            "highest": self.highest,
-            "unseen": self.unseen,
-            "first_unseen": list(self.first_unseen),
-            "most": list(self.most),
-            "least": list(self.least),
-            "warnings": list(self.warnings),
-        }
+        return dict(vars(self))
 
 
 @dataclass(frozen=True)
@@ -90,14 +79,7 @@ class SequenceStatistics:
 
     def to_json(self) -> dict[str, Any]:
         """Return the statistics for programs."""
-        return {
-            "name": self.name,
-            "characters": self.characters,
-            "shortest": self.shortest,
-            "longest": self.longest,
-            "length": self.length,
-            "most": list(self.most),
-        }
+        return {name: value for name, value in vars(self).items() if name != "warnings"}
 
 
 def label_statistics(

@@ -15,14 +15,8 @@ def vocabulary_of(folder: str) -> tuple[str, ...]:
     """Return the vocabulary of a finished dataset; OptionError where it has none."""
     name = join(folder, MANIFEST)
     with storage_for(name).open_stream(name) as stream:
-        data = bytearray()
-        while block := stream.read(1 << 20):
-            data += block
-    found = {
-        label.vocabulary
-        for label in Manifest.from_json(bytes(data), name).labels
-        if label.vocabulary
-    }
+        labels = Manifest.from_json(stream.read(), name).labels
+    found = {label.vocabulary for label in labels if label.vocabulary}
     if len(found) != 1:
         raise OptionError(f"{folder} has {'no' if not found else 'several'} vocabularies of labels")
     return found.pop()
@@ -35,7 +29,4 @@ def read_vocabulary(path: str) -> tuple[str, ...]:
     OptionError, which names the line, for a text that is empty or stands there twice.
     """
     with storage_for(path).open_stream(path) as stream:
-        data = bytearray()
-        while block := stream.read(1 << 20):
-            data += block
-    return parse_vocabulary(bytes(data), path, plain_text)
+        return parse_vocabulary(stream.read(), path, plain_text)

@@ -9,12 +9,17 @@ from typing import Any, BinaryIO
 
 from converter.table.samples.archive_stream import buffered
 from shardio.errors import TableError
-from shardio.format.framing import FOOTER_BYTES, HEADER_BYTES, masked_crc, parse_header
+from shardio.format.framing import (
+    FOOTER_BYTES,
+    HEADER_BYTES,
+    compression_of,
+    masked_crc,
+    parse_header,
+)
 from shardio.storage import storage_for
 
 MAX_RECORD_BYTES = 1 << 30
 _BUFFER = 1 << 20
-_GZIP = b"\x1f\x8b"
 # zlib finds out whether it is gzip's header or its own.
 _EITHER = 47
 
@@ -25,7 +30,9 @@ class RecordFile:
     def __init__(self, location: str) -> None:
         self._location = location
         with self._stream() as stream:
-            self.compression = _compression_of(stream.read(HEADER_BYTES))
+            start = stream.read(HEADER_BYTES)
+        is_plain = len(start) == HEADER_BYTES and parse_header(start) is not None
+        self.compression = "" if is_plain else compression_of(start)
 
     def records(self) -> Iterator[tuple[int, bytes]]:
         """Yield each record, and the byte at which it begins in the file.
@@ -107,15 +114,3 @@ class _Inflated(RawIOBase):
                 self._rest = self._stream.read(_BUFFER)
                 if not self._rest:
                     raise EOFError
-
-
-def _compression_of(start: bytes) -> str:
-    if len(start) == HEADER_BYTES and parse_header(start) is not None:
-        return ""
-    if start.startswith(_GZIP):
-        return "gzip"
-    try:
-        zlib.decompressobj().decompress(start)
-    except zlib.error:
-        return ""
-    return "zlib" if start else ""

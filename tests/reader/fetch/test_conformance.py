@@ -22,6 +22,7 @@ from reader import ShardSet, open_shards
 from reader.batching.batch_maker import BatchMaker
 from reader.batching.batches import PIPELINE
 from reader.blocks.block_fetch import BlockFetcher
+from reader.blocks.block_grid import BlockGrid
 from reader.core.compiled import has_core
 from reader.dataset import Sources
 from reader.fetch.core_fetch import CoreFetcher
@@ -67,7 +68,7 @@ class Kind:
         source = sources.new_epoch()
         if self.in_blocks:
             # Fewer than the set has, so that each pass reads all again.
-            return BlockFetcher(source, RECORDS, 5, 4)
+            return BlockFetcher(source, BlockGrid(RECORDS, 5), 4)
         return source
 
     @property

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from reader import ShardSet, open_shards
 from reader.blocks.block_fetch import BlockFetcher
+from reader.blocks.block_grid import BlockGrid
 from reader.core.compiled import has_core
 from reader.fetch.fixed_records import FixedFetcher
 from reader.order.window import WindowOrder
@@ -141,7 +142,7 @@ def images_for(ids: Any, dtype: str = "uint8") -> NDArray[Any]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_floats_are_made_from_blocks(made: Made, kind: str) -> None:
     source = of_kind(kind, open_shards(made.glob))
-    blocks = BlockFetcher(source, 37, 5, 4)
+    blocks = BlockFetcher(source, BlockGrid(37, 5), 4)
     images = images_for(range(37), "float32")
     blocks.fetch(np.arange(37), images)
     wanted = made.images.reshape(37, -1) / np.float32(255)
@@ -156,7 +157,7 @@ def test_blocks_give_any_records_in_any_order(
 ) -> None:
     shards = open_shards(made.glob)
     source = of_kind(kind, shards)
-    blocks = BlockFetcher(source, len(shards), block, held)
+    blocks = BlockFetcher(source, BlockGrid(len(shards), block), held)
     images = images_for(ids)
     for _ in range(2):
         integers = blocks.fetch(np.array(ids), images)
@@ -195,7 +196,7 @@ def test_what_is_wanted_is_read_first_and_pushed_out_by_nothing_that_is_prepared
     shards = open_shards(made.glob)
     source: Any = Slow(of_kind("numpy", shards))
     # Ten blocks of four records, of which five are held: two are read at once.
-    blocks = BlockFetcher(source, len(shards), 4, 5, threads=2)
+    blocks = BlockFetcher(source, BlockGrid(len(shards), 4), 5, threads=2)
     blocks.want(np.arange(0, 12))
     blocks.prepare(np.arange(12, 28))
     wait_until(lambda: len(source.read) == 2)
@@ -229,7 +230,7 @@ def test_wishes_change_nothing_that_is_fetched(
     """Whatever is wanted and prepared, by several threads at once."""
     shards = open_shards(made.glob)
     source = of_kind(KINDS[-1], shards)
-    blocks = BlockFetcher(source, len(shards), 4, held, threads)
+    blocks = BlockFetcher(source, BlockGrid(len(shards), 4), held, threads)
     ids = st.lists(st.integers(0, 36), min_size=1, max_size=20)
     turns = data.draw(st.lists(st.tuples(ids, ids, ids), min_size=1, max_size=6))
 
@@ -257,7 +258,7 @@ def test_a_damaged_block_is_named_again_and_harms_no_other(made: Made, kind: str
     path.write_bytes(damaged)
     shards = open_shards(made.glob)
     source = of_kind(kind, shards)
-    blocks = BlockFetcher(source, len(shards), 4, 3)
+    blocks = BlockFetcher(source, BlockGrid(len(shards), 4), 3)
     images = images_for(range(37))
     for _ in range(5):
         with pytest.raises(CorruptRecordError, match=f"{path}: record 5 at byte"):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shardio.errors import OptionError
-from shardio.storage.braces import expanded
+from shardio.storage.search import expanded
 
 _PARTS = st.sampled_from(["a", "-", "{a,b}", "{,x}", "{1..3}", "{08..11}", "{0..0}", "{a}", "{}"])
 
