@@ -13,6 +13,8 @@ def explain(error: Exception | str, is_text: bool = True) -> str:
         if not is_text:
             advice = "its texts were written as bytes of another encoding; write them as texts"
         return f"it is not UTF-8 ({text}); {advice}"
+    if re.search(r"\) changed from \w+ to \w+", text):
+        return f"{text}; write its values in one way in all rows"
     return text
 
 
