@@ -54,9 +54,9 @@ def test_hadoop_finds_the_same_bytes_in_many_whole_blocks(
     hdfs: Cluster, made: HdfsPlace, small: LocalSet
 ) -> None:
     files = {path.name: path.read_bytes() for path in small.folder.iterdir()}
-    listed = [line.split() for line in hdfs.fs("-ls", "-R", made.path).splitlines()]
-    sizes = {words[7].removeprefix(f"{made.path}/"): int(words[4]) for words in listed}
-    assert sizes == {name: len(data) for name, data in files.items()}
+    assert {name: made.status(name)["length"] for name in made.names()} == {
+        name: len(data) for name, data in files.items()
+    }
     # The CRC of the whole file, put together from those that the DataNodes keep of its blocks.
     whole = "-Ddfs.checksum.combine.mode=COMPOSITE_CRC"
     paths = [f"{made.path}/{name}" for name in files]
