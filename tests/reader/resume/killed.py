@@ -1,4 +1,4 @@
-"""A training with Keras that is killed at random moments, and one that is not.
+"""A training with Keras that is killed at moments that a seed chooses, and one that is not.
 
 Each attempt is a fork of this process, which has imported Keras and not used it. A layer computes a
 number from the pixels of each batch, so that the log says which records a step was trained on.
@@ -11,7 +11,6 @@ import os
 import random
 import signal
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-EPOCHS = 12
+from tests.changes import Changes
+
 BATCH = 5
 EVERY = 3
 
@@ -29,7 +29,7 @@ def factors(shape: tuple[int, ...]) -> Any:
     return (np.arange(np.prod(shape)) * 37 % 101).reshape(shape).astype(np.float32)
 
 
-def train(glob: str, face: str, folder: Path, log: Path, epochs: int = EPOCHS) -> dict[str, Any]:
+def train(glob: str, face: str, folder: Path, log: Path, epochs: int) -> dict[str, Any]:
     """Train, and write a line for every step: epoch, step, the number of its batch."""
     import keras
 
@@ -93,15 +93,18 @@ def train(glob: str, face: str, folder: Path, log: Path, epochs: int = EPOCHS) -
     }
 
 
-def attempt(work: Callable[[], dict[str, Any]], out: Path) -> int:
-    """Fork a process that works and writes its result; returns its number."""
+def attempt(work: Callable[[], dict[str, Any]], out: Path, end_before: int | None = None) -> int:
+    """Fork a process that works and writes its result, or is killed before a change to files.
+
+    Returns its exit code.
+    """
     child = os.fork()
     if child:
-        return child
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     try:
-        result = json.dumps(work())
-        out.with_suffix(".part").write_text(result)
-        out.with_suffix(".part").replace(out)
+        changes = Changes(str(out.parent), end_before)
+        result = json.dumps(work() | {"changes": changes.count})
+        out.write_text(result)
         os._exit(0)
     except BaseException:
         import traceback
@@ -110,50 +113,26 @@ def attempt(work: Callable[[], dict[str, Any]], out: Path) -> int:
         os._exit(1)
 
 
-def kill_sometimes(
-    work: Callable[[], dict[str, Any]], out: Path, log: Path, kills: int, draw: random.Random
-) -> int:
-    """Let attempts be killed while they train, then let one end; returns how many were killed."""
-    killed = 0
-    while not out.exists():
-        child = attempt(work, out)
-        if killed == kills:
-            assert os.waitpid(child, 0)[1] == 0
-            continue
-        # After some steps, and up to some milliseconds: within a save, a step, an evaluation.
-        steps, seconds = draw.randrange(1, 10), draw.uniform(0, 0.1)
-        before = lines_of(log)
-        ended = 0
-        while not ended and lines_of(log) < before + steps:
-            ended, status = os.waitpid(child, os.WNOHANG)
-            time.sleep(0.002)
-        if ended:
-            assert status == 0
-            continue
-        time.sleep(seconds)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        killed += 1
-    return killed
-
-
-def lines_of(log: Path) -> int:
-    """Return how many lines a file has, 0 where it is missing."""
-    return log.read_bytes().count(b"\n") if log.exists() else 0
-
-
 def main() -> None:
-    """Train undisturbed and killed; print what both have logged and ended with."""
+    """Train undisturbed and killed; print what both have logged and ended with.
+
+    All kills together leave some of the training to be done, so that none comes too late.
+    """
     glob, face, folder, kills, epochs, seed = sys.argv[1:]
     import keras
 
-    said: dict[str, Any] = {"backend": keras.backend.backend()}
+    draw = random.Random(int(seed))
+    said: dict[str, Any] = {"backend": keras.backend.backend(), "killed_before": []}
     for name, count in (("whole", 0), ("killed", int(kills))):
         home = Path(folder) / name
         home.mkdir()
         log, out = home / "log", home / "result.json"
         work = partial(train, glob, face, home, log, int(epochs))
-        said[f"{name}_kills"] = kill_sometimes(work, out, log, count, random.Random(int(seed)))
+        for _ in range(count):
+            change = draw.randrange(said["whole"]["changes"] // (count + 1))
+            said["killed_before"].append(change)
+            assert attempt(work, out, change) == -signal.SIGKILL, said["killed_before"]
+        assert attempt(work, out) == 0
         said[name] = json.loads(out.read_text())
         said[f"{name}_log"] = [[int(n) for n in line.split()] for line in log.open()]
     print(json.dumps(said))

@@ -30,14 +30,13 @@ def marks(glob: str, epochs: int) -> list[list[int]]:
     ]
 
 
-def check(said: dict[str, Any], expected: list[list[int]], kills: int) -> None:
-    assert said["killed_kills"] == kills
+def check(said: dict[str, Any], expected: list[list[int]]) -> None:
     assert said["whole_log"] == expected
     at = 0
     for epoch, step, mark in said["killed_log"]:
         place = expected.index([epoch, step, mark])
         # The next step, or one after the last save: at the end of an epoch it waits for callbacks.
-        assert place == at or at - EVERY - 1 <= place < at
+        assert place == at or at - EVERY - 1 <= place < at, said["killed_before"]
         at = place + 1
     assert at == len(expected)
     assert said["killed"]["history"].keys() == said["whole"]["history"].keys()
@@ -57,7 +56,7 @@ def try_kills(face: str, backend: str, folder: Path, kills: int, seed: int) -> N
     assert len(np.unique([mark for *_, mark in expected])) == len(expected)
     said = run(_SCRIPT, glob, face, folder, kills, epochs, seed, KERAS_BACKEND=backend)
     assert said["backend"] == backend
-    check(said, expected, kills)
+    check(said, expected)
 
 
 # Thirty kills for each backend of Keras.
@@ -65,7 +64,7 @@ def try_kills(face: str, backend: str, folder: Path, kills: int, seed: int) -> N
 @pytest.mark.parametrize("seed", range(1, 6))
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_training_that_is_killed_at_random(
+def test_a_training_that_is_killed_goes_on(
     face: str, backend: str, seed: int, tmp_path: Path
 ) -> None:
     try_kills(face, backend, tmp_path, 3, seed)

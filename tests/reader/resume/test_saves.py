@@ -5,16 +5,17 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import random
 import shutil
 import signal
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from reader.resume import Saves
 from shardio.errors import DatasetError, OutputError
+from tests.changes import Changes
 
 
 def write(saves: Saves, number: int) -> None:
@@ -92,27 +93,36 @@ def test_only_a_save_is_followed(tmp_path: Path, text: str) -> None:
         _ = Saves(tmp_path).latest
 
 
-def test_a_process_that_is_killed_at_any_moment_leaves_a_whole_save(tmp_path: Path) -> None:
-    draw = random.Random(1)
-    last = -1
-    for _ in range(8):
-        reads, writes = os.pipe()
+@pytest.mark.parametrize("before", [-1, 7])
+def test_a_process_that_is_killed_at_any_moment_leaves_a_whole_save(
+    tmp_path: Path, before: int
+) -> None:
+    """It is killed before each of its changes to files, one after the other."""
+    found = []
+    for step in count():
+        folder = tmp_path / str(step)
+        if before >= 0:
+            write(Saves(folder), before)
         child = os.fork()
         if not child:
-            saves = Saves(tmp_path)
-            for number in range(last + 1, last + 1000):
-                write(saves, number)
-                os.write(writes, b"x")
-        os.close(writes)
-        told = sum(len(os.read(reads, 1)) for _ in range(draw.randrange(1, 4)))
-        for _ in range(draw.randrange(2000)):
-            pass
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        os.close(reads)
-        now = read(Saves(tmp_path))
-        assert now >= last + told
-        last = now
+            try:
+                Changes(str(folder), step)
+                write(Saves(folder), 8)
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        found.append(read(Saves(folder)))
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+        write(Saves(folder), 9)
+        assert read(Saves(folder)) == 9
+        assert len(list(folder.glob("save-*"))) == 1
+    kept = found.count(before)
+    assert kept > 3
+    assert found == [before] * kept + [8] * (len(found) - kept)
+    assert found[-1] == 8
 
 
 def test_two_trainings_do_not_save_into_one_folder(tmp_path: Path) -> None:
