@@ -21,6 +21,7 @@ from converter import ConvertOptions, convert
 from converter.shards.output import OutputFolder
 from shardio.errors import ManifestError, OutputError
 from shardio.format.naming import ShardName
+from tests.converter.held_run import HeldRun
 from tests.converter.inputs import (
     BOXED,
     BOXED_OPTIONS,
@@ -30,7 +31,6 @@ from tests.converter.inputs import (
     maps_of,
     run,
     servers_of,
-    start,
     wait_until,
     workers_of,
     write_csv,
@@ -39,12 +39,14 @@ from tests.converter.inputs import (
 )
 
 SHARDS = 20
+# Before which image each of the two workers waits, of 75 of a shard.
+MOMENTS = {"plan": 0, "importing": 0, "half-written": 5, "2": 80, "4": 155}
 OPTIONS = (*BOXED_OPTIONS, "--shards", SHARDS, "--workers", 2, "--max-rejects", "1%")
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table that takes two workers a second or so; a few rows are rejects."""
+    """A table of which a few rows are rejects."""
     folder = tmp_path_factory.mktemp("work")
     names = write_images(folder / "images", 4, (500, 60))
     rows = [[f"images/{names[row % 4]}", row % 50] for row in range(1500)]
@@ -61,18 +63,36 @@ def undisturbed(work: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return contents(out)
 
 
-Begin = Callable[[], subprocess.Popen[str]]
+Begin = Callable[[str], tuple[subprocess.Popen[str], list[int]]]
 
 
 @pytest.fixture
 def begin(work: Path, tmp_path: Path) -> Iterator[Begin]:
-    """A function that starts the same command, again and again."""
+    """A function that starts the same command, again and again, and waits until a moment of it.
+
+    A number is one of shards that it has finished. It returns the process and its workers, which go
+    no further until `tmp_path / "released"` is there.
+    """
+    out = tmp_path / "out"
     with ExitStack() as stack:
 
-        def begin() -> subprocess.Popen[str]:
-            process = start(work, tmp_path / "out", *OPTIONS)
+        def begin(moment: str) -> tuple[subprocess.Popen[str], list[int]]:
+            shards, halves = shards_in(out), set(out.glob(".train-*.tmp"))
+            process = HeldRun(tmp_path, MOMENTS[moment]).start(work, out, *OPTIONS)
             stack.callback(kill_group, process)
-            return process
+            if moment == "plan":
+                wait_until((out / ".shardio" / "plan.json").exists)
+            elif moment == "importing":
+                # What has loaded NumPy's code is in the middle of its imports.
+                wait_until(
+                    lambda: any(b"multiarray" in maps_of(pid) for pid in servers_of(process))
+                )
+            elif moment == "half-written":
+                wait_until(lambda: bool(set(out.glob(".train-*.tmp")) - halves))
+            else:
+                wait_until(lambda: shards_in(out) >= shards + int(moment))
+            assert process.poll() is None, "it has failed"
+            return process, workers_of(process)
 
         yield begin
 
@@ -101,25 +121,6 @@ def assert_goes_on(work: Path, out: Path, undisturbed: dict[str, bytes]) -> None
     assert all((out / name).stat().st_ino == inode for name, inode in kept.items())
 
 
-def wait_for(out: Path, process: subprocess.Popen[str], moment: str) -> list[int]:
-    """Wait until a moment of a run that was just started; returns the workers.
-
-    A number is one of shards that it has finished.
-    """
-    shards, halves = shards_in(out), set(out.glob(".train-*.tmp"))
-    if moment == "plan":
-        wait_until((out / ".shardio" / "plan.json").exists)
-    elif moment == "importing":
-        # What has loaded NumPy's code is in the middle of its imports.
-        wait_until(lambda: any(b"multiarray" in maps_of(pid) for pid in servers_of(process)))
-    elif moment == "half-written":
-        wait_until(lambda: bool(set(out.glob(".train-*.tmp")) - halves))
-    else:
-        wait_until(lambda: shards_in(out) >= shards + int(moment))
-    assert process.poll() is None, "it ended too soon for this test"
-    return workers_of(process)
-
-
 # One command, which is stopped several times on its way: each time it has to keep what it has.
 
 
@@ -128,13 +129,12 @@ def test_a_killed_group_goes_on(
 ) -> None:
     out = tmp_path / "out"
     kept: dict[str, int] = {}
-    for moment in ("plan", "half-written", "1", "4"):
-        process = begin()
-        wait_for(out, process, moment)
+    for moment in ("plan", "half-written", "2", "4"):
+        process, _ = begin(moment)
         kill_group(process)
         assert kept.items() <= finished(out).items()
         kept = finished(out)
-    assert len(kept) >= 5
+    assert len(kept) == 6
     assert_goes_on(work, out, undisturbed)
 
 
@@ -142,26 +142,24 @@ def test_workers_do_not_survive_their_parent(
     work: Path, tmp_path: Path, undisturbed: dict[str, bytes], begin: Begin
 ) -> None:
     out = tmp_path / "out"
-    for moment in ("half-written", "3"):
-        process = begin()
-        workers = wait_for(out, process, moment)
+    for moment in ("half-written", "4"):
+        process, workers = begin(moment)
         assert len(workers) == 2
         workers += servers_of(process)
         process.kill()
         process.wait()
         wait_until(lambda pids=workers: not any(map(is_running, pids)))  # type: ignore[misc]
     # The next run begins at once: they may still be there, in the middle of publishing.
-    process = begin()
-    wait_for(out, process, "2")
+    process, _ = begin("2")
     process.kill()
+    (tmp_path / "released").touch()
     assert_goes_on(work, out, undisturbed)
 
 
 def test_a_killed_worker_ends_the_run_with_a_word(
     work: Path, tmp_path: Path, undisturbed: dict[str, bytes], begin: Begin
 ) -> None:
-    process = begin()
-    workers = wait_for(tmp_path / "out", process, "2")
+    process, workers = begin("2")
     os.kill(workers[0], signal.SIGKILL)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 1
@@ -178,10 +176,9 @@ def test_an_interrupt_stops_cleanly(
 ) -> None:
     """A terminal sends Ctrl-C to the whole group, `kill -INT` to the parent alone."""
     out = tmp_path / "out"
-    moments = (("plan", True), ("importing", True), ("3", True), ("3", False))
+    moments = (("plan", True), ("importing", True), ("4", True), ("4", False))
     for moment, group in moments:
-        process = begin()
-        workers = wait_for(out, process, moment)
+        process, workers = begin(moment)
         (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 130
@@ -189,10 +186,9 @@ def test_an_interrupt_stops_cleanly(
         assert "Traceback" not in errors
         assert not any(map(is_running, workers))
         assert not list(out.rglob("*.tmp"))
-    assert len(finished(out)) >= 6
+    assert len(finished(out)) == 8
     # A termination, too, leaves what can go on.
-    process = begin()
-    workers = wait_for(out, process, "half-written")
+    process, workers = begin("half-written")
     process.terminate()
     process.communicate(timeout=300)
     assert process.returncode != 0
@@ -203,14 +199,12 @@ def test_an_interrupt_stops_cleanly(
 def test_a_second_conversion_into_one_folder_is_refused(
     work: Path, tmp_path: Path, undisturbed: dict[str, bytes], begin: Begin
 ) -> None:
-    out, started = tmp_path / "out", begin()
-    wait_for(out, started, "1")
-    started.send_signal(signal.SIGSTOP)  # so that it does not end before the others have begun
+    out, (started, _) = tmp_path / "out", begin("2")
     for extra in ([], ["--overwrite"]):
         result = run(work, out, *OPTIONS, *extra)
         assert result.returncode == 1
         assert "another conversion is writing to" in result.stderr
-    started.send_signal(signal.SIGCONT)
+    (tmp_path / "released").touch()
     started.communicate(timeout=300)
     assert started.returncode == 0
     assert contents(out) == undisturbed

@@ -19,7 +19,8 @@ from examples.hdfs.cluster import Cluster
 from shardio.errors import OutputError, RejectsError
 from shardio.format.manifest import Manifest
 from shardio.format.transform import Transform
-from tests.converter.inputs import kill_group, run, start, wait_until, write_csv
+from tests.converter.held_run import HeldRun
+from tests.converter.inputs import kill_group, run, wait_until, write_csv
 from tests.hdfs.local_set import LocalSet, digests
 from tests.hdfs.place import HdfsPlace
 
@@ -125,8 +126,17 @@ def test_too_many_rejects_leave_a_list_and_no_dataset(
 
 
 @pytest.fixture
-def started(place: HdfsPlace, large: LocalSet) -> Iterator[subprocess.Popen[str]]:
-    process = start(large.table, place.folder, "--workers", 1, *options(large))
+def moment() -> str:
+    return "a shard"
+
+
+@pytest.fixture
+def started(
+    place: HdfsPlace, large: LocalSet, tmp_path: Path, moment: str
+) -> Iterator[subprocess.Popen[str]]:
+    """A conversion that waits before one of its images, of 40 of a shard."""
+    held = HeldRun(tmp_path, {"plan": 0, "half-written": 20, "a shard": 60}[moment])
+    process = held.start(large.table, place.folder, "--workers", 1, *options(large))
     yield process
     kill_group(process)
 
@@ -139,7 +149,7 @@ def wait_for(place: HdfsPlace, process: subprocess.Popen[str], moment: str) -> N
         "a shard": ("train-", 1),
     }[moment]
     wait_until(lambda: sum(bool(re.match(pattern, name)) for name in place.names()) >= count)
-    assert process.poll() is None, "it ended too soon for this test"
+    assert process.poll() is None, "it has failed"
 
 
 @pytest.mark.parametrize(

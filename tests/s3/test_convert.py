@@ -10,7 +10,8 @@ import pytest
 
 from converter import ConvertOptions, convert
 from shardio.errors import OutputError
-from tests.converter.inputs import kill_group, run, start, wait_until
+from tests.converter.held_run import HeldRun
+from tests.converter.inputs import kill_group, run, wait_until
 from tests.hdfs.local_set import LocalSet, digests, make_set
 from tests.s3.place import BUCKET, S3Place
 from tests.s3.server import S3Server
@@ -60,17 +61,18 @@ def test_what_is_complete_is_kept_what_is_another_refused_and_both_may_be_overwr
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_an_upload_that_is_stopped_leaves_nothing_that_looks_whole(
-    place: S3Place, large: LocalSet, number: signal.Signals
+    place: S3Place, large: LocalSet, tmp_path: Path, number: signal.Signals
 ) -> None:
-    process = start(large.table, place.folder, "--workers", 1, *options(large))
+    held = HeldRun(tmp_path, 100)  # of 190 of a shard
+    process = held.start(large.table, place.folder, "--workers", 1, *options(large))
     try:
         wait_until(lambda: bool(place.uploads()))
-        assert process.poll() is None, "it ended too soon for this test"
+        assert process.poll() is None, "it has failed"
         if number == signal.SIGKILL:
             kill_group(process)
         else:
             process.send_signal(number)
-            assert process.wait(60) == 130
+            assert process.wait(300) == 130
             # Who is asked to stop leaves no parts, which would cost something every month.
             assert not place.uploads()
     finally:

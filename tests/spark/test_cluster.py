@@ -13,6 +13,7 @@ import pytest
 
 from examples.hdfs.cluster import Cluster
 from examples.hdfs.server import QUICK_JAVA
+from tests.converter.held_run import HeldRun
 from tests.converter.inputs import kill_group, start, wait_until
 from tests.hdfs.local_set import LocalSet, digests, make_set
 from tests.hdfs.place import HdfsPlace
@@ -92,14 +93,25 @@ def wait_for_shards(out: HdfsPlace, count: int, process: subprocess.Popen[str]) 
     wait_until(are_there, 300)
 
 
+@pytest.fixture
+def held(tmp_path: Path) -> HeldRun:
+    """A run of which each process waits in its third shard, of 50 images each."""
+    return HeldRun(tmp_path, 110)
+
+
+def on_executors(held: HeldRun) -> dict[str, str]:
+    return {f"spark.executorEnv.{name}": value for name, value in held.settings.items()}
+
+
 def test_a_worker_is_killed_in_the_middle(
-    spark: Standalone, table: str, out: HdfsPlace, source: LocalSet
+    spark: Standalone, table: str, out: HdfsPlace, source: LocalSet, held: HeldRun
 ) -> None:
-    process = begin(spark, table, out)
+    process = begin(spark, table, out, **on_executors(held))
     try:
         wait_for_shards(out, 1, process)
         victim = next(name for name in spark.workers if spark.pythons(name))
         spark.kill(victim)
+        held.release()
         assert "1,199 written + 1 rejected" in end(process)
     finally:
         kill_group(process)
@@ -108,16 +120,17 @@ def test_a_worker_is_killed_in_the_middle(
 
 
 def test_a_frozen_attempt_is_overtaken_by_a_speculative_one(
-    spark: Standalone, table: str, out: HdfsPlace, source: LocalSet
+    spark: Standalone, table: str, out: HdfsPlace, source: LocalSet, held: HeldRun
 ) -> None:
     speculation = {f"spark.speculation{name}": value for name, value in _SPECULATION.items()}
-    process = begin(spark, table, out, **speculation)
+    process = begin(spark, table, out, **on_executors(held), **speculation)
     try:
         wait_for_shards(out, 1, process)
         victim = next(name for name in spark.workers if spark.pythons(name))
         frozen = spark.pythons(victim)
         for pid in frozen:
             os.kill(pid, signal.SIGSTOP)
+        held.release()
         end(process)
     finally:
         kill_group(process)
@@ -125,9 +138,9 @@ def test_a_frozen_attempt_is_overtaken_by_a_speculative_one(
 
 
 def test_a_killed_driver_and_a_task_that_fails_for_ever(
-    spark: Standalone, table: str, out: HdfsPlace, source: LocalSet
+    spark: Standalone, table: str, out: HdfsPlace, source: LocalSet, held: HeldRun
 ) -> None:
-    process = begin(spark, table, out)
+    process = begin(spark, table, out, **on_executors(held))
     try:
         wait_for_shards(out, 2, process)
         process.send_signal(signal.SIGKILL)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from converter.engines.shared_integers import SharedIntegers
+from tests.converter.held_run import HeldRun
 from tests.converter.inputs import (
     command,
     contents,
@@ -22,7 +22,6 @@ from tests.converter.inputs import (
     maps_of,
     run,
     servers_of,
-    start,
     wait_until,
     workers_of,
     write_input,
@@ -94,8 +93,9 @@ def test_dev_shm_may_be_read_only_or_full(
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    many = write_input(tmp_path / "many", 3000)
-    process = start(many, tmp_path / "out", "--shards", 12, "--workers", 2)
+    many = write_input(tmp_path / "many", 300)
+    held = HeldRun(tmp_path, 30)  # of 25 of a shard
+    process = held.start(many, tmp_path / "out", "--shards", 12, "--workers", 2)
     yield process
     kill_group(process)
 
@@ -104,7 +104,6 @@ def test_nothing_lies_in_dev_shm_that_a_killed_group_could_leave(
     started: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     wait_until(lambda: bool(list((tmp_path / "out").glob("*.tfrecord"))))
-    os.kill(started.pid, signal.SIGSTOP)  # so that it does not end while we look
     workers = workers_of(started)
     looked_at = [maps_of(pid) for pid in (started.pid, *servers_of(started), *workers)]
     assert len(looked_at) >= 3

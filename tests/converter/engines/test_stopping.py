@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from converter import convert
+from tests.converter.held_run import HeldRun
 from tests.converter.inputs import (
     command,
     contents,
@@ -182,8 +183,14 @@ def work(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def started(work: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    process = start(work, tmp_path / "out", "--workers", 2, "--shards", 12)
+def held(tmp_path: Path) -> HeldRun:
+    """A run whose workers wait in the midst of their second shards, of 125 images each."""
+    return HeldRun(tmp_path, 130)
+
+
+@pytest.fixture
+def started(held: HeldRun, work: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    process = held.start(work, tmp_path / "out", "--workers", 2, "--shards", 12)
     yield process
     kill_group(process)
 
@@ -206,10 +213,10 @@ def test_termination_is_as_clean_as_an_interrupt(
 
 @pytest.mark.parametrize(("extra", "text"), [([], "again to"), (["--overwrite"], "without --over")])
 def test_the_command_that_goes_on_is_named(
-    work: Path, tmp_path: Path, extra: list[str], text: str
+    held: HeldRun, work: Path, tmp_path: Path, extra: list[str], text: str
 ) -> None:
     """With --overwrite it would begin anew."""
-    process = start(work, tmp_path / "out", "--workers", 2, "--shards", 12, *extra)
+    process = held.start(work, tmp_path / "out", "--workers", 2, "--shards", 12, *extra)
     try:
         wait_until(lambda: bool(list((tmp_path / "out").glob("*.tfrecord"))))
         _, errors = interrupt(process)
@@ -222,13 +229,14 @@ def test_the_command_that_goes_on_is_named(
 
 
 def test_workers_outlive_what_they_were_forked_from(
-    started: subprocess.Popen[str], tmp_path: Path
+    held: HeldRun, started: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     wait_until(lambda: bool(list(out.glob("*.tfrecord"))))
     workers = workers_of(started)
-    for server in servers_of(started):
-        os.kill(server, signal.SIGKILL)
+    (server,) = servers_of(started)
+    os.kill(server, signal.SIGKILL)
+    held.release()
     _, errors = started.communicate(timeout=300)
     assert (started.returncode, "Traceback" in errors) == (0, False)
     wait_until(lambda: not any(map(is_running, workers)))

@@ -26,12 +26,12 @@ from converter.table.cells.splits import SplitShares
 from reader import open_shards
 from shardio.errors import OptionError, OutputError, StorageError, TableError
 from shardio.format.transform import Transform
+from tests.converter.held_run import HeldRun
 from tests.converter.inputs import (
     contents,
     encoded,
     kill_group,
     picture,
-    start,
     wait_until,
     write_csv,
 )
@@ -309,7 +309,6 @@ def test_repair_makes_the_bad_shard_alone(
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """A table that takes two workers some seconds."""
     image = encoded(picture("RGB", 600, 400), "PNG")
     return write(tmp_path / "large.parquet", [image] * 400, "binary", 400)
 
@@ -318,12 +317,12 @@ def large(tmp_path: Path) -> Path:
 def test_nothing_is_left_of_the_copy(large: Path, tmp_path: Path, signals: int) -> None:
     out = tmp_path / "out"
     arguments = ("--image-column", "image", "--size", "128x32", "--shards", 40, "--workers", 2)
-    process = start(large, out, *arguments)
+    process = HeldRun(tmp_path, 15).start(large, out, *arguments)  # of 10 of a shard
     try:
         wait_until(lambda: bool(list(out.glob("*.tfrecord"))))
-        assert process.poll() is None, "it ended too soon for this test"
+        assert process.poll() is None, "it has failed"
         os.killpg(process.pid, signals)
-        process.wait(60)
+        process.wait(300)
     finally:
         kill_group(process)
     names = {name.split("-")[0].split("/")[0] for name in contents(out)}
