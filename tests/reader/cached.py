@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,10 +18,42 @@ import numpy as np
 
 from reader import ShardSet, open_shards
 from tests.reader.datasets import Made, write_dataset
+from tests.reader.processes import ROOT
 
 COUNTS = (40, 0, 60, 1, 70, 50)
 # Of a record of those sets, framing included.
 STRIDE = 103
+# Begins to fill a cache, and is killed, or ends, before it reads one of its pieces.
+_BEGIN = """
+import os, signal, sys, threading
+from reader import open_shards
+from reader.cache.filler import CacheFiller
+
+url, cache, piece, how = sys.argv[1:]
+check, checks, has_come = CacheFiller._check_end, [], threading.Event()
+
+def check_and_end(filler):
+    if len(checks) == int(piece):  # the first check is for no piece
+        if how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        has_come.set()
+        threading.main_thread().join()
+    checks.append(piece)
+    check(filler)
+
+CacheFiller._check_end = check_and_end
+batches = open_shards(url, cache=cache).batches(4)
+next(batches)
+has_come.wait(300)
+"""
+
+
+def end_while_filling(url: str, cache: Path, piece: int, how: str) -> None:
+    """Let a process that fills a cache be killed, or end, before it reads one of its pieces."""
+    command = [sys.executable, "-c", _BEGIN, url, str(cache), str(piece), how]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    code = {"killed": -signal.SIGKILL, "ends": 0}[how]
+    assert (done.returncode, done.stderr) == (code, "")
 
 
 def url(made: Made) -> str:
@@ -68,10 +104,11 @@ def fill(shards: ShardSet) -> None:
 
 
 def until_idle(folder: str | Path) -> None:
-    """Wait until nobody fills any set."""
+    """Wait until nobody fills any set, nor has begun to in this process."""
 
     def is_idle() -> bool:
-        return all(not is_locked(path) for path in Path(folder).glob("*/.filling"))
+        begun = any(thread.name == "shardio-cache" for thread in threading.enumerate())
+        return not begun and not any(map(is_locked, Path(folder).glob("*/.filling")))
 
     until(is_idle)
 

@@ -15,28 +15,46 @@ import pytest
 from reader import open_shards
 from shardio.storage.folder_lock import try_lock, unlock
 from tests.collected import collect
-from tests.reader.cached import copies, fill, opened, size, stream, unfinished, until, url
+from tests.reader.cached import (
+    copies,
+    end_while_filling,
+    fill,
+    opened,
+    size,
+    stream,
+    unfinished,
+    until,
+    url,
+)
 from tests.reader.datasets import Made, write_dataset
 from tests.reader.processes import ROOT, run, run_together
 
 # fsspec's local files complain when the garbage collector gets to them before it does to ours.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 
-# Reads a set with a cache; says what it read, what it wrote, and the most that it saw there.
+# Reads a set with a cache; says what it read, what it wrote, and the most that it saw there. What
+# is listed while files come and go was never there together; twice the same was.
 READ = """
 import hashlib, json, sys, threading, time
 from pathlib import Path
 from reader import open_shards
-from tests.reader.cached import size
+from tests.reader.cached import sizes
 
 url, cache, limit, wanted = sys.argv[1:]
-most = 0
+most, ends = 0, threading.Event()
 def sample():
     global most
+    before = None
     while True:
-        most = max(most, size(Path(cache)))
+        last, now = ends.is_set(), sizes(Path(cache))
+        if now == before:
+            most = max(most, sum(now.values()))
+            if last:
+                return
+        before = now
         time.sleep(0.001)
-threading.Thread(target=sample, daemon=True).start()
+sampling = threading.Thread(target=sample, daemon=True)
+sampling.start()
 shards = open_shards(url, cache=cache, cache_limit=limit)
 digest = hashlib.sha256()
 for *_, rows in shards.batches(512, rows=True, epochs=2):
@@ -45,21 +63,21 @@ for *_, rows in shards.batches(512, rows=True, epochs=2):
 while shards.cached < int(wanted):
     for _ in shards.batches(512):
         pass
+ends.set()
+sampling.join()
 io = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
 print(json.dumps([digest.hexdigest(), int(io["wchar"]), most]))
 """
 
-# Begins to fill a cache and says so; `until` the parent kills it, or to its end.
+# Begins to fill a cache and says so.
 BEGIN = """
 import sys
 from reader import open_shards
-shards = open_shards(sys.argv[1], cache=sys.argv[2])
-batches = shards.batches(64)
+batches = open_shards(sys.argv[1], cache=sys.argv[2]).batches(64, epochs=None)
 next(batches)
 print("begun", flush=True)
-if sys.argv[3] == "stays":
-    for _ in shards.batches(64, epochs=None):
-        pass
+for _ in batches:
+    pass
 """
 
 
@@ -103,9 +121,9 @@ def test_two_sets_in_two_processes_stay_within_the_limit(
     assert size(cache) <= limit
 
 
-def start(made: Made, cache: Path, how: str) -> subprocess.Popen[str]:
+def start(made: Made, cache: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", BEGIN, url(made), str(cache), how],
+        [sys.executable, "-c", BEGIN, url(made), str(cache)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -118,18 +136,13 @@ def start(made: Made, cache: Path, how: str) -> subprocess.Popen[str]:
 
 def test_a_process_that_is_killed_leaves_nothing_that_looks_whole(large: Made, cache: Path) -> None:
     sources = {path.name: path.read_bytes() for path in large.folder.glob("*.tfrecord")}
-    half_written = 0
-    for _ in range(5):
-        process = start(large, cache, "stays")
-        until(lambda: unfinished(cache) or len(copies(cache)) == 7)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        half_written += len(unfinished(cache))
+    # In the first and the third shard, of a piece each, and in the midst of the last one, of six.
+    for piece, whole in ((1, 0), (3, 2), (7, 6)):
+        end_while_filling(url(large), cache, piece, "killed")
+        assert len(unfinished(cache)) == 1
+        assert len(copies(cache)) == whole
         for path in copies(cache):
             assert path.read_bytes() == sources[path.name[25:]]
-        for path in copies(cache)[3:]:
-            path.unlink()
-    assert half_written, "none was killed while it wrote"
     shards = opened(large, cache)
     fill(shards)
     assert unfinished(cache) == []
@@ -139,13 +152,8 @@ def test_a_process_that_is_killed_leaves_nothing_that_looks_whole(large: Made, c
 def test_what_a_killed_process_left_is_removed_when_another_set_needs_room(
     large: Made, cache: Path, tmp_path: Path
 ) -> None:
-    process = start(large, cache, "stays")
-    until(lambda: unfinished(cache))
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    if not unfinished(cache):
-        left = copies(cache)[0]
-        os.rename(left, left.parent / f".{left.name}.1-abc.tmp")
+    end_while_filling(url(large), cache, 3, "killed")
+    assert len(unfinished(cache)) == 1
     other = write_dataset(tmp_path / "other", (20_000,), seed=1)
     fill(opened(other, cache))
     assert unfinished(cache) == []
@@ -166,7 +174,7 @@ def stop_between_turns(process: subprocess.Popen[str], cache: Path) -> None:
 
 
 def test_another_process_goes_on_where_a_killed_one_ended(large: Made, cache: Path) -> None:
-    process = start(large, cache, "stays")
+    process = start(large, cache)
     stop_between_turns(process, cache)  # it is the one who fills the cache, and does nothing
     shards = opened(large, cache)
     wanted = stream(open_shards(url(large)), batch_size=256, block=None)
@@ -177,15 +185,8 @@ def test_another_process_goes_on_where_a_killed_one_ended(large: Made, cache: Pa
 
 
 def test_a_process_ends_while_it_fills(large: Made, cache: Path) -> None:
-    for number in range(20):
-        folder = cache / str(number)
-        process = start(large, folder, "ends")
-        _, said = process.communicate(timeout=120)
-        assert (process.returncode, said) == (0, "")
-        assert unfinished(folder) == []
-        if len(copies(folder)) < 7:
-            return
-    pytest.fail("it never ended while it filled")
+    end_while_filling(url(large), cache, 9, "ends")
+    assert (unfinished(cache), len(copies(cache))) == ([], 6)
 
 
 def test_the_thread_ends_with_the_set(large: Made, cache: Path) -> None:
