@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from examples.hdfs import hadoop
 from examples.hdfs.cluster import Cluster
@@ -20,6 +21,11 @@ from tests.collected import collect
 from tests.s3.place import BUCKET, s3_files
 from tests.s3.server import S3Server, environment, program
 
+# On a busy machine nothing may take too long. Where CI is set examples are the same in each run.
+settings.register_profile(
+    "tests", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
 _BEFORE = pytest.StashKey[set[int]]()
 # Kinds of slow tests that have targets of their own. With --part every n-th test of a kind runs: no
 # more than two minutes.

@@ -134,7 +134,7 @@ class Cluster:
         """Run one of Hadoop's programs and return what it printed."""
         command = java_command(self.conf, main, *arguments, options=_TOOL_OPTIONS)
         done = subprocess.run(
-            command, env=environment(user), capture_output=True, text=True, timeout=120
+            command, env=environment(user), capture_output=True, text=True, timeout=300
         )
         if done.returncode:
             words = (done.stderr or done.stdout).strip()[-2000:]
@@ -178,7 +178,7 @@ class Cluster:
             for actor in actors
         )
 
-    def _wait(self, server: Server, ready: Any, argument: Any, seconds: float = 90) -> None:
+    def _wait(self, server: Server, ready: Any, argument: Any, seconds: float = 300) -> None:
         end = time.monotonic() + seconds
         while not ready(argument):
             if server.pid is None or time.monotonic() > end:

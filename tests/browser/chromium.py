@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+# What a page is waited for; on a busy machine it takes long.
+MILLISECONDS = 120_000
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -44,6 +46,7 @@ class Browser:
             color_scheme=scheme,
             offline=address.startswith("file:"),
         )
+        context.set_default_timeout(MILLISECONDS)
         said: list[str] = []
         try:
             opened = context.new_page()

@@ -10,7 +10,7 @@ import pytest
 
 from reader import open_shards
 from shardio.format.row_list import parse_row_list
-from tests.browser.chromium import Browser, accessibility, chromium
+from tests.browser.chromium import MILLISECONDS, Browser, accessibility, chromium
 from tests.reader.browse.sites import FOLDER, TEXTS, hostile_set, served
 
 pytestmark = pytest.mark.browser
@@ -59,7 +59,7 @@ def wait_for_text(locator: Any, text: str) -> None:
     """Wait until the page's script has written a text."""
     from playwright.sync_api import expect
 
-    expect(locator).to_have_text(text)
+    expect(locator).to_have_text(text, timeout=MILLISECONDS)
 
 
 def test_marked_rows_are_downloaded_and_dropped(
@@ -131,12 +131,12 @@ def test_a_class_leads_to_all_that_have_it(browser: Browser, address: str) -> No
 def test_an_injected_script_does_not_run(browser: Browser, address: str) -> None:
     """Were a text not escaped, the policy would still keep its script from running."""
     with browser.opened(address, "light", SIZES["desktop"], errors=1) as opened:
-        opened.evaluate(
-            "() => { const s = document.createElement('div');"
-            's.innerHTML = \'<img src="data:," onerror="document.title=1">\';'
-            "document.body.append(s) }"
-        )
-        opened.wait_for_timeout(200)
+        with opened.expect_console_message():
+            opened.evaluate(
+                "() => { const s = document.createElement('div');"
+                's.innerHTML = \'<img src="data:," onerror="document.title=1">\';'
+                "document.body.append(s) }"
+            )
         assert opened.evaluate("document.title") == TEXTS[0]
 
 

@@ -23,7 +23,7 @@ def test_two_commands_are_enough(tmp_path: Path, user: str) -> None:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=500,
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr

@@ -125,14 +125,14 @@ def test_processes_of_all_kinds_read(stored: HdfsPlace, small: LocalSet, method:
     with multiprocessing.get_context(method).Pool(2) as pool:
         found = pool.map_async(_digest_of, [stored.folder] * 2)
         assert _digest_of(stored.folder) == wanted
-        assert found.get(60) == [wanted] * 2
+        assert found.get(300) == [wanted] * 2
 
 
 def test_an_opened_set_goes_to_another_process(stored: HdfsPlace, small: LocalSet) -> None:
     shards = open_shards(stored.folder)
     x, labels = shards[7]
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        again, same = pool.apply_async(shards.__getitem__, [7]).get(60)
+        again, same = pool.apply_async(shards.__getitem__, [7]).get(300)
     assert (again == x).all()
     assert same == labels
     assert (open_shards(str(small.folder), split="train")[7][0] == x).all()

@@ -123,7 +123,7 @@ def test_a_namenode_that_hangs_from_the_start_is_given_up_soon(
 ) -> None:
     one.namenodes[0].freeze()
     try:
-        with takes_at_most(40):
+        with takes_at_most(240):
             done = run(small.table, f"{one.url}/never", "--shards", 1)
     finally:
         one.namenodes[0].thaw()
@@ -141,7 +141,7 @@ def test_an_administrators_safe_mode_refuses_writing_at_once(
         hdfs.admin("-safemode", "enter")
 
     try:
-        with takes_at_most(60), pytest.raises(StorageError) as caught:
+        with takes_at_most(240), pytest.raises(StorageError) as caught:
             small.convert(place.folder, enter)
         assert not isinstance(caught.value, UnavailableError)
         assert str(caught.value).startswith(f"{place.folder}/")

@@ -15,6 +15,7 @@ import pytest
 
 from shardio.errors import DatasetError, ShardioError
 from shardio.measure.apart import Apart
+from tests.quiet import waits
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +27,9 @@ def adding(first: int) -> Callable[[int], int]:
 def owning(megabytes: int) -> Callable[[], int]:
     def work() -> int:
         memory = np.ones(megabytes << 20, dtype=np.uint8)
-        time.sleep(0.2)
+        before = waits()
+        while waits() < before + 10:  # the thread that looks at the memory
+            time.sleep(0.01)
         return len(memory)
 
     return work

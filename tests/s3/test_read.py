@@ -117,7 +117,7 @@ def test_a_fork_of_a_process_that_reads_reads_too(stored: S3Place, small: LocalS
     process = context.Process(target=child, args=(stored.folder, queue))
     process.start()
     try:
-        assert queue.get(timeout=60) == stream_digest(read(small.folder))
+        assert queue.get(timeout=300) == stream_digest(read(small.folder))
     finally:
         process.join(30)
         process.kill()

@@ -214,7 +214,7 @@ class TestPublish:
         for process in tries:
             assert process.stdin is not None
             process.stdin.close()
-        codes = [process.wait(60) for process in tries]
+        codes = [process.wait(300) for process in tries]
         assert sorted(codes) == [0, 3, 3, 3]
         assert (tmp_path / "a").read_text() == str(codes.index(0))
         assert os.listdir(tmp_path) == ["a"]

@@ -20,6 +20,7 @@ from converter.sources.compiled_ahead import CompiledAhead, compiled
 from converter.sources.image_files import MAX_FILE_BYTES, read_image
 from shardio.errors import ShardioError
 from tests.converter.inputs import environment, wait_until
+from tests.quiet import wait_for_threads
 from tests.reader.mounts import Mount, need_fuse
 
 assert compiled is not None, "the compiled code was not built"
@@ -170,7 +171,7 @@ def test_a_child_process_reads_by_itself(tmp_path: Path) -> None:
     reading = ahead(names, read_image, files=80)
     assert [reading.take() for _ in range(10)] == [b"%d" % n for n in range(10)]
     if "libasan" in os.environ.get("LD_PRELOAD", ""):
-        time.sleep(0.5)  # or a thread is in its allocator, whose lock a child never gets back
+        wait_for_threads()  # or one is in its allocator, whose lock a child never gets back
     child = os.fork()
     if child == 0:
         signal.alarm(30)  # one that hangs is killed

@@ -153,7 +153,7 @@ def test_the_thread_ends_with_the_iterator(made: Made, how: str) -> None:
         assert list(batches) == []
     else:
         del batches
-    thread.join(10)
+    thread.join(120)
     assert not thread.is_alive()
 
 
@@ -213,7 +213,7 @@ def test_a_stream_serves_several_threads(made: Made) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert sorted(seen) == sorted(list(range(37)) * 20)
 
 

@@ -136,9 +136,10 @@ def test_what_is_forgotten_writes_nothing_more(shard: Path, deep: bool) -> None:
 
 def test_a_child_process_waits_for_what_its_parent_began(shard: Path) -> None:
     script = """
-    import os, signal, sys, time
+    import os, signal, sys
     from pathlib import Path
     import numpy as np
+    from tests.quiet import wait_for_threads
     from tests.reader.core.test_core_begin import COUNT, Begun, whole_of
     path = Path(sys.argv[1])
     whole, rng, file = whole_of(path), np.random.default_rng(3), os.open(path, os.O_RDONLY)
@@ -146,7 +147,7 @@ def test_a_child_process_waits_for_what_its_parent_began(shard: Path) -> None:
         # A thread that starts is in the sanitizer's allocator, whose lock a child never gets back.
         ready = [Begun(file, 0, rng.integers(0, COUNT, 300), deep=True) for _ in range(40)]
         assert all(one.is_right(whole) for one in ready)
-        time.sleep(0.5)
+        wait_for_threads()
     for number in range(40):
         begun = [Begun(file, 0, rng.integers(0, COUNT, 300), deep=number % 2) for _ in range(5)]
         child = os.fork()
