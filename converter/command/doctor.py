@@ -17,6 +17,7 @@ from converter.report.trial import Trial, try_table
 from shardio.arguments import Parser
 from shardio.grammar import counted
 from shardio.measure.bars import Row, table
+from shardio.measure.others import AGAIN, busy
 from shardio.measure.telling import say_measuring
 from shardio.sizes import in_words
 
@@ -58,7 +59,12 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def verdict(found: Trial) -> str:
-    """Say in one sentence what shards would gain."""
+    """Say in one sentence what shards would gain, and where other work may have made it so."""
+    why = busy(found.others)
+    return f"{_gain(found)}; but {why}, {AGAIN}" if why else _gain(found)
+
+
+def _gain(found: Trial) -> str:
     way = next((way for way in found.reading if way["name"] == _USUAL), found.reading[0])
     rate = way["images_per_second"]
     size = f"shards of {in_words(_bytes(found))}, made once in {_time(found)}, are read at"
@@ -112,6 +118,8 @@ def _as_json(found: Trial, sentence: str) -> dict[str, Any]:
         "bytes_of_all": _bytes(found),
         "seconds_for_all": _seconds(found),
         "shards": found.reading,
+        "left_out": found.left_out,
+        "others": found.others,
         "verdict": sentence,
     }
 
@@ -152,6 +160,8 @@ def _lines(found: Trial, sentence: str) -> list[str]:
         f"on disk   {in_words(_bytes(found))}, {found.record_bytes:,.0f} bytes a record",
         f"to make   {_time(found)} on this machine",
     ]
+    if found.left_out:
+        lines.append(f"there was no time for {', '.join(found.left_out)}: the machine is too slow")
     if found.rejected:
         lines.append(f"rejects   {counted(found.rejected, 'image')} of those tried")
     return [*lines, "", f"{sentence[:1].upper()}{sentence[1:]}."]

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,11 +42,15 @@ from shardio.format.transform import Transform
 from shardio.measure.apart import Apart
 from shardio.measure.measured import Measured, measured
 from shardio.measure.memory import Memory
+from shardio.measure.others import Others
 
 Box = tuple[int, int, int, int]
 # Images of the trial at the most, and seconds of each part of it.
 _IMAGES = 4000
 _SECONDS = 4.0
+# Seconds by which ways to read have begun, and what they have at least. Then come some two passes
+# of two seconds each.
+_LIMIT, _LEAST_LIMIT = 40, 5
 _SPLIT = "trial"
 _SHARD_IMAGES = 64
 _BATCH = 128
@@ -59,7 +63,9 @@ class Trial:
     `first` is the usual way over files as they lay there, `old` the same once more, with the files
     in the page cache, and `memory` what its process had. `converted` is the conversion of these
     files by all cores; `record_bytes` is the mean size of what it stored. `reading` are the rates
-    of the shards, by the way that they are read, as `shardio-read bench` measures them.
+    of the shards, by the way that they are read, as `shardio-read bench` measures them, and
+    `left_out` are ways that did not begin in time. `others` is the share of the machine's CPU time
+    that other programs took meanwhile.
     """
 
     rows: int
@@ -72,6 +78,8 @@ class Trial:
     record_bytes: float
     transform: str
     reading: list[dict[str, Any]]
+    left_out: list[str]
+    others: float = 0.0
 
 
 class _Count:
@@ -100,14 +108,28 @@ def try_table(
     *,
     root: str | None = None,
 ) -> Trial:
-    """Measure; `told` is called with what is measured next. Raises as `convert` does."""
+    """Measure; `told` is called with what is measured next. Raises as `convert` does.
+
+    It takes less than a minute besides reading the table, and leaves out ways to read that have not
+    begun by then.
+    """
     check_places(tables, root)
+    # What it starts has ended before others are told apart from it.
+    with Others() as others:
+        found = _try_table(tables, options, told, root)
+    return replace(found, others=others.share)
+
+
+def _try_table(
+    tables: Sequence[str], options: ConvertOptions, told: Callable[[str], object], root: str | None
+) -> Trial:
     with ExitStack() as stack:
         runner = stack.enter_context(closing(engine_for("processes")))
         stack.enter_context(known_archives())
         runner.get_ready()
         source = read_source(tables, options, root=root, unique=False)
         options, _ = settle(source, options, None, dry_run=False)
+        begun = time.monotonic()
         count = min(len(source), _IMAGES)
         rows = np.arange(count, dtype=np.int64) * len(source) // count
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="shardio-trial-"))
@@ -131,6 +153,8 @@ def try_table(
                 "says why"
             )
         told("the shards")
+        limit = max(_LEAST_LIMIT, round(_LIMIT - (time.monotonic() - begun)))
+        reading, left_out = _read(folder, manifest.rows_written, limit)
         return Trial(
             rows=len(source),
             images=used,
@@ -141,7 +165,8 @@ def try_table(
             converted=converted,
             record_bytes=sum(shard.bytes for shard in manifest.shards) / manifest.rows_written,
             transform=options.transform.line(""),
-            reading=_read(folder, manifest.rows_written),
+            reading=reading,
+            left_out=left_out,
         )
 
 
@@ -201,18 +226,21 @@ def _convert(jobs: ConversionJobs, runner: Engine) -> tuple[Measured, Manifest]:
     return Measured(count.images, max(count.last - count.first, 1e-9), 0.0), manifest
 
 
-def _read(folder: str, records: int) -> list[dict[str, Any]]:
-    """Read the shards of the trial, with the other command line: it is a package of its own."""
+def _read(folder: str, records: int, limit: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """Read the shards of the trial, with the other command line: it is a package of its own.
+
+    Returns what it measured, and what has not begun within `limit` seconds.
+    """
     size = str(min(_BATCH, records))
     command = [sys.executable, "-m", "reader", "bench", folder, "--json", "--rounds", "1"]
     places = os.pathsep.join(path or os.getcwd() for path in sys.path)
     done = subprocess.run(
-        [*command, "--batch-size", size],
+        [*command, "--batch-size", size, "--limit", str(limit)],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": places},
     )
     if done.returncode:
         raise ShardioError(f"the shards of the trial cannot be read: {done.stderr.strip()}")
-    ways: list[dict[str, Any]] = json.loads(done.stdout)["ways"]
-    return ways
+    said = json.loads(done.stdout)
+    return said["ways"], said["left_out"]

@@ -13,6 +13,7 @@ from typing import Any
 
 from reader.commands.shard_arguments import add_shard_arguments, open_named
 from reader.measure.adaptors import CALLED, STOCK, face_apart, installed
+from reader.measure.budget import Budget
 from reader.measure.stock import check_stock, shuffle_buffer
 from reader.shardset import ShardSet
 from shardio.arguments import positive
@@ -43,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=3,
         metavar="N",
         help="passes of two seconds each, in turn (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--limit",
+        type=positive,
+        metavar="SECONDS",
+        help="leave out ways but the first that have not begun within such a time",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -88,15 +95,32 @@ def run(arguments: argparse.Namespace) -> int:
             face: stack.enter_context(face_apart(shards, face, batch_size, options))
             for face in faces
         }
-        runs = {face: partial(process.run, _SECONDS) for face, process in processes.items()}
+        left_out = _late(processes, arguments.limit) if arguments.limit else []
+        runs = {
+            face: partial(process.run, _SECONDS)
+            for face, process in processes.items()
+            if face not in left_out
+        }
         found = interleaved(runs, rounds)
-        rows = [_facts(face, found, processes[face]) for face in faces]
+        rows = [_facts(face, found, processes[face]) for face in runs]
     if arguments.json:
-        said = {"batch_size": batch_size, "rounds": rounds, "ways": rows}
+        said = {"batch_size": batch_size, "rounds": rounds, "ways": rows, "left_out": left_out}
         print(json.dumps(said, ensure_ascii=False, indent=1))
         return 0
     print("\n".join(_lines(shards, rows, batch_size, rounds)))
+    if left_out:
+        print(f"there was no time for {', '.join(left_out)}: --limit {arguments.limit}")
     return 0
+
+
+def _late(processes: dict[str, Apart[Measured]], limit: float) -> list[str]:
+    """Wait until processes have begun; end those that have not in time, and return their names."""
+    budget, late = Budget(limit), []
+    for number, (face, process) in enumerate(processes.items()):
+        if not process.ready(budget.left if number else None):
+            process.close()
+            late.append(face)
+    return late
 
 
 def _facts(face: str, found: dict[str, list[Measured]], process: Apart[Measured]) -> dict[str, Any]:

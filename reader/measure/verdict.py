@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from reader.measure.adaptors import CALLED, NUMPY, TF_DATA
 from reader.measure.findings import Demand, Findings
+from shardio.measure.others import AGAIN, busy
 
 STORAGE, DECODING, ADAPTOR, MODEL, LOCK, CORES = (
     "storage", "decoding", "adaptor", "model", "lock", "cores",
@@ -22,8 +23,6 @@ _HELD = 0.5
 _NEAR = 2.0
 # Batches that come so much slower than records that are held in memory wait for storage each time.
 _UNCACHED = 0.25
-# What others may take of the CPU time before rates are theirs.
-_BUSY = 0.15
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,10 @@ def verdict(found: Findings) -> Verdict:
 
 
 def _doubt(found: Findings) -> str:
-    if found.others >= _BUSY:
-        why = f"other programs took {found.others:.0%} of this machine's CPU time meanwhile"
-    elif found.unsteady:
+    why = busy(found.others)
+    if not why and found.unsteady:
         why = f"{' and '.join(found.unsteady)} had another rate at each try, as on a busy machine"
-    else:
-        return ""
-    return f"but {why}, so that rates may be too low: measure again when it has nothing else to do"
+    return f"but {why}, {AGAIN}" if why else ""
 
 
 def _judged(found: Findings) -> Verdict:

@@ -45,6 +45,23 @@ def load_variables(path: Path, variables: Sequence[Any], what: str) -> None:
         variable.assign(value.view(here.dtype))
 
 
+def optimizer_name(optimizer: Any) -> str:
+    """Return the name of an optimizer, and of one that it wraps."""
+    inner = getattr(optimizer, "inner_optimizer", None)
+    name = type(optimizer).__name__
+    return name if inner is None else f"{name} of {optimizer_name(inner)}"
+
+
+def check_optimizer(optimizer: Any, saved: str | None, folder: Path) -> None:
+    """Raise OptionError for another optimizer than `saved`: its variables may look the same."""
+    name = optimizer_name(optimizer)
+    if saved not in (None, name):
+        raise OptionError(
+            f"the save in {folder} is of a training with the optimizer {saved}, and the model has "
+            f"{name} now. Give what it had, or name another folder"
+        )
+
+
 def _value(variable: Any) -> Any:
     # Of the variable itself NumPy 2 makes an array with a warning.
     tensor = keras.ops.convert_to_tensor(variable)

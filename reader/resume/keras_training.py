@@ -19,7 +19,13 @@ from reader.batching.batch_maker import BatchMaker
 from reader.frameworks.calling_model import refuse_outputs_by_name
 from reader.frameworks.model_outputs import check_units
 from reader.resume.keras_callbacks import CallbackStates, OneTraining
-from reader.resume.keras_state import Randomness, load_variables, save_variables
+from reader.resume.keras_state import (
+    Randomness,
+    check_optimizer,
+    load_variables,
+    optimizer_name,
+    save_variables,
+)
 from reader.resume.save_files import read_values, write_values
 from reader.resume.saves import Saves
 from reader.resume.stream import identity_of, maker_of
@@ -169,6 +175,7 @@ class KerasTraining:
             state = {
                 "version": _VERSION,
                 "stream": self._stream,
+                "optimizer": optimizer_name(model.optimizer),
                 "done": self._done,
                 "stopped": self._stopped,
                 "finished": self._finished,
@@ -196,6 +203,7 @@ class KerasTraining:
                     f"the save in {self._saves.folder} is of a training with {change}. Give what "
                     "it had, or name another folder"
                 )
+        check_optimizer(self._model.optimizer, state.get("optimizer"), self._saves.folder)
         self._done = self._saved = state["done"]
         self._stopped, self._finished = state["stopped"], state["finished"]
         model = self._model
@@ -257,10 +265,7 @@ def _check(
     if getattr(model, "steps_per_execution", 1) != 1:
         raise OptionError("resume.fit needs a model that is compiled with steps_per_execution=1")
     if any(isinstance(each, keras.callbacks.BackupAndRestore) for each in callbacks):
-        raise OptionError(
-            "resume.fit saves and brings back by itself, to the very batch: leave out "
-            "BackupAndRestore"
-        )
+        raise OptionError("resume.fit saves and brings back itself: leave out BackupAndRestore")
 
 
 def _first(stream: Any) -> Any:

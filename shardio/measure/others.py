@@ -9,6 +9,9 @@ import resource
 # and what a host took from this virtual machine.
 _TIMES = slice(1, 9)
 _IDLE = slice(3, 5)
+# What others may take of the CPU time before rates are theirs.
+_BUSY = 0.15
+AGAIN = "so that rates may be too low: measure again when it has nothing else to do"
 
 
 class Others:
@@ -30,6 +33,13 @@ class Others:
         if total > total_before:
             others = busy - busy_before - (own - own_before)
             self.share = min(1.0, max(0.0, others / (total - total_before)))
+
+
+def busy(share: float) -> str:
+    """Say that others took such a share, where it is enough to doubt what was measured; else ''."""
+    if share < _BUSY:
+        return ""
+    return f"other programs took {share:.0%} of this machine's CPU time meanwhile"
 
 
 def _own() -> float:

@@ -7,15 +7,19 @@ import os
 import re
 import tempfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from converter.command.cli import main
+from converter.command.doctor import _lines, verdict
 from converter.imaging.old_way import _pixels
 from converter.imaging.transformer import ImageTransformer
-from converter.report.trial import begin_old_way
+from converter.report.trial import Trial, begin_old_way
 from shardio.format.transform import Transform
+from shardio.measure.measured import Measured
+from shardio.measure.memory import Memory
 from tests.converter.inputs import write_csv, write_images
 
 Output = pytest.CaptureFixture[str]
@@ -63,11 +67,29 @@ def test_a_table_is_tried(table: Path, tmp_path: Path, capsys: Output) -> None:
         assert said[part]["images_per_second"] > 0
         assert said[part]["cpu_seconds_per_million"] > 0
     assert said["usual"]["resident"] > 0
-    assert {"NumPy", "tf.data"} <= {way["name"] for way in said["shards"]}
+    ways = [way["name"] for way in said["shards"]]
+    assert ways[0] == "NumPy"
+    assert {"NumPy", "tf.data"} <= {*ways, *said["left_out"]}
+    assert 0 <= said["others"] <= 1
     assert re.search("usual generator", said["verdict"])
     left = set(os.listdir(tempfile.gettempdir())) - before
     assert not [name for name in left if name.startswith("shardio-trial-")]
     assert sorted(os.listdir(tmp_path)) == ["images", "t.csv"]
+
+
+def test_the_verdict_says_that_the_machine_is_busy() -> None:
+    rate = Measured(100, 1.0, 1.0)
+    ways = [
+        {"name": "NumPy", "images_per_second": 5000.0, "cpu_seconds_per_million": 5, "peak_rss": 1}
+    ]
+    quiet = Trial(100, 100, 0, rate, rate, Memory(1, 1), rate, 1600.0, "", ways, [], 0.05)
+    assert "at 5,000 by batches, 50 times as fast; run" in verdict(quiet)
+    assert "other programs" not in verdict(quiet)
+    busy = verdict(replace(quiet, others=0.4))
+    assert busy.startswith(verdict(quiet))
+    assert "; but other programs took 40% of this machine's CPU time meanwhile, so that" in busy
+    lines = _lines(replace(quiet, left_out=["tf.data", "torch"]), "")
+    assert "there was no time for tf.data, torch: the machine is too slow" in lines
 
 
 def said(capsys: Output, *words: object) -> str:

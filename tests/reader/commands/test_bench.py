@@ -69,6 +69,18 @@ def test_every_way_is_measured(tmp_path: Path, capsys: Output) -> None:
     assert ways["stock tf.data"]["ratio"] == 1
 
 
+@pytest.mark.speed
+def test_ways_that_begin_late_are_left_out(tmp_path: Path, capsys: Output) -> None:
+    made = write_dataset(tmp_path / "set", (600, 400))
+    words = ["bench", str(made.folder), "--rounds", "1", "--limit", "1"]
+    assert main([*words, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    ways = [way["name"] for way in said["ways"]]
+    assert ways[0] == "NumPy"
+    assert {"tf.data", "keras"} <= {*ways, *said["left_out"]}
+    assert not {*ways} & {*said["left_out"]}
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

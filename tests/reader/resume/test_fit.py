@@ -137,6 +137,17 @@ def test_a_start_step_that_is_not_handed_on_is_noticed(made: Made, saved: Path) 
         train(made, saved, data=lambda epochs, start_step: shards.to_keras(5, epochs=epochs))
 
 
+def test_another_optimizer_with_the_same_variables_is_refused(made: Made, tmp_path: Path) -> None:
+    for number, optimizer in enumerate((keras.optimizers.Adam(), keras.optimizers.Nadam())):
+        model = model_of(open_shards(made.glob))
+        model.compile(optimizer, loss=["sparse_categorical_crossentropy"] * 2)
+        if not number:
+            train(made, tmp_path, model=model)
+            continue
+        with pytest.raises(OptionError, match="the optimizer Adam, and the model has Nadam now"):
+            train(made, tmp_path, model=model, epochs=4)
+
+
 def test_two_processes_do_not_train_into_one_folder(made: Made, tmp_path: Path) -> None:
     (tmp_path / ".lock").mkdir()
     with (

@@ -1,4 +1,4 @@
-"""Loops in PyTorch, Lightning and accelerate go on with the very next batch after a kill.
+"""Loops in PyTorch, JAX, Lightning and accelerate go on with the very next batch after a kill.
 
 The scripts hold the lines that docs/training.md shows.
 """
@@ -17,7 +17,7 @@ from reader import open_shards
 from tests.reader.datasets import write_dataset
 from tests.reader.processes import ROOT
 
-# 7 steps of an epoch, 3 epochs; a save every two steps.
+# 7 steps of an epoch, 3 epochs; a save after every two steps of an iteration.
 BATCH, EPOCHS = 5, 3
 
 _BEGIN = """
@@ -27,20 +27,23 @@ from torch.utils.data import DataLoader
 from reader import open_shards
 from reader.resume import Saves
 
-glob, folder, log, kill = *sys.argv[1:4], int(sys.argv[4])
+glob, folder, log, kill, every = *sys.argv[1:4], int(sys.argv[4]), int(sys.argv[5])
 shards = open_shards(glob)
 torch.manual_seed(1)
 model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(18, 7))
 optimizer = torch.optim.Adam(model.parameters())
 trained = 0
 
-def loss_of(x, ys, rows):
+def told(rows):
     global trained
     with open(log, "a") as file:
         print(*rows.tolist(), file=file)
     if trained == kill:
         os.kill(os.getpid(), signal.SIGKILL)
     trained += 1
+
+def loss_of(x, ys, rows):
+    told(rows)
     return torch.nn.functional.cross_entropy(model(x), ys[0])
 """
 
@@ -50,18 +53,46 @@ def step(batch):
     loss_of(*batch).backward()
     optimizer.step()
 
-data = shards.to_torch(5, epochs=3, rows=True)
+data = shards.to_torch(5, rows=True)
 saves = Saves(folder)
 if saves.latest is not None:
     saved = torch.load(saves.latest / "training.pt")
     for name, each in {"model": model, "optimizer": optimizer, "data": data}.items():
         each.load_state_dict(saved[name])
-for number, batch in enumerate(DataLoader(data, batch_size=None), 1):
-    step(batch)
-    if number % 2 == 0:
-        state = {"model": model, "optimizer": optimizer, "data": data}
-        with saves.new() as place:
-            torch.save({n: s.state_dict() for n, s in state.items()}, place / "training.pt")
+while data.state_dict()["epoch"] < 3:
+    for number, batch in enumerate(DataLoader(data, batch_size=None), 1):
+        step(batch)
+        if number % every == 0:
+            state = {"model": model, "optimizer": optimizer, "data": data}
+            with saves.new() as place:
+                torch.save({n: s.state_dict() for n, s in state.items()}, place / "training.pt")
+"""
+
+_JAX = """
+import pickle
+import jax
+
+weights = jax.numpy.zeros((18, 7))
+
+@jax.jit
+def step(weights, x, y):
+    def loss(weights):
+        heads = jax.nn.log_softmax(x.reshape(len(x), -1) @ weights)
+        return -jax.numpy.take_along_axis(heads, y[:, None], 1).mean()
+    return weights - 0.1 * jax.grad(loss)(weights)
+
+stream, saves = shards.batches(5, rows=True), Saves(folder)
+if saves.latest is not None:
+    weights, state = pickle.loads((saves.latest / "training.pickle").read_bytes())
+    stream.load_state_dict(state)
+while stream.state_dict()["epoch"] < 3:
+    for number, (x, ys, rows) in enumerate(stream, 1):
+        told(rows)
+        weights = step(weights, x, ys[0])
+        if number % every == 0:
+            state = jax.device_get(weights), stream.state_dict()
+            with saves.new() as place:
+                (place / "training.pickle").write_bytes(pickle.dumps(state))
 """
 
 _ACCELERATE = """
@@ -112,7 +143,7 @@ trainer = L.Trainer(
 trainer.fit(Module(data), DataLoader(data, batch_size=None), ckpt_path="last")
 """
 
-_SCRIPTS = {"torch": _LOOP, "accelerate": _ACCELERATE, "lightning": _LIGHTNING}
+_SCRIPTS = {"torch": _LOOP, "jax": _JAX, "accelerate": _ACCELERATE, "lightning": _LIGHTNING}
 
 
 @pytest.mark.jobs
@@ -129,7 +160,7 @@ def test_each_step_after_a_kill_has_its_batch(framework: str, tmp_path: Path) ->
     # In the first epoch, at an end of one, and after another kill.
     for kill in (5, 4, 1, 5, -1):
         done = subprocess.run(
-            [*command, made.glob, str(tmp_path / "saves"), str(log), str(kill)],
+            [*command, made.glob, str(tmp_path / "saves"), str(log), str(kill), "2"],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -139,6 +170,21 @@ def test_each_step_after_a_kill_has_its_batch(framework: str, tmp_path: Path) ->
     at = 0
     for line in log.read_text().splitlines():
         place = expected.index([int(row) for row in line.split()])
-        assert place == at or at - 2 <= place < at
+        assert place == at or at - 3 <= place < at  # an end of an epoch is not saved
         at = place + 1
     assert at == len(expected)
+
+
+@pytest.mark.jobs
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_what_is_saved_at_the_very_end_is_not_trained_again(framework: str, tmp_path: Path) -> None:
+    for name in ("torch", framework):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
+    made = write_dataset(tmp_path / "shards")
+    log = tmp_path / "log"
+    command = [sys.executable, "-W", "ignore", "-c", _BEGIN + _SCRIPTS[framework]]
+    for _ in range(2):
+        words = [*command, made.glob, str(tmp_path / "saves"), str(log), "-1", "7"]
+        subprocess.run(words, cwd=ROOT, check=True)
+        assert len(log.read_text().splitlines()) == 7 * EPOCHS
