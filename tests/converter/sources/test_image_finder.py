@@ -160,7 +160,7 @@ def test_a_conversion_finds_its_images_again(
     ((x, y, row),) = open_shards("out").batches(3, shuffle="none", dtype="uint8", rows=True)
     assert x.max(axis=(1, 2, 3)).tolist() == y.tolist() == row.tolist()
     assert main(arguments) == 0
-    assert "compared and is the same" in capsys.readouterr().out
+    assert "compared and are the same" in capsys.readouterr().out
     Path("t.csv").write_text("id,y0\ni/0,0\ni/9,1\n")
     assert main([*arguments, "--overwrite", "--engine", "inline"]) == 1
     assert "Relative paths were looked for below . (--root" in capsys.readouterr().err
