@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from converter.table.cells.other_heads import OtherHeads, length_of
+from converter.table.cells.other_heads import OtherHeads
 from converter.table.cells.splits import SplitShares
 from converter.table.reading import Reading
 from shardio.errors import OptionError
@@ -14,6 +14,7 @@ from shardio.format.encoding import Encoding
 from shardio.format.label import MAX_LABEL, MAX_LENGTH
 from shardio.format.layout import RecordLayout
 from shardio.format.naming import MAX_SHARDS
+from shardio.format.sequences import length_of
 from shardio.format.transform import MAX_PIXELS, Transform
 
 # Of more, Pillow cannot count the bytes of RGBA.

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from threading import current_thread, main_thread
 from typing import TextIO
 
+from shardio.plain_text import plain_lines
+
 INTERRUPTED = 128 + signal.SIGINT
 # As a shell says of a program that writes to a pipe without a reader.
 UNREAD = 128 + signal.SIGPIPE
@@ -24,7 +26,7 @@ def run(program: str, load: Callable[[], Callable[[], int]]) -> int:
     code = 1
     # What takes long is a warning of the log; without a handler it would lack the name.
     reports = logging.StreamHandler()
-    reports.setFormatter(logging.Formatter(f"{program}: %(message)s"))
+    reports.setFormatter(_PlainFormatter(f"{program}: %(message)s"))
     logging.getLogger("shardio").addHandler(reports)
     try:
         try:
@@ -47,6 +49,13 @@ def run(program: str, load: Callable[[], Callable[[], int]]) -> int:
     if current_thread() is main_thread():
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     return code
+
+
+class _PlainFormatter(logging.Formatter):
+    """Names of files are others' texts, too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return plain_lines(super().format(record))
 
 
 def _imported(program: str, load: Callable[[], Callable[[], int]]) -> Callable[[], int]:

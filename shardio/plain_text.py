@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+from typing import TextIO
+
 
 def plain_text(text: str) -> str:
     r"""Return a text in one line that can be printed: `\x1b` stands for what nobody can see.
@@ -15,6 +18,22 @@ def plain_text(text: str) -> str:
 def plain_lines(text: str) -> str:
     """Return a text in several lines, each of them plain."""
     return "\n".join(map(plain_text, text.split("\n")))
+
+
+class PlainStream(io.StringIO):
+    """A stream that passes on what is written to it, in plain lines."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def write(self, text: str, /) -> int:
+        """Write a text."""
+        return self._stream.write(plain_lines(text))
+
+    def flush(self) -> None:
+        """Flush the stream that it is passed on to."""
+        self._stream.flush()
 
 
 def _shown(character: str) -> str:

@@ -17,7 +17,7 @@ def parse_bytes(value: int | str, name: str = "a size") -> int:
     Raises OptionError for anything else; `name` is what it calls the amount.
     """
     found = re.fullmatch(
-        r"\s*(\d{1,18}(?:\.\d{0,18})?)\s*([kmgt]?)(i?)b?\s*", str(value), re.IGNORECASE
+        r"\s*(\d{1,18}(?:\.\d{0,18})?)\s*([kmgt]?)(i?)(?:b|bytes)?\s*", str(value), re.IGNORECASE
     )
     if found is None or isinstance(value, bool | float):
         raise OptionError(f'{name} must be a number of bytes, or like "512MB", not {value!r}')
@@ -31,10 +31,11 @@ def parse_bytes(value: int | str, name: str = "a size") -> int:
 
 
 def in_words(size: int) -> str:
-    """Write an amount so that `parse_bytes` reads at least as much."""
-    if size < 10**6:
-        return f"{-(-size // 10**3)}kB"
-    return f"{-(-size // 10**6)}MB"
+    """Write an amount so that `parse_bytes` reads at least as much: rounded up, as `measured`."""
+    for unit, one in (("MB", 10**6), ("kB", 10**3)):
+        if size >= one:
+            return f"{-(-10 * size // one) / 10:.1f} {unit}"
+    return f"{size} bytes"
 
 
 def measured(count: int) -> str:

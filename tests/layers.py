@@ -25,7 +25,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "shardio": ("shardio.version",),
     "shardio.arguments": ("shardio.plain_text",),
     "shardio.cached_property": (),
-    "shardio.command_line": (),
+    "shardio.command_line": ("shardio.plain_text",),
     "shardio.errors": (),
     "shardio.grammar": (),
     "shardio.examples": ("shardio.errors",),

@@ -22,7 +22,7 @@ from converter.run import convert
 from shardio.arguments import complete, is_completed_after, of_names
 from shardio.errors import OptionError, ShardioError, SizesError, StorageError
 from shardio.heap import use_one_heap
-from shardio.plain_text import plain_lines
+from shardio.plain_text import plain_lines, plain_text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,12 +75,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + (signal.SIGTERM if isinstance(stop, _Terminated) else signal.SIGINT)
     # A name that the terminal's encoding lacks must not fail what has succeeded.
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # it may be closed
-    text = "\n".join(summary.lines())
+    text = "\n".join(map(plain_text, summary.lines()))
     if arguments.json:
         text = json.dumps(summary.to_json(), indent=1)
     if summary.images or summary.dry_run:
         for warning in summary.warnings():
-            print(f"{parser.prog}: warning: {warning}", file=sys.stderr)
+            print(f"{parser.prog}: warning: {plain_text(warning)}", file=sys.stderr)
     if arguments.json or not arguments.quiet:
         print(text.encode(encoding, "backslashreplace").decode(encoding))
     return 0

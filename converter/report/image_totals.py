@@ -65,11 +65,13 @@ class ImageTotals:
     def warnings(self, transform: Transform | None, done: str) -> list[str]:
         """Return what should be looked at; `done` says what was done to the images."""
         found = []
+        is_cut = transform is None or transform.is_cut
         if self.one_colour > _BLANK_SHARE * self.counted:
+            see = "See whether --crop cuts out what you mean: `shardio-convert show TABLE` draws"
+            see = f"{see} the box into images" if is_cut else "See them: `shardio-read show OUT`"
             found.append(
                 f"{self._share(self.one_colour)} {agreeing(self.one_colour, 'has')} one colour in "
-                f"all pixels{f'; what was done: {done}' if done else ''}. See whether --crop cuts "
-                "out what you mean: `shardio-convert show TABLE` draws the box into images"
+                f"all pixels{f'; what was done: {done}' if done else ''}. {see}"
             )
         if self.transparent:
             found.append(

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from converter.engines.protocol import NoProgress
 from shardio.command_line import is_unread
+from shardio.plain_text import plain_text
 
 # A log gets a line so often, and none for a run that is shorter.
 LINE_SECONDS = 10.0
@@ -40,7 +41,7 @@ class Counted(NoProgress):
     def announce(self, line: str) -> None:
         """Write what is about to be done to the images."""
         if not is_unread(self._stream):  # that is told when all is done
-            self._stream.write(f"images: {line}\n")
+            self._stream.write(f"images: {plain_text(line)}\n")
             self._stream.flush()
 
     def begin(self, rows: int, done: int, rejected: int) -> None:

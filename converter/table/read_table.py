@@ -199,7 +199,7 @@ def read_table(
         *cells.notes(),
         *builder.notes,
         *unseen_characters([*(words or ()), *(characters or ())]),
-        *unused_boxes(table.names, (*heads, *boxed)),
+        *unused_boxes(table.names, (*heads, *apart, *boxed)),
         *([] if image_column else table.other_images(reading.path)),
     )
     if shares is None and reading.split_column is None and reading.split not in present:

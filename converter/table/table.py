@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.table.cells.other_heads import length_of
 from converter.table.image_column import ImageSource
 from converter.table.paths.folder_listing import IMAGE_ENDINGS, ending_of
 from converter.table.paths.locations import SEPARATOR, chained, leaves
@@ -17,6 +16,7 @@ from converter.table.samples.hugging_face import ClassNames
 from converter.table.samples.places import ImagePlaces
 from converter.table.scratch import Texts
 from shardio.format.label import Label, LabelKind, columns_of
+from shardio.format.sequences import length_of
 from shardio.storage.paths import join, scheme_of
 
 # No path has this character in it; and it is absolute, as other locations may have to be.

@@ -12,7 +12,7 @@ from reader.cache.folder import ShardCache
 from shardio.errors import OptionError
 from shardio.grammar import counted
 from shardio.plain_text import plain_text
-from shardio.sizes import in_words
+from shardio.sizes import measured
 
 _SHORT = 8
 
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     for cached in sets:
         print(_line(cached))
-    total = in_words(sum(cached.bytes for cached in sets))
+    total = measured(sum(cached.bytes for cached in sets))
     print(f"{counted(len(sets), 'set')} in {cache.folder}, {total}")
     return 0
 
@@ -64,7 +64,7 @@ def _clear(cache: ShardCache, sets: list[CachedSet], wanted: list[str]) -> int:
     left = cache.sets()
     freed = before - sum(cached.bytes for cached in left)
     kept = f"; {counted(len(left), 'set')} left" if left else ""
-    print(f"{in_words(max(0, freed))} removed from {cache.folder}{kept}")
+    print(f"{measured(max(0, freed))} removed from {cache.folder}{kept}")
     return 0
 
 
@@ -72,12 +72,12 @@ def _line(cached: CachedSet) -> str:
     origin = cached.origin
     used = time.strftime("%Y-%m-%d %H:%M", time.localtime(cached.used))
     if origin is None:
-        what = f"{counted(cached.shards, 'shard')}, {in_words(cached.bytes)}"
+        what = f"{counted(cached.shards, 'shard')}, {measured(cached.bytes)}"
         source = "not known"
     else:
         what = (
-            f"{cached.shards} of {counted(origin.shards, 'shard')}, {in_words(cached.bytes)} of "
-            f"{in_words(origin.bytes)}"
+            f"{cached.shards} of {counted(origin.shards, 'shard')}, {measured(cached.bytes)} of "
+            f"{measured(origin.bytes)}"
         )
         source = " and ".join(origin.folders)
     state = "open now" if cached.is_open else f"used {used}"

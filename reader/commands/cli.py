@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from types import ModuleType
 
 from reader.commands import (
@@ -26,7 +26,7 @@ from reader.commands import (
 )
 from shardio.arguments import Parser, add_quiet, complete
 from shardio.errors import OptionError, ShardioError
-from shardio.plain_text import plain_lines
+from shardio.plain_text import PlainStream, plain_lines
 from shardio.version import __version__
 
 _COMMANDS: dict[str, ModuleType] = {
@@ -65,6 +65,13 @@ def build_parser() -> Parser:
     return parser
 
 
+def _output(command: str, *, is_quiet: bool) -> AbstractContextManager[object]:
+    """Redirect what a command prints: nowhere, or as plain lines where it holds no pictures."""
+    if is_quiet:
+        return redirect_stdout(io.StringIO())
+    return nullcontext() if command == "show" else redirect_stdout(PlainStream(sys.stdout))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     parser = build_parser()
@@ -73,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # What was asked for by --json is no talk.
     is_quiet = getattr(arguments, "quiet", False) and not getattr(arguments, "json", False)
     try:
-        with redirect_stdout(io.StringIO()) if is_quiet else nullcontext():
+        with _output(arguments.command, is_quiet=is_quiet):
             return int(_COMMANDS[arguments.command].run(arguments))
     except OptionError as error:
         # That of the command, whose help says what it takes.

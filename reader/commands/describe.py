@@ -13,10 +13,11 @@ from reader.opening.absent_shards import describe_absent
 from reader.order.shuffle_quality import window_quality
 from reader.shardset import ShardSet
 from shardio.format.label import Label
+from shardio.format.sequences import sequences_of
 from shardio.format.transform import COLOURS
 from shardio.grammar import counted
 from shardio.plain_text import plain_text
-from shardio.sizes import in_words, measured
+from shardio.sizes import measured
 
 _NAMED = 5
 # From here on nobody can tell a window from an exact shuffle.
@@ -122,7 +123,12 @@ def info(shards: ShardSet, memory: int | str | None = None) -> list[str]:
 def _label_rows(labels: tuple[Label, ...]) -> list[tuple[str, str]]:
     """Name the heads, those of one kind in one line."""
     rows = []
-    for what, group in groupby(labels, str):
+    lengths = set(sequences_of(labels).values())
+
+    def said(label: Label) -> str:
+        return "number of characters" if label.name in lengths else str(label)
+
+    for what, group in groupby(labels, said):
         names = [label.name for label in group]
         each = " each" if len(names) > 1 else ""
         rows.append(("labels" if len(names) > 1 else "label", f"{', '.join(names)}: {what}{each}"))
@@ -170,7 +176,7 @@ def _order_lines(known: Mapping[str, Any]) -> list[str]:
     return [
         f"order     memory    of batches of {exact['batch_size']} images, {exact['dtype']}",
         *(
-            f"{name:<10}{in_words(known['orders'][name]['memory']):<10}{text}"
+            f"{name:<10}{measured(known['orders'][name]['memory']):<10}{text}"
             f"{default.get(name, '')}"
             for name, text in what.items()
         ),

@@ -14,7 +14,7 @@ from shardio.grammar import counted
 from shardio.pictures.picture import check_pillow
 from shardio.plain_text import plain_text
 from shardio.progress import progress
-from shardio.sizes import in_words
+from shardio.sizes import measured
 from shardio.storage.whole_file import write_file
 
 
@@ -41,6 +41,6 @@ def run(arguments: argparse.Namespace) -> int:
     data = page(found, read_rejects(shards), Origins(shards)).encode()
     write_file(arguments.output, data)
     print(
-        f"{plain_text(arguments.output)}: {counted(len(shards), 'record')}, {in_words(len(data))}"
+        f"{plain_text(arguments.output)}: {counted(len(shards), 'record')}, {measured(len(data))}"
     )
     return 0

@@ -17,7 +17,7 @@ from reader.look.where import chosen_by
 from reader.shardset import ShardSet
 from shardio.arguments import positive
 from shardio.errors import DatasetError, OptionError
-from shardio.grammar import counted
+from shardio.grammar import agreeing, counted
 from shardio.pictures.captions import heads_line
 from shardio.pictures.contact_sheet import contact_sheet
 from shardio.pictures.half_blocks import terminal_rows
@@ -85,16 +85,19 @@ def run(arguments: argparse.Namespace) -> int:
         ids = part.chosen.ids(spread(len(part), count, arguments.seed))
         how = "all" if len(ids) == len(part) else f"seed {arguments.seed}"
         how = f"{said}, {how}" if said else how
+    tiles = record_tiles(shards, ids, side)
+    blank = sum(bool((tile.image == tile.image[:1, :1]).all()) for tile in tiles)
     title = [
         " ".join(arguments.shards),
         f"{counted(len(ids), 'record')} of {len(part):,} ({how}); {heads_line(shards.labels)}",
     ]
-    tiles = record_tiles(shards, ids, side)
+    if blank:
+        title.append(f"{blank:,} of these {agreeing(blank, 'has')} one colour in all pixels")
     if arguments.output is None:
         print("\n".join([*terminal_rows(tiles, columns), *map(plain_text, title)]))
         return 0
     write_file(arguments.output, png_bytes(contact_sheet(tiles, title)))
-    print(plain_text(f"{arguments.output}: {title[1]}"))
+    print(plain_text("; ".join([f"{arguments.output}: {title[1]}", *title[2:]])))
     return 0
 
 

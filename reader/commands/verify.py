@@ -6,6 +6,7 @@ import argparse
 import json
 import random
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -16,6 +17,7 @@ from reader.commands.verification import Fault, Verification, verify
 from reader.opening.absent_shards import describe_absent
 from reader.opening.sound_parts import SoundParts
 from shardio.grammar import agreeing, counted
+from shardio.plain_text import plain_text
 from shardio.progress import progress
 from shardio.storage.paths import folder_of
 
@@ -46,13 +48,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(_as_json(found, done, repair), ensure_ascii=False, indent=1))
         return int(bool(done.faults))
-    for line in _lines(done.faults):
-        print(line, file=sys.stderr)
     paths = [shard.path for shards in found.sets for shard in shards.shards]
-    for _, what in describe_absent(found.manifest, paths):
-        print(what, file=sys.stderr)
+    absent = describe_absent(found.manifest, paths)
+    if any(fault.reason.endswith(" is missing") for fault in done.faults):
+        absent = [(word, what) for word, what in absent if word != "missing"]
+    faults = [*_verdict(found, done), *repair] if done.faults else []
+    for line in (*_lines(done.faults), *(what for _, what in absent), *faults):
+        print(plain_text(line), file=sys.stderr)
     if done.faults:
-        print("\n".join([*_verdict(found, done), *repair]), file=sys.stderr)
         return 1
     total = counted(done.shards, "shard") + (f" of {there:,}" if arguments.subset else "")
     checked = "CRCs and SHA-256" if found.manifest else "CRCs (no dataset.json, so no SHA-256)"
@@ -127,7 +130,7 @@ def _repair(found: SoundParts, done: Verification) -> list[str]:
     folder = folder_of(done.faults[0].path)
     return [
         f"to make it again, with the table and the options of the first time: "
-        f"shardio-convert TABLE {folder} --repair"
+        f"shardio-convert TABLE {shlex.quote(folder)} --repair"
     ]
 
 

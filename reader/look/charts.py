@@ -18,7 +18,9 @@ _POINTS = 200
 MOST_LINES = 4
 
 
-def rank_chart(title: str, lines: Sequence[tuple[str, NDArray[np.int64]]]) -> str:
+def rank_chart(
+    title: str, lines: Sequence[tuple[str, NDArray[np.int64]]], what: str = "class"
+) -> str:
     """Draw frequency against rank, both on log axes: a line for each name and its frequencies.
 
     Those are above 0, the greatest first. At most four lines are drawn.
@@ -26,8 +28,9 @@ def rank_chart(title: str, lines: Sequence[tuple[str, NDArray[np.int64]]]) -> st
     shown = [(name, values) for name, values in lines[:MOST_LINES] if len(values)]
     most_rank = max([1, *(len(values) for _, values in shown)])
     most = max([1, *(int(values[0]) for _, values in shown)])
-    parts = [*_log_axis(most_rank, "rank of the class", across=True)]
-    parts += _log_axis(most, "records", across=False)
+    parts = [*_log_axis(most_rank, f"rank of the {what}", across=True)]
+    # Of a vector or a text one record may have a value several times.
+    parts += _log_axis(most, "records" if what == "class" else "times", across=False)
     for number, (_, values) in enumerate(shown):
         ranks = np.unique(np.geomspace(1, len(values), min(len(values), _POINTS)).astype(np.int64))
         points = [

@@ -166,7 +166,10 @@ class ParquetFiles:
             if label.vocabulary is not None and label.kind.is_class:
                 names = list(label.vocabulary)
                 features[label.name] = {"_type": "ClassLabel", "names": names}
-            columns.append((label.name, kind if label.kind.length == 1 else pa.list_(kind)))
+            if label.is_sequence:
+                columns.append((label.name, pa.string()))
+            else:
+                columns.append((label.name, kind if label.kind.length == 1 else pa.list_(kind)))
         info = json.dumps({"info": {"features": features}}, ensure_ascii=False)
         self._schema = pa.schema(columns, metadata={"huggingface": info})
         self._classes = {

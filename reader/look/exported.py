@@ -24,24 +24,40 @@ from reader.look.export_writers import (
 )
 from reader.look.records import Records
 from reader.shardset import ShardSet
-from shardio.errors import OutputError
+from shardio.errors import DatasetError, OutputError, ShardioError
 from shardio.format.label import Label
 from shardio.format.naming import ShardName
+from shardio.format.sequences import sequences_of, without_lengths
 from shardio.pictures.picture import stored_png
+from shardio.storage.local_files import translate
 from shardio.storage.paths import folder_of, name_of
 
 Progress = Callable[[int], object]
+# What the converter stores without --channels.
+_RGB = 3
 
 
 def export(shards: ShardSet, kind: str, folder: str, progress: Progress) -> None:
     """Write all records of a set to a folder that is new or empty.
 
     `progress` is told the number of records written. Raises OutputError where the folder holds
-    something, and MissingExtraError where a package is missing.
+    something, StorageError where it cannot be written, and MissingExtraError where a package is
+    missing.
     """
     place = Path(folder)
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise OutputError(f"{folder} is there and holds something; name a new folder")
+    if not len(shards):
+        raise DatasetError("there are no records to export: all shards are empty")
+    try:
+        _write(shards, kind, place, progress)
+    except OSError as error:
+        if isinstance(error, ShardioError):
+            raise
+        raise translate(error, folder) from error
+
+
+def _write(shards: ShardSet, kind: str, place: Path, progress: Progress) -> None:
     place.mkdir(parents=True, exist_ok=True)
     make: dict[str, Callable[[Path, ShardSet], Writer]] = {
         "images": ImageFiles,
@@ -66,20 +82,33 @@ def command_back(shards: ShardSet, kind: str, folder: str) -> list[str]:
     # In a tar those are the names of something else.
     taken = ("path", "split", "key") if kind == "webdataset" else ()
     columns = {x.name: f"json.{x.name}" if x.name in taken else x.name for x in shards.labels}
-    classes = [columns[label.name] for label in shards.labels if label.kind.is_class]
-    words += ["--labels", ",".join(classes)]
+    # A text brings its length with it.
+    texts = sequences_of(shards.labels)
+    classes = [x for x in without_lengths(shards.labels) if x.kind.is_class]
+    words += ["--labels", ",".join(columns[label.name] for label in classes)]
+    if (channels := shards.shape[2]) != _RGB:
+        words += ["--channels", str(channels)]
     if kind == "webdataset" and (split := split_column(shards.labels)):
         words += ["--split-column", f"json.{split}"]
-    counts = {label.classes for label in shards.labels if label.kind.is_class}
-    if any(label.vocabulary is not None and label.kind.is_class for label in shards.labels):
+    floats = [columns[label.name] for label in shards.labels if label.kind.is_float]
+    vectors = [x for x in shards.labels if not (x.kind.is_class or x.kind.is_float)]
+    sequences = [f"{columns[x.name]}:{x.kind.length}" for x in vectors if x.name in texts]
+    vectors = [label for label in vectors if label.name not in texts]
+    counts = {label.classes for label in (*classes, *vectors)}
+    words_of = {label.vocabulary for label in shards.labels if label.vocabulary is not None}
+    if len(words_of) == 1:
         # So that the classes keep their numbers, of a part of the records too.
         words += ["--vocabulary-of", folder_of(shards.shards[0].path)]
+    elif words_of:
+        words += ["--text-labels"]
     elif len(counts) == 1 and 0 not in counts:
         # What is exported need not have all classes.
         words += ["--classes", str(counts.pop())]
-    floats = [columns[label.name] for label in shards.labels if label.kind.is_float]
-    vectors = [columns[x.name] for x in shards.labels if not (x.kind.is_class or x.kind.is_float)]
-    for option, names in (("--float-labels", floats), ("--vector", vectors)):
+    for option, names in (
+        ("--float-labels", floats),
+        ("--vector", [columns[label.name] for label in vectors]),
+        ("--sequence", sequences),
+    ):
         words += [option, ",".join(names)] if names else []
     return words
 
@@ -112,6 +141,8 @@ def _value(label: Label, value: Any) -> Any:
     """Return a label as a number, a text or a list of numbers."""
     if label.vocabulary is not None and label.kind.is_class:
         return label.vocabulary[int(value)]
+    if label.vocabulary is not None and label.is_sequence:
+        return "".join(label.vocabulary[number] for number in value.tolist())
     if label.kind.is_float:
         # The shortest decimals that give the same 32 bits.
         shortest = [float(str(np.float32(one))) for one in np.atleast_1d(value)]

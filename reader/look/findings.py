@@ -17,10 +17,12 @@ def findings(found: Survey, rejects: Rejects) -> list[str]:
     total = len(found.shards)
     if len(found.blank):
         share = len(found.blank) / total
-        box = ": the box that was cut out may lie beside what you mean"
+        manifest = found.shards.manifest
+        is_cut = manifest is not None and manifest.transform.is_cut
+        why = ": the box that was cut out may lie beside what you mean" if is_cut else ""
         lines.append(
             f"{counted(len(found.blank), 'record', 'has')} one colour in all pixels ({share:.1%})"
-            f"{box if share > _BLANK_SHARE else ''}."
+            f"{why if share > _BLANK_SHARE else ''}."
         )
     groups = found.identical
     if len(groups):
@@ -33,6 +35,8 @@ def findings(found: Survey, rejects: Rejects) -> list[str]:
     if found.crossing:
         lines.append(f"{_groups(found.crossing, 'is')} in more than one split.")
     for name, counts in found.shown_classes.items():
+        if not counts.are_words:
+            continue
         lines += [f"Label {name}: {line}" for line in _of_label(counts, found.splits)]
     if rejects.rows:
         count = len(rejects.rows)
@@ -45,23 +49,21 @@ def _groups(count: int, verb: str) -> str:
 
 
 def _of_label(counts: LabelCounts, splits: list[str]) -> list[str]:
-    if not counts.are_classes:
-        return []
     lines = []
-    never, classes = len(counts.never), counts.label.classes
+    never, classes = len(counts.never), counts.known
     if never:
         lines.append(
-            f"{never:,} of {counted(classes, 'class')} {agreeing(never, 'is')} never seen."
+            f"{never:,} of {counted(classes, counts.noun)} {agreeing(never, 'is')} never seen."
         )
     once = int((counts.total == 1).sum())
     if once and counts.label.kind.is_class:
-        lines.append(f"{counted(once, 'class')} {agreeing(once, 'is')} seen only once.")
+        lines.append(f"{counted(once, counts.noun)} {agreeing(once, 'is')} seen only once.")
     if "train" in splits:
         train = counts.counts[splits.index("train")]
         for number, split in enumerate(splits):
             only = int(((counts.counts[number] > 0) & (train == 0)).sum())
             if only:
                 lines.append(
-                    f"{counted(only, 'class')} of {split} {agreeing(only, 'is')} not in train."
+                    f"{counted(only, counts.noun)} of {split} {agreeing(only, 'is')} not in train."
                 )
     return lines

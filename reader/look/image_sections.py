@@ -171,7 +171,8 @@ def _blank(found: Survey, images: Images) -> str:
 def _identical(found: Survey, images: Images) -> str:
     groups = found.identical
     if not len(groups):
-        return paragraph("No two images have the same pixels.")
+        other = "other " if len(found.blank) else ""
+        return paragraph(f"No two {other}images have the same pixels.")
     pairs = [
         ("Groups", f"{len(groups):,}"),
         ("Records beyond the first of each", f"{groups.too_many:,}"),

@@ -25,11 +25,25 @@ class LabelCounts:
         known = label.classes if self.are_classes else 0
         self.counts = np.zeros((splits, known), dtype=np.int64)
         self.first = np.full(known, -1, dtype=np.int64)
-        self._ends_with_0 = (
-            label.vocabulary is not None
-            and not label.kind.is_class
-            and label.vocabulary[:1] == ("",)
-        )
+        self._ends_with_0 = label.is_sequence
+
+    @property
+    def are_words(self) -> bool:
+        """Whether values are classes that may be missed, and not numbers of a box or ids."""
+        label = self.label
+        return self.are_classes and (label.kind.is_class or label.vocabulary is not None)
+
+    @property
+    def noun(self) -> str:
+        """What a value is called."""
+        if self.label.kind.is_class:
+            return "class"
+        return "character" if self.label.is_sequence else "value"
+
+    @property
+    def known(self) -> int:
+        """How many classes there may be; 0 where that is not known."""
+        return max(0, self.label.classes - self._ends_with_0)
 
     @property
     def total(self) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ from reader.look.image_sections import Images
 from reader.look.label_counts import FloatRange, LabelCounts
 from reader.look.markup import details, element, facts, paragraph, table, text
 from reader.look.survey import MOST_HEADS, Survey
+from shardio.format.sequences import sequences_of
 from shardio.grammar import agreeing, counted
 
 # Classes of all heads that are shown with an image.
@@ -53,10 +54,13 @@ def labels_section(found: Survey, images: Images, shown: dict[str, ShownClasses]
     left = len(found.shards.labels) - MOST_HEADS
     if left > 0:
         parts.append(paragraph(f"The first {MOST_HEADS} labels; {left:,} more are not shown."))
+    lengths = set(sequences_of(found.shards.labels).values())
     for number, label in enumerate(found.shards.labels[:MOST_HEADS]):
         parts.append(element("h3", text(label.name)))
         if label.name in found.floats:
             parts.append(_of_floats(found.floats[label.name]))
+        elif label.name in lengths:
+            parts.append(_of_lengths(found.classes[label.name]))
         elif label.name not in shown:
             parts.append(paragraph("These values are ids: there are too many to count each."))
         else:
@@ -72,11 +76,12 @@ def _of_classes(
     seen, total = counts.seen, counts.total
     label = counts.label
     if not len(seen):
-        return paragraph("No class is seen.")
-    of = f" of {label.classes:,}" if label.classes else ""
+        return paragraph(f"No {counts.noun} is seen.")
+    of = f" of {counts.known:,}" if counts.known and counts.are_words else ""
+    nouns = agreeing(2, counts.noun)
     frequencies = total[seen]
     pairs = [
-        ("Classes seen", f"{len(seen):,}{of}"),
+        (f"{nouns.capitalize()} seen", f"{len(seen):,}{of}"),
         ("Most often", f"{counts.word(int(seen[0]))} ({frequencies[0]:,} times)"),
         ("Least often", f"{counts.word(int(seen[-1]))} ({counted(int(frequencies[-1]), 'time')})"),
         ("Median", f"{int(np.median(frequencies)):,}"),
@@ -86,24 +91,41 @@ def _of_classes(
         for number, split in enumerate(splits[:MOST_LINES]):
             of_split = np.sort(counts.counts[number])[::-1]
             lines.append((split, of_split[of_split > 0]))
-    title = f"{label.name}: how often classes are seen, by rank, on logarithmic axes"
-    chart = element("figure", rank_chart(title, lines))
+    title = f"{label.name}: how often {nouns} are seen, by rank, on logarithmic axes"
+    chart = element("figure", rank_chart(title, lines, counts.noun))
     items = "".join(_class(counts, int(number), images) for number in shown.classes)
     listed = element("ul", items, class_="images", id=identity)
     note = ""
     if not shown.are_all:
         note = paragraph(
-            f"{len(shown.classes):,} of {len(seen):,} classes are shown: the most frequent third "
+            f"{len(shown.classes):,} of {len(seen):,} are shown: the most frequent third "
             "of them, then the rarest."
         )
-    what = "classes" if shown.are_all else "some classes"
+    which = nouns if shown.are_all else f"some {nouns}"
     return (
         element("div", facts(pairs) + chart, class_="head")
         + _never(counts)
         + details(
-            f"{label.name}: {what}, each with an image",
-            note + _controls(label.name, identity) + listed,
+            f"{label.name}: {which}, each with an image",
+            note + _controls(counts, identity) + listed,
         )
+    )
+
+
+def _of_lengths(counts: LabelCounts) -> str:
+    """Say how long the texts of another head are."""
+    seen, total = counts.seen, counts.total
+    if not len(seen):
+        return paragraph("No text is seen.")
+    middle = np.searchsorted(np.cumsum(total), (total.sum() + 1) // 2)
+    most = int(seen[0])
+    return facts(
+        [
+            ("Shortest text", counted(int(seen.min()), "character")),
+            ("Median", f"{int(middle):,}"),
+            ("Longest text", f"{int(seen.max()):,}"),
+            ("Most often", f"{most:,} ({counted(int(total[most]), 'time')})"),
+        ]
     )
 
 
@@ -112,7 +134,7 @@ def _class(counts: LabelCounts, number: int, images: Images) -> str:
     word = counts.word(number)
     times = counted(int(counts.total[number]), "time")
     lines = element("p", text(word), class_="text") + element("p", text(times), class_="soft")
-    image = images.image(record, f"class {word}, record {record}")
+    image = images.image(record, f"{counts.noun} {word}, record {record}")
     return element(
         "li",
         image + lines,
@@ -122,7 +144,7 @@ def _class(counts: LabelCounts, number: int, images: Images) -> str:
     )
 
 
-def _controls(name: str, identity: str) -> str:
+def _controls(counts: LabelCounts, identity: str) -> str:
     options = "".join(
         element("option", text(words), value=value)
         for value, words in (
@@ -131,7 +153,7 @@ def _controls(name: str, identity: str) -> str:
             ("number", "by number"),
         )
     )
-    search = "Find a class of " + name
+    search = f"Find a {counts.noun} of {counts.label.name}"
     return element(
         "div",
         element("label", text(search) + '<input type="search" autocomplete="off">')
@@ -145,11 +167,11 @@ def _controls(name: str, identity: str) -> str:
 
 def _never(counts: LabelCounts) -> str:
     never = counts.never
-    if not len(never):
+    if not len(never) or not counts.are_words:
         return ""
     words = ", ".join(counts.word(int(number))[:_WORD] for number in never[:_NEVER])
     more = f" and {len(never) - _NEVER:,} more" if len(never) > _NEVER else ""
-    title = f"{counted(len(never), 'class')} {agreeing(len(never), 'is')} never seen"
+    title = f"{counted(len(never), counts.noun)} {agreeing(len(never), 'is')} never seen"
     listed = element(
         "p",
         text(words + more, len(words + more) * _ESCAPED),
@@ -183,7 +205,7 @@ def splits_section(found: Survey) -> str:
     parts = [table("Records of each split", ["split", "records", "share"], shares)]
     has_train = "train" in found.splits
     for name, counts in found.shown_classes.items():
-        if not counts.are_classes:
+        if not counts.are_words:
             continue
         train = counts.counts[found.splits.index("train")] if has_train else None
         rows = []
@@ -194,7 +216,8 @@ def splits_section(found: Survey) -> str:
             if train is not None:
                 row += (int(((here > 0) & (train == 0)).sum()), _distance(here, train))
             rows.append(row)
-        head = ["split", "classes seen", "seen elsewhere only"]
+        nouns = agreeing(2, counts.noun)
+        head = ["split", f"{nouns} seen", "seen elsewhere only"]
         head += ["not in train", "distance from train"] if has_train else []
         parts.append(table(f"Label {name}", head, rows))
     if has_train:

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from shardio.plain_text import plain_text
 
+# Longer texts of a table are broken anywhere, since there may be paths among them.
+_WORD = 24
+
 
 def text(value: object, most: int = 500) -> str:
     """Return a text for a page, of `most` characters: nothing is markup, and nothing hidden."""
@@ -27,20 +30,24 @@ def element(name: str, inner: str = "", **attributes: object) -> str:
     return f"<{name}{given}>{inner}</{name}>"
 
 
+def _long(value: object) -> str | None:
+    """Return the class of a cell whose text may be broken anywhere, such as a path."""
+    return "long" if len(str(value)) > _WORD else None
+
+
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a table of texts, whose first column names the rows; numbers stand to the right."""
     titles = "".join(element("th", text(title), scope="col") for title in head)
     lines = []
     for first, *others in rows:
         cells = "".join(
-            element(
-                "td",
-                f"{value:,}" if isinstance(value, int) else text(value),
-                class_="number" if isinstance(value, int) else None,
-            )
+            element("td", f"{value:,}", class_="number")
+            if isinstance(value, int)
+            else element("td", text(value), class_=_long(value))
             for value in others
         )
-        lines.append(f"<tr>{element('th', text(first), scope='row')}{cells}</tr>")
+        row = element("th", text(first), scope="row", class_=_long(first))
+        lines.append(f"<tr>{row}{cells}</tr>")
     inner = (
         f"{element('caption', text(caption))}<thead><tr>{titles}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody>"

@@ -15,9 +15,10 @@ from reader.look.origins import Origins
 from reader.look.rejects import Rejects
 from reader.look.survey import Survey
 from reader.shardset import ShardSet
+from shardio.format.sequences import without_lengths
 from shardio.format.transform import COLOURS
 from shardio.grammar import counted
-from shardio.sizes import in_words
+from shardio.sizes import measured
 from shardio.storage.paths import folder_of
 from shardio.version import __version__
 
@@ -86,12 +87,13 @@ def _what(found: Survey, folder: str) -> str:
     shards, manifest = found.shards, found.shards.manifest
     height, width, channels = shards.shape
     size = sum(shard.size for shard in shards.shards)
+    labels = ", ".join(f"{label.name} ({label})" for label in without_lengths(shards.labels))
     pairs = [
         ("Folder", folder),
         ("Records", f"{len(shards):,}"),
         ("Images", f"{width}x{height} pixels, {COLOURS[channels]}"),
-        ("Labels", ", ".join(f"{label.name} ({label})" for label in shards.labels) or "none"),
-        ("Size", f"{in_words(size)} in {counted(len(shards.shards), 'shard')}"),
+        ("Labels", labels or "none"),
+        ("Size", f"{measured(size)} in {counted(len(shards.shards), 'shard')}"),
         ("Splits", ", ".join(f"{name} {count:,}" for name, count in shards.splits.items()) or "-"),
     ]
     if manifest is not None:

@@ -22,6 +22,7 @@ from reader.look.records import Records, spread
 from reader.shardset import ShardSet
 from shardio.format.label import columns_of
 from shardio.format.naming import ShardName
+from shardio.format.sequences import sequences_of
 from shardio.storage.paths import name_of
 
 # Of larger sets the statistics of pixels come from a sample of so many records.
@@ -61,8 +62,10 @@ class Survey:
 
     @property
     def shown_classes(self) -> dict[str, LabelCounts]:
-        """The heads of integers that a page shows, by name."""
-        return dict(list(self.classes.items())[:MOST_HEADS])
+        """The heads of integers that a page shows, by name; lengths of texts are not classes."""
+        lengths = set(sequences_of(self.shards.labels).values())
+        shown = [(name, head) for name, head in self.classes.items() if name not in lengths]
+        return dict(shown[:MOST_HEADS])
 
     @property
     def is_sampled(self) -> bool:

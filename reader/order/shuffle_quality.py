@@ -29,7 +29,7 @@ class ShuffleQuality:
     @property
     def ratio(self) -> float:
         """The quality, 0 to 1."""
-        return self.mixed / self.exact
+        return self.mixed / self.exact if self.exact else 1.0
 
 
 def window_quality(

@@ -178,7 +178,7 @@ def class_label(name: str, labels: Sequence[Label], what: str) -> Label:
         if label.name == name:
             if not label.kind.is_class:
                 raise OptionError(
-                    f"{what} by class are for labels of one integer, and {name} is {label}"
+                    f"{name} is {label}, and {what} by class takes labels of one integer"
                     + ("; give an array with the weight of each record" * (what == "weights"))
                 )
             return label

@@ -95,7 +95,17 @@ class Label:
     vocabulary: tuple[str, ...] | None = None
     kind: LabelKind = CLASS
 
+    @property
+    def is_sequence(self) -> bool:
+        """Whether it is a text of varying length, as the ids of its characters."""
+        return (
+            self.vocabulary is not None and not self.kind.is_class and self.vocabulary[:1] == ("",)
+        )
+
     def __str__(self) -> str:
+        if self.vocabulary is not None and self.is_sequence:
+            most = counted(self.kind.length, "character")
+            return f"texts of at most {most}, of {len(self.vocabulary) - 1:,} different ones"
         classes = counted(self.classes, "class") if self.classes else "number of classes not known"
         if self.kind.is_class:
             return classes

@@ -55,6 +55,11 @@ class Transform:
     orientation: str = KEEP
     crop_columns: tuple[str, ...] | None = None
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether a box is cut out of the images."""
+        return bool(self.crop or self.crop_columns or self.shorter)
+
     def __post_init__(self) -> None:
         if self.orientation not in (KEEP, APPLY):
             raise OptionError(f"the orientation is kept or applied, not {self.orientation}")

@@ -24,6 +24,7 @@ _ASPECT = 4 / 3
 _MAX_PIXELS = 100_000_000
 
 _PAPER, _INK, _GREY = (250, 250, 248), (24, 24, 24), (105, 105, 105)
+_FRAME = (205, 205, 203)
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ def contact_sheet(
         y = top + number // columns * (height + _GAP)
         x = _MARGIN + number % columns * (width + _GAP)
         rows_of, columns_of, _ = tile.image.shape
+        # A frame, without which a white image is not seen.
+        sheet[y - 1 : y + rows_of + 1, x - 1 : x + columns_of + 1] = _FRAME
         sheet[y : y + rows_of, x : x + columns_of] = tile.image
         for at, (text, is_grey) in enumerate(lines):
             _write(sheet, y + rows_of + _LEADING + at * line, x, text, _GREY if is_grey else _INK)

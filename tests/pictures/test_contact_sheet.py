@@ -36,6 +36,15 @@ def test_a_sheet_holds_each_image_pixel_by_pixel() -> None:
     assert all(holds(sheet, tile.image) for tile in tiles)
 
 
+def test_a_white_image_has_a_frame() -> None:
+    white = np.full((20, 30, 3), 255, dtype=np.uint8)
+    sheet = contact_sheet([Tile(white, ())] * 3)
+    framed_white = np.full((22, 32, 3), 205, dtype=np.uint8)
+    framed_white[..., 2] = 203
+    framed_white[1:-1, 1:-1] = 255
+    assert holds(sheet, framed_white)
+
+
 def test_a_sheet_holds_its_texts_as_they_are_drawn() -> None:
     sheet = contact_sheet([Tile(image(8, 8), ("中国", "#5"))], ["title"])
     dark = np.asarray(sheet.max(axis=-1, keepdims=True) < 128, dtype=np.uint8).repeat(3, -1)

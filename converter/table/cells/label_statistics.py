@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.table.cells.number_texts import is_numeric, whole_number
-from converter.table.cells.other_heads import length_of
 from converter.table.scratch import SLICE, slices
 from shardio.format.label import Label, columns_of
+from shardio.format.sequences import length_of
 from shardio.grammar import agreeing, counted
 
 _TRAIN = "train"

@@ -12,6 +12,7 @@ from converter.table.cells.numbers_column import NumbersColumn
 from converter.table.cells.sequence_column import SequenceColumn
 from shardio.errors import OptionError
 from shardio.format.label import FLOAT, INT
+from shardio.format.sequences import length_of
 from shardio.grammar import agreeing
 
 OtherColumn = NumbersColumn | SequenceColumn
@@ -57,11 +58,6 @@ class OtherHeads:
         names = {name for name, _ in self.sequences}
         of_each = ((c, length_of(c)) if c in names else (c,) for c in columns)
         return tuple(head for heads in of_each for head in heads)
-
-
-def length_of(head: str) -> str:
-    """Return the name of the head that says how many ids of another one are used."""
-    return f"{head}_length"
 
 
 def characters_of(readers: Mapping[str, OtherColumn]) -> tuple[str, ...] | None:

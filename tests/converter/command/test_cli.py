@@ -284,3 +284,25 @@ def test_a_script_needs_no_guard(table: Path, tmp_path: Path, before: str) -> No
         check=False,
     )
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_names_command_no_terminal(tmp_path: Path, capsys: Captured) -> None:
+    names = write_images(tmp_path / "images", 4, (8, 4))
+    hostile = "\x1b[31mred\x07\u202e"
+    rows = [[f"images/{name}", hostile, i] for i, name in enumerate(names)]
+    table = write_csv(tmp_path / "t.csv", ["path", hostile, "box"], rows)
+    words = ["--text-labels", "--labels", hostile, "--engine", "inline"]
+    for more in (["--dry-run"], [], []):
+        assert main([str(table), str(tmp_path / f"out{hostile}"), *words, *more]) == 0
+        said = capsys.readouterr()
+        assert all(c.isprintable() or c == "\n" for c in said.out + said.err), said
+        assert "\\x1b[31mred" in said.out
+
+
+def test_a_vector_of_boxes_is_used(tmp_path: Path, capsys: Captured) -> None:
+    names = write_images(tmp_path / "images", 4, (8, 4))
+    rows = [[f"images/{name}", "1 2 3 4", i] for i, name in enumerate(names)]
+    table = write_csv(tmp_path / "t.csv", ["path", "box", "y0"], rows)
+    words = [str(table), str(tmp_path / "out"), "--vector", "box", "--dry-run"]
+    assert main(words) == 0
+    assert "not used" not in capsys.readouterr().out

@@ -194,7 +194,7 @@ def test_other_kinds_of_labels_and_unknown_classes_are_refused(tmp_path: Path) -
     shards = open_shards(made.glob)
     with pytest.raises(OptionError, match=r"and score is .*; give an array with the weight"):
         shards.batches(5, weights={"score": "balanced"})
-    with pytest.raises(OptionError, match="class_weights by class are for labels of one integer"):
+    with pytest.raises(OptionError, match="class_weights by class takes labels of one integer"):
         shards.class_weights("box")
     (made.folder / "dataset.json").unlink()
     bare = open_shards(made.glob, shape=(2, 3, 3))

@@ -46,7 +46,7 @@ def test_sets_are_listed(made: Made, cache: Path, tmp_path: Path, capsys: Output
     assert last.startswith(f"2 sets in {cache}, ")
     (open_now,) = [line for line in sets if url(made) in line]
     (idle,) = [line for line in sets if url(made) not in line]
-    assert re.match(r"[0-9a-f]{8}  5 of 5 shards, \d+kB of \d+kB +open now ", open_now)
+    assert re.match(r"[0-9a-f]{8}  5 of 5 shards, [\d.]+ kB of [\d.]+ kB +open now ", open_now)
     assert re.search(r"used \d{4}-\d\d-\d\d \d\d:\d\d +file://.*/other$", idle)
     assert main(["cache", str(cache), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)["sets"]
@@ -81,7 +81,7 @@ def test_one_set_is_cleared_by_its_id(
     first, second = sorted({path.parent for path in copies(cache)})
     assert main(["cache", str(cache), "--clear", first.name[:8]]) == 0
     assert {path.parent for path in copies(cache)} == {second}
-    assert re.match(rf"\d+kB removed from {cache}; 1 set left", capsys.readouterr().out)
+    assert re.match(rf"[\d.]+ kB removed from {cache}; 1 set left", capsys.readouterr().out)
     for text in ("x", first.name):
         with pytest.raises(SystemExit):
             main(["cache", str(cache), "--clear", text])
@@ -129,4 +129,6 @@ def test_a_cache_smaller_than_the_set_says_what_it_keeps(
         list(shards.batches(5))
         until(lambda: bool(caplog.messages))
     (said,) = caplog.messages
-    assert re.match(rf"{cache} keeps 4 of the 5 shards of {url(made)}, \d+kB of \d+kB: ", said)
+    assert re.match(
+        rf"{cache} keeps 4 of the 5 shards of {url(made)}, [\d.]+ kB of [\d.]+ kB: ", said
+    )

@@ -44,3 +44,11 @@ def test_metadata_is_shown_and_commands_no_terminal(tmp_path: Path, capsys: Outp
     out = capsys.readouterr().out
     assert "name      captchas\n" in out
     assert "licence   \\x1b[2Jgone\\x07\\u202ereversed\n" in out
+
+
+def test_an_empty_set_is_described(tmp_path: Path, capsys: Output) -> None:
+    made = write_dataset(tmp_path / "set", (0, 0))
+    assert main(["info", str(made.folder)]) == 0
+    assert "records   0 in 2 shards, 0 bytes\n" in capsys.readouterr().out
+    assert main(["export", str(made.folder), "--to", "images", "-o", str(tmp_path / "out")]) == 1
+    assert "there are no records to export" in capsys.readouterr().err

@@ -77,7 +77,9 @@ def test_memory_bounds_an_image_that_is_larger_than_the_first(tmp_path: Path) ->
         batches = shards.batches(1, dtype="uint8", memory=bound, shuffle="none")
         assert [int(y[0]) for _, y in batches] == [0, 1, 2]
     batches = shards.batches(1, dtype="uint8", memory="90MB", on_error="skip")
-    words = re.escape(f"{path}: record 1") + ".* has 7,500,000 pixels, which take 90MB before they"
+    words = (
+        re.escape(f"{path}: record 1") + ".* has 7,500,000 pixels, which take 90.0 MB before they"
+    )
     with pytest.raises(UnsupportedRecordError, match=words):
         list(batches)
 

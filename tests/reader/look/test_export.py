@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from converter import ConvertOptions, convert
 from converter.command.cli import main as convert_main
@@ -154,3 +155,56 @@ def test_a_label_called_split_is_a_label(tmp_path: Path, kind: str, capsys: Outp
         "json.split" if kind != "parquet" else "split"
     )
     assert sorted(found.tolist()) == sorted(made.labels[:, 0].tolist())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("channels", [1, 4])
+def test_grey_and_transparent_images_stay_so(
+    tmp_path: Path, kind: str, channels: int, capsys: Output
+) -> None:
+    rows = []
+    for number in range(6):
+        mode = {1: "L", 4: "RGBA"}[channels]
+        noise = np.random.default_rng(number).integers(0, 256, (4, 8, channels), dtype=np.uint8)
+        Image.fromarray(noise.squeeze(), mode).save(tmp_path / f"{number}.png")
+        rows.append([f"{number}.png", number % 3])
+    table = write_csv(tmp_path / "t.csv", ["path", "y0"], rows)
+    options = ConvertOptions(transform=Transform(None, None, channels=channels))
+    convert(str(table), str(tmp_path / "set"), options, engine="inline")
+    again, _ = there_and_back(tmp_path / "set", tmp_path, kind, capsys)
+    assert again.shape == (4, 8, channels)
+    assert all_of(again) == stored(open_shards(tmp_path / "set"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("part", [(), ("--where", "text_length=3")])
+def test_texts_of_several_lengths_stay_texts(
+    tmp_path: Path, kind: str, part: tuple[str, ...], capsys: Output
+) -> None:
+    names = write_images(tmp_path / "sources", 8, (8, 4))
+    words = ["天地玄", "a", "null", "1e5", "黄 b", "3", "-1", 'x"y']
+    rows = [
+        [f"sources/{n}", word, i / 3, f"{i} 1 2"]
+        for i, (n, word) in enumerate(zip(names, words, strict=True))
+    ]
+    table = write_csv(tmp_path / "t.csv", ["path", "text", "score", "box"], rows)
+    options = ConvertOptions(
+        labels=(), float_labels=("score",), vectors=("box",), sequences=(("text", 6),)
+    )
+    convert(str(table), str(tmp_path / "set"), options, engine="inline")
+    again, said = there_and_back(tmp_path / "set", tmp_path, kind, capsys, *part)
+    before = open_shards(tmp_path / "set")
+    assert "--sequence text:6" in said
+    assert [(x.name, x.kind, x.vocabulary) for x in again.labels] == [
+        (x.name, x.kind, x.vocabulary) for x in before.labels
+    ]
+    assert all_of(again) == stored(before.where(text_length=3) if part else before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_that_cannot_be_written_is_a_line(
+    kind: str, tmp_path: Path, capsys: Output
+) -> None:
+    made = write_dataset(tmp_path / "set")
+    assert main(["export", str(made.folder), "--to", kind, "-o", "/proc/none"]) == 1
+    assert capsys.readouterr().err == "shardio-read: /proc/none: No such file or directory\n"

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from converter import ConvertOptions, convert
 from reader import open_shards
 from reader.commands.cli import main
+from reader.commands.describe import info
 from reader.look.origins import Origins
 from reader.look.page import page
 from reader.look.rejects import Rejects, read_rejects
@@ -19,6 +21,7 @@ from reader.look.survey import survey
 from reader.look.thumbnails import thumbnails
 from shardio.format.label import Label
 from shardio.format.naming import MANIFEST, REJECTS
+from tests.converter.inputs import write_csv, write_images
 from tests.reader.datasets import OTHER_KINDS, write_dataset
 from tests.reader.sets_of_images import write_images_set
 
@@ -123,7 +126,7 @@ def test_links_and_controls_lead_somewhere(tmp_path: Path) -> None:
 def test_what_is_odd_comes_first(tmp_path: Path) -> None:
     hostile_set(tmp_path)
     text = page_of(tmp_path)
-    assert "10 records have one colour in all pixels (25.0%): the box" in text
+    assert "10 records have one colour in all pixels (25.0%)." in text
     assert "1 group of identical images" in text
     assert "1 of 6 classes is never seen" in text
     assert "2 rows of the table were rejected" in text
@@ -144,7 +147,7 @@ def test_a_page_stays_small(tmp_path: Path, kind: str) -> None:
     write_images_set(tmp_path, {"train": count}, pixels, labels, vocabulary=vocabulary)
     text = page_of(tmp_path)
     assert len(text.encode()) < 5_000_000
-    assert "600 of 700 classes are shown" in text
+    assert "600 of 700 are shown" in text
 
 
 def test_a_thumbnail_of_anything_is_small(tmp_path: Path) -> None:
@@ -205,7 +208,7 @@ def test_the_command_writes_one_file(tmp_path: Path, capsys: pytest.CaptureFixtu
     made = write_dataset(tmp_path / "set")
     assert main(["report", str(made.folder), "-o", str(tmp_path / "new" / "a.html")]) == 0
     assert os.listdir(tmp_path / "new") == ["a.html"]
-    assert re.search(r"a\.html: 37 records, \d+kB", capsys.readouterr().out)
+    assert re.search(r"a\.html: 37 records, [\d.]+ kB", capsys.readouterr().out)
 
 
 def test_what_cannot_be_reported_is_a_line(
@@ -231,3 +234,21 @@ def test_rejects_that_cannot_be_read_are_said(tmp_path: Path) -> None:
     assert "cannot be read" in page_of(tmp_path)
     (tmp_path / REJECTS).write_text("a,b\n1,2\n")
     assert "cannot be read" in page_of(tmp_path)
+
+
+def test_a_length_of_texts_is_no_class_that_is_missed(tmp_path: Path) -> None:
+    names = write_images(tmp_path / "sources", 6, (8, 4))
+    words = ["ab", "ba", "abab", "a", "b", "ab"]
+    rows = [[f"sources/{name}", word, "900 1"] for name, word in zip(names, words, strict=True)]
+    table = write_csv(tmp_path / "t.csv", ["path", "text", "box"], rows)
+    options = ConvertOptions(labels=(), vectors=("box",), sequences=(("text", 9),))
+    convert(str(table), str(tmp_path / "set"), options, engine="inline")
+    text = page_of(tmp_path / "set")
+    assert "text (texts of at most 9 characters, of 2 different ones)" in text
+    assert "Label text" not in text
+    assert "Label box" not in text
+    assert "never seen" not in text
+    assert "<dt>Characters seen</dt><dd>2 of 2</dd>" in text
+    assert "<dt>Longest text</dt><dd>4</dd>" in text
+    said = info(open_shards(tmp_path / "set"))
+    assert "label     text_length: number of characters" in said
