@@ -8,7 +8,11 @@ from typing import Any
 
 from reader.batching.batch_maker import BatchMaker
 from reader.frameworks.calling_loader import callers
-from reader.frameworks.keras_call import warn_of_epochs, warn_of_evaluation
+from reader.frameworks.keras_call import (
+    warn_of_epochs,
+    warn_of_evaluation,
+    warn_of_predictions,
+)
 from reader.frameworks.model_outputs import check_units, is_made_by, order_of
 from shardio.errors import OptionError
 
@@ -23,11 +27,15 @@ def check_calling_model(maker: BatchMaker) -> None:
     Raises OptionError where a model with a dict of outputs would get labels of other heads, unless
     they are named: Keras gives labels in a tuple to outputs by their places, and sorts those of a
     dict by name; and for outputs that lack units. Warns where its metrics would count what is
-    filled up, and where records are left out or epochs are others than they seem.
+    filled up, and where records are left out, or epochs or predictions are others than they seem.
     """
     for frame in callers():
         name = frame.f_globals.get("__name__")
-        if frame.f_code.co_name in _TRAINS and isinstance(name, str) and name.startswith(_KERAS):
+        if not (isinstance(name, str) and name.startswith(_KERAS)):
+            continue
+        if frame.f_code.co_name == "predict" and is_made_by(frame.f_locals.get("x"), maker):
+            warn_of_predictions(frame.f_locals, maker)
+        if frame.f_code.co_name in _TRAINS:
             model = frame.f_locals.get("self")
             if not maker.options.as_dict:
                 refuse_outputs_by_name(model, maker.spec.heads)

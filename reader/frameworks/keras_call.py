@@ -1,4 +1,7 @@
-"""What `fit` and `evaluate` of Keras would leave out or repeat. Nothing is imported here."""
+"""What `fit`, `evaluate` and `predict` of Keras would leave out, repeat or mix up.
+
+Nothing is imported here.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,20 @@ def warn_of_evaluation(given: Mapping[str, Any], maker: BatchMaker) -> None:
         warnings.warn(
             f"the evaluation leaves out {rest:,} of {counted(maker.positions, 'record')}{others}: "
             f'give it shuffle="none", {way}',
+            stacklevel=_LEVEL,
+        )
+
+
+def warn_of_predictions(given: Mapping[str, Any], maker: BatchMaker) -> None:
+    """Warn where predictions are not one for each record, in the order of records."""
+    options = maker.options
+    rest = maker.positions % options.step_size
+    if given.get("steps") or options.epochs is None:
+        rest = 0
+    if options.shuffle != "none" or (rest and (options.pad or options.drop_remainder)):
+        warnings.warn(
+            "predictions are in the order of batches, and these are not one of each record in the "
+            'order of records: make them with shuffle="none", drop_remainder=False',
             stacklevel=_LEVEL,
         )
 

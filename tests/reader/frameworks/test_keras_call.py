@@ -1,4 +1,4 @@
-"""What `fit` and `evaluate` would leave out or repeat is warned of, and nothing else."""
+"""What calls of Keras would leave out, repeat or mix up is warned of, and nothing else."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ def evaluate(batches: Any, **options: Any) -> None:
     model().evaluate(batches, verbose=0, **options)
 
 
+def predict(batches: Any, **options: Any) -> None:
+    model().predict(batches, verbose=0, **options)
+
+
 def validate(batches: Any, **options: Any) -> None:
     """Within a training."""
     x, y = next(iter(batches))[:2] if hasattr(batches, "take") else batches[0]
@@ -50,7 +54,13 @@ def validate(batches: Any, **options: Any) -> None:
 
 Call = Callable[..., None]
 LOST = r"leaves out 1 of 37 records, others in each epoch: give it shuffle=\"none\", drop_rem"
+ORDER = 'in the order of batches, .*: make them with shuffle="none", drop_remainder=False'
 WARNED: Any = {
+    "predict": (predict, {}, {}, ORDER),
+    "predict all": (predict, {"drop_remainder": False}, {}, ORDER),
+    "predict in windows": (predict, {"drop_remainder": False, "shuffle": "window"}, {}, ORDER),
+    "predict what is whole": (predict, {"shuffle": "none"}, {}, ORDER),
+    "predict with what is filled up": (predict, {"shuffle": "none", "pad": True}, {}, ORDER),
     "evaluate": (evaluate, {}, {}, LOST),
     "validate": (validate, {}, {}, LOST),
     "as stored": (evaluate, {"shuffle": "none"}, {}, "leaves out 1 of 37 records: give it"),
@@ -67,6 +77,8 @@ WARNED: Any = {
 }
 WHOLE = {"drop_remainder": False, "shuffle": "none"}
 QUIET: Any = {
+    "predict": (predict, WHOLE, {}),
+    "predict some": (predict, {"shuffle": "none"}, {"steps": 3}),
     "evaluate": (evaluate, WHOLE, {}),
     "validate": (validate, WHOLE, {}),
     "filled up": (evaluate, {"pad": True}, {}),
