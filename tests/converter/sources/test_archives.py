@@ -149,8 +149,9 @@ def test_many_archives_give_the_shards_of_their_files(
 
 
 def test_an_archive_that_was_mended_is_read_anew(tmp_path: Path) -> None:
-    (name,) = write_images(tmp_path / "images", 1, (20, 16))
-    table = write_csv(tmp_path / "t.csv", ["path", "y0"], [[f"x.tar::{name}", 1]])
+    name, whole = write_images(tmp_path / "images", 2, (20, 16))
+    rows = [[f"x.tar::{name}", 1], [f"images/{whole}", 2]]
+    table = write_csv(tmp_path / "t.csv", ["path", "y0"], rows)
     (tmp_path / "x.tar").write_bytes(b"x" * 5000)
     options = ConvertOptions(transform=Transform(None, (8, 8)))
     how = {"engine": "inline", "max_rejects": "1"}
