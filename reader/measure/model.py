@@ -220,8 +220,8 @@ def _clock(keras: Any, seconds: float) -> Any:
 class _Lock:
     """Measures which share of the time another thread waits for the interpreter's lock.
 
-    A thread sleeps again and again; what it comes back late is the wait for the lock, but for the
-    time in which it waited for a core.
+    A thread sleeps again and again; what it comes back late is the wait for the lock. The time in
+    which it waited for a core tells nothing, and counts neither as late nor as time.
     """
 
     def __init__(self) -> None:
@@ -235,8 +235,9 @@ class _Lock:
             asked = time.perf_counter()
             time.sleep(_PROBE)
             late += time.perf_counter() - asked - _PROBE
-        late -= _queued() - queued
-        self.share = min(max(late / (time.perf_counter() - start), 0.0), 1.0)
+        queued = _queued() - queued
+        took = time.perf_counter() - start - queued
+        self.share = min(max((late - queued) / took, 0.0), 1.0)
 
     def __enter__(self) -> _Lock:
         self._thread.start()
