@@ -16,7 +16,7 @@ from reader import open_shards
 from shardio.errors import StorageError, UnavailableError, UnusableFileError
 from shardio.format.transform import Transform
 from shardio.storage.hdfs_errors import translate
-from tests.converter.inputs import run, write_csv
+from tests.converter.inputs import run, write_csv, write_images
 from tests.hdfs.local_set import LocalSet, digests, read, stream_digest
 from tests.hdfs.place import HdfsPlace
 from tests.reader import processes
@@ -104,8 +104,9 @@ def test_the_command_line_says_in_one_line_what_is_not_allowed(
 def test_an_image_that_may_not_be_read_is_a_reject(
     private: HdfsPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image = f"{private.folder}/dataset.json"
-    table = write_csv(tmp_path / "t.csv", ["path", "y0"], [[image, 1]])
+    (free,) = write_images(tmp_path / "images", 1, (20, 16))
+    rows = [[f"{private.folder}/dataset.json", 1], [f"images/{free}", 2]]
+    table = write_csv(tmp_path / "t.csv", ["path", "y0"], rows)
     monkeypatch.setenv("HADOOP_USER_NAME", "mallory")
     out = str(tmp_path / "out")
     options = ConvertOptions(transform=Transform(size=(8, 8)))
