@@ -41,9 +41,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "ssd").mkdir()
     write_sets(folder)
     for line in "".join(blocks("sh")).splitlines():
-        if line.startswith("python -m converter"):
+        if re.match("shardio-convert (?!show)", line):
             words = shlex.split(line.replace("/ssd/", "ssd/"), comments=True)
-            subprocess.run([sys.executable, *words[1:]], cwd=folder, check=True, timeout=300)
+            command = [sys.executable, "-m", "converter", *words[1:]]
+            subprocess.run(command, cwd=folder, check=True, timeout=300)
     (folder / "data" / "captcha").mkdir()
     shutil.copytree(folder / "ssd" / "shards", folder / "data" / "captcha" / "shards")
     return folder

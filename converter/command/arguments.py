@@ -17,13 +17,13 @@ from shardio.version import __version__
 
 _EXAMPLES = """\
 examples:
-  python -m converter labels.csv shards --dry-run
+  shardio-convert labels.csv shards --dry-run
       check the table, look at some images and say what would be made
-  python -m converter labels.csv shards --size 128x32
+  shardio-convert labels.csv shards --size 128x32
       resize and store every image that labels.csv names
-  python -m converter labels.csv shards --crop 186,0,300,30 --size 128x32
+  shardio-convert labels.csv shards --crop 186,0,300,30 --size 128x32
       the same of a box in each image
-  python -m converter flowers.parquet shards --size 224x224 --labels species
+  shardio-convert flowers.parquet shards --size 224x224 --labels species
       one label, in another column
 
 TABLE is a .csv, .tsv, .txt, .lst, .json, .jsonl, .parquet or .arrow file (text also as .gz or .zst)

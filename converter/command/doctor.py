@@ -61,7 +61,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def verdict(found: Trial) -> str:
     """Say in one sentence what shards would gain, and where other work may have made it so."""
     why = busy(found.others)
-    return f"{_gain(found)}; but {why}, {AGAIN}" if why else _gain(found)
+    return f"{_gain(found)}. But {why}, {AGAIN}" if why else _gain(found)
 
 
 def _gain(found: Trial) -> str:

@@ -24,8 +24,7 @@ _MORE = "use more cores (--workers, or executors of Spark)"
 HINTS = {
     "reading": "more --workers, or executors of Spark, wait for more files at once; or put the"
     " files on a faster disk",
-    "decoding": f"{_MORE}, or smaller files; of JPEG and PNG that are not"
-    " progressive or interlaced only the rows that the crop needs are decoded",
+    "decoding": f"{_MORE}, or smaller files; progressive JPEG and interlaced PNG take longest",
     "resizing": f"{_MORE}, a smaller --size, or --resample bilinear",
     "encoding": f"{_MORE}, or --encode raw",
     "writing": "put OUT on a faster disk, or make fewer and larger shards",

@@ -26,17 +26,18 @@ def _too_many(
     rejects: list[Reject], summary: Summary, limit: RejectLimit, table: Table
 ) -> RejectsError:
     """Return the error, which says why rows were rejected, and how to go on."""
+    seen = summary.looked_at
+    looked_at = f" ({seen:,} {agreeing(seen, 'was')} now)" if seen else ""
     return RejectsError(
-        f"{counted(len(rejects), 'row', 'was')} rejected so far, and of "
-        f"{counted(summary.rows - summary.dropped, 'row')} at most "
-        f"{limit.rows(summary.rows - summary.dropped):,} ({limit}) may be:\n  "
+        f"{counted(len(rejects), 'row', 'was')} rejected so far, and --max-rejects {limit} allows "
+        f"{limit.rows(summary.rows - summary.dropped):,} of "
+        f"{counted(summary.rows - summary.dropped, 'row')}:\n  "
         + "\n  ".join(reasons(rejects))
         + _where(rejects, table)
         + f"\nThose of the finished shards are in {summary.folder}/rejects.csv. Mend the files "
-        "or give a higher --max-rejects, and the same command goes on from here: rejected "
-        f"images are looked at again ({summary.looked_at:,} "
-        f"{agreeing(summary.looked_at, 'was')} now). Another --root may need "
-        "--overwrite, another --crop does"
+        "or give a higher --max-rejects, and the same command goes on from here: it opens "
+        f"rejected images again{looked_at}. Another --root may need --overwrite, another --crop "
+        "does"
     )
 
 

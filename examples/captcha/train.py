@@ -133,7 +133,8 @@ def train(splits: Splits, out: Path, epochs: int, batch_size: int, verbose: int)
     right = np.concatenate([np.stack(batch, axis=1) for batch in true]) == predicted
     for label, share in zip(splits.held_out.labels, right.mean(axis=0), strict=True):
         print(f"{label.name}: {share:.1%} right of {len(right):,}")
-    print(f"all labels of an image: {right.all(axis=1).mean():.1%}")
+    if right.shape[1] > 1:
+        print(f"all labels of an image: {right.all(axis=1).mean():.1%}")
     if not trained:
         print(ended_line(len(history["loss"]), epochs, out))
     print(f"best model, TensorBoard, predictions and curves: {out}")

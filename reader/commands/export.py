@@ -1,4 +1,4 @@
-"""write records as image files, WebDataset tars or Parquet, for people who must leave or share"""
+"""write records as image files, WebDataset tars or Parquet, for other programs"""
 
 from __future__ import annotations
 

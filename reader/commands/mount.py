@@ -100,7 +100,7 @@ def _begin(url: str, point: str, *, allow_other: bool) -> int:
         raise
     server.returncode = 0  # it lives on, and Python need not warn of that
     print(
-        f"{url} is mounted on {point}, until {_end(point)}; what cannot be read is told in"
-        f" {log.name}, which stays if there is any"
+        f"{url} is mounted on {point}, until {_end(point)}; what cannot be read is listed in"
+        f" {log.name}, which is kept if there is any"
     )
     return 0

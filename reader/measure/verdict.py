@@ -37,14 +37,14 @@ def verdict(found: Findings) -> Verdict:
     """Judge what was measured, and say so where other work may have made it what it is."""
     judged = _judged(found)
     doubt = _doubt(found)
-    return replace(judged, sentence=f"{judged.sentence}; {doubt}") if doubt else judged
+    return replace(judged, sentence=f"{judged.sentence}. {doubt}") if doubt else judged
 
 
 def _doubt(found: Findings) -> str:
     why = busy(found.others)
     if not why and found.unsteady:
         why = f"{' and '.join(found.unsteady)} had another rate at each try, as on a busy machine"
-    return f"but {why}, {AGAIN}" if why else ""
+    return f"But {why}, {AGAIN}" if why else ""
 
 
 def _judged(found: Findings) -> Verdict:
@@ -145,8 +145,8 @@ def _storage(found: Findings, demand: Demand | None) -> str:
     )
     if found.is_local and found.fits and _warm(found) >= _WORTH * rate:
         ways.append(
-            f"without them it is so in the first epoch only: the set fits in memory, from where "
-            f"{_warm(found):,.0f} come"
+            "without them that holds for the first epoch only, since the set fits in memory: "
+            f"{_warm(found):,.0f} from there"
         )
     return "; ".join([first, *ways])
 

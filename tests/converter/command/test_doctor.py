@@ -87,7 +87,7 @@ def test_the_verdict_says_that_the_machine_is_busy() -> None:
     assert "other programs" not in verdict(quiet)
     busy = verdict(replace(quiet, others=0.4))
     assert busy.startswith(verdict(quiet))
-    assert "; but other programs took 40% of this machine's CPU time meanwhile, so that" in busy
+    assert ". But other programs took 40% of this machine's CPU time meanwhile, so that" in busy
     lines = _lines(replace(quiet, left_out=["tf.data", "torch"]), "")
     assert "there was no time for tf.data, torch: the machine is too slow" in lines
 
