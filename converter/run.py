@@ -11,6 +11,7 @@ from converter.engines import Engine, Progress, engine_for
 from converter.engines.protocol import NoProgress
 from converter.options import ConvertOptions, RejectLimit
 from converter.report.summary import Summary
+from converter.report.time_spent import TimeSpent
 from converter.report.too_many_rejects import check_rejects
 from converter.shards.accounts import accounts_in, accounts_of
 from converter.shards.conversion_plan import plan_of
@@ -42,7 +43,7 @@ from shardio.format.done import DoneRecord, unusable
 from shardio.format.inputs import ConversionInputs
 from shardio.format.label import CLASS
 from shardio.format.layout import MAX_ROW, RecordLayout
-from shardio.format.naming import ShardName
+from shardio.format.naming import TIMES, ShardName
 from shardio.format.plan import ConversionPlan
 from shardio.storage.paths import is_local
 
@@ -182,6 +183,7 @@ def convert(
                 summary.sample = compare_with_done(folder.folder, finished.values(), jobs)
             summary.looked_at = rejected_images.looked_at
             summary.shards_kept = len(finished)
+            spent = TimeSpent(engine, runner.workers, finished.values())
             rejected = sum(len(unusable(done.rejects)) for done in finished.values())
             allowed = limit.rows(len(source) - len(source.dropped))
             if rejected <= allowed:
@@ -192,7 +194,7 @@ def convert(
                 jobs = replace(jobs, names=[name for name in names if name not in finished])
                 with swept(folder, elsewhere=runner.is_elsewhere):
                     _work(jobs, runner, finished, rejected_images, progress, summary, allowed)
-            _close(folder, plan, jobs, finished, summary, limit)
+            _close(folder, plan, jobs, finished, summary, limit, spent)
         return summary
 
 
@@ -255,8 +257,9 @@ def _close(
     finished: dict[ShardName, DoneRecord],
     summary: Summary,
     limit: RejectLimit,
+    spent: TimeSpent,
 ) -> None:
-    """Account for every row, then publish the table of the records, and the manifest."""
+    """Account for every row, publish the table of the records and the times, then the manifest."""
     rejects = sorted(
         (reject for done in finished.values() for reject in done.rejects),
         key=lambda reject: reject.row,
@@ -270,4 +273,6 @@ def _close(
     summary.image_totals.add(finished.values())
     names, metadata = jobs.plan.names(), kept_metadata(folder)
     records = write_records_table(folder.folder, jobs.table, plan.labels, jobs.plan, finished)
+    if (times := spent.with_run(plan.sha256, summary)) is not None:
+        folder.write(TIMES, times.to_json())
     folder.finish(manifest_of(plan, names, finished, metadata, records))

@@ -16,6 +16,7 @@ class InlineEngine:
     """Runs jobs one after the other."""
 
     is_elsewhere = False
+    workers = 1
 
     def get_ready(self) -> None:
         """Do nothing: there is nothing to start."""

@@ -33,7 +33,7 @@ class ProcessesEngine:
     is_elsewhere = False
 
     def __init__(self, workers: int) -> None:
-        self._workers = workers
+        self.workers = workers
 
     def get_ready(self) -> None:
         """Start the process that workers are forked from: it imports while the table is read.
@@ -42,7 +42,7 @@ class ProcessesEngine:
         """
         # Where the caller uses one already it stays as it is, and each worker imports by itself.
         forkserver.set_forkserver_preload(["converter.engines.warm"])
-        with _enough_for(self._workers):
+        with _enough_for(self.workers):
             resource_tracker.ensure_running()  # first: it lets interrupts through again
             with no_interrupts(), without_main():
                 forkserver.ensure_running()
@@ -55,7 +55,7 @@ class ProcessesEngine:
 
         Raises the error of the first job that fails, WorkerError where a worker dies.
         """
-        count = min(self._workers, len(jobs.names))
+        count = min(self.workers, len(jobs.names))
         self.get_ready()
         state = WorkState(max(1, count))
         workers: list[_Worker] = []

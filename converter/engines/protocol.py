@@ -39,6 +39,10 @@ class Engine(Protocol):
     def is_elsewhere(self) -> bool:
         """Whether it works on other machines, which see what is on shared storage only."""
 
+    @property
+    def workers(self) -> int | None:
+        """How many jobs it runs at once at most; None where others say it."""
+
     def get_ready(self) -> None:
         """Start what takes time before the first job; never waits."""
 

@@ -10,9 +10,9 @@ from converter.report.image_totals import ImageTotals
 from converter.shards.accounts import SplitAccount
 from converter.shards.first_look import FirstLook
 from converter.shards.image_sample import ImageSample
-from converter.shards.shard import Times
 from converter.table.cells.label_statistics import HeadStatistics, SequenceStatistics
 from shardio.format.manifest import Versions
+from shardio.format.times import Times
 from shardio.format.transform import Transform
 from shardio.grammar import agreeing, counted
 from shardio.sizes import measured

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from shardio.format.naming import (
+    BESIDE,
     INDEX_SUFFIX,
     INPUTS,
     MANIFEST,
     METADATA,
     PLAN,
-    RECORDS,
-    REJECTS,
     ShardName,
 )
 from shardio.storage import FileInfo
 from shardio.storage.temporary import final_name
 
-_FILES = (MANIFEST, REJECTS, RECORDS, PLAN, INPUTS, METADATA)
+_FILES = (MANIFEST, *BESIDE, PLAN, INPUTS, METADATA)
 _NAMES = {name.rsplit("/", 1)[-1] for name in _FILES}
 
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from converter.shards.jobs import ConversionJobs
 from converter.shards.output import OutputFolder
 from converter.shards.rejected_images import rejects_of
-from converter.shards.shard import Times, write_records
+from converter.shards.shard import write_records
 from shardio.errors import OutputError, StorageError
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.manifest import Manifest, ShardEntry
 from shardio.format.naming import ShardName
+from shardio.format.times import Times
 
 # The first and the last image of each: what was made from other images differs in most of them.
 _SHARDS = 16

@@ -20,6 +20,7 @@ from shardio.format.encoding import RAW
 from shardio.format.inputs import ConversionInputs
 from shardio.format.manifest import Manifest
 from shardio.format.naming import (
+    BESIDE,
     DONE_FOLDER,
     INDEX_SUFFIX,
     INPUTS,
@@ -67,8 +68,7 @@ class OutputFolder:
         """Publish a small file."""
 
         def publish() -> None:
-            attempt = secrets.token_hex(6)
-            path = self._path(name)
+            path, attempt = self._path(name), secrets.token_hex(6)
             with self._storage.publish(path, attempt=attempt, overwrite=overwrite) as file:
                 file.write(data)
 
@@ -258,7 +258,7 @@ class OutputFolder:
         ours = {
             name: info
             for name, info in self._names().items()
-            if name in (MANIFEST, REJECTS, RECORDS)
+            if name in (MANIFEST, *BESIDE)
             or ShardName.parse(name.removesuffix(INDEX_SUFFIX))
             or is_half_written(info)
         }

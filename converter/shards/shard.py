@@ -13,7 +13,6 @@ import crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.imaging.image_counts import ImageTimes
 from converter.shards.attempts import publish_done
 from converter.sources.image_files import ImageFiles
 from converter.sources.image_finder import ImageFinder
@@ -28,6 +27,7 @@ from shardio.format.index import ShardIndex
 from shardio.format.label import LabelKind
 from shardio.format.layout import RecordLayout
 from shardio.format.naming import INDEX_SUFFIX, ShardName
+from shardio.format.times import Times
 from shardio.format.transform import MAX_PIXELS, Transform
 from shardio.imaging.bad_image import BadImageError
 from shardio.storage import storage_for
@@ -66,22 +66,6 @@ class ShardJob:
         """The layout of the records."""
         height, width, channels = self.transform.shape
         return RecordLayout(height * width * channels, self.heads, self.kinds)
-
-
-@dataclass
-class Times:
-    """Seconds of work, summed over workers."""
-
-    reading: float = 0.0
-    decoding: float = 0.0
-    resizing: float = 0.0
-    encoding: float = 0.0
-    writing: float = 0.0
-
-    def add(self, other: Times | ImageTimes) -> None:
-        """Add what another worker, shard or part of the work took."""
-        for name, seconds in vars(other).items():
-            setattr(self, name, getattr(self, name) + seconds)
 
 
 @dataclass(frozen=True)
@@ -220,6 +204,7 @@ def write_records(
         first_crc=crcs[0] if crcs else None,
         last_crc=crcs[-1] if crcs else None,
         rejects=tuple(rejects),
+        seconds=times.rounded(),
         **transformer.counts.to_done(),
     )
     return done, sizes

@@ -27,11 +27,11 @@ from shardio.errors import (
 )
 from shardio.format.manifest import Manifest
 from shardio.format.naming import (
+    BESIDE,
     INDEX_SUFFIX,
     LOCK,
     MANIFEST,
     RECORDS,
-    REJECTS,
     STAGE,
     STAGED,
     WORK_FOLDER,
@@ -104,7 +104,7 @@ class Staging:
 
     def _with_others(self, shards: list[FileInfo]) -> list[FileInfo]:
         """Add the files that belong to the shards, which come first."""
-        wanted = {name_of(info.path) + INDEX_SUFFIX for info in shards} | {REJECTS, RECORDS}
+        wanted = {name_of(info.path) + INDEX_SUFFIX for info in shards} | {*BESIDE}
         others = storage_for(self.source).list(self.source)
         found = [info for info in others if name_of(info.path) in wanted and not info.is_folder]
         return shards + sorted(found, key=lambda info: info.path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from reader.look.findings import findings
 from reader.look.image_sections import Images, alike_section, pixel_section, sample_section
 from reader.look.label_sections import classes_shown, labels_section, splits_section
+from reader.look.making import making
 from reader.look.markup import details, element, facts, paragraph, section, table, text
 from reader.look.origins import Origins
 from reader.look.rejects import Rejects
@@ -42,7 +43,7 @@ def page(found: Survey, rejects: Rejects, origins: Origins) -> str:
         ("pixels", "Brightness and contrast", pixel_section(found, images)),
         ("alike", "Blank and alike", alike_section(found, images)),
         ("rejects", "Rejects", _rejects(found, rejects)),
-        ("made", "How it was made", _made(found)),
+        ("made", "How it was made", making(found.shards)),
     ]
     links = "".join(
         f"<li>{element('a', text(words), href=f'#{identity}')}</li>" for identity, words, _ in parts
@@ -137,26 +138,4 @@ def _rejects(found: Survey, rejects: Rejects) -> str:
         )
         + table("Reasons (N is a number)", ["reason", "rows", "example"], rows)
         + details(said, table(said, ["row", "path", "reason"], listed))
-    )
-
-
-def _made(found: Survey) -> str:
-    manifest = found.shards.manifest
-    if manifest is None:
-        return paragraph(
-            "There is no dataset.json beside these shards: how they were made is not known."
-        )
-    rows = (
-        f"{manifest.rows_read:,} read = {manifest.rows_written:,} written + "
-        f"{manifest.rows_rejected:,} rejected"
-    )
-    return facts(
-        [
-            ("Images", manifest.transform.line()),
-            ("Stored as", "pixels" if manifest.encoding == "raw" else manifest.encoding),
-            ("Rows of the table", rows),
-            ("Seed", manifest.seed),
-            ("Decoders", f"Pillow {manifest.versions.pillow}, {manifest.versions.libjpeg}"),
-            ("Id", manifest.fingerprint[:16]),
-        ]
     )

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from shardio.errors import DatasetError, MissingFileError, OptionError
 from shardio.format.manifest import Manifest
 from shardio.format.naming import (
+    BESIDE,
     INDEX_SUFFIX,
     MANIFEST,
     PLAN,
-    REJECTS,
     SPLIT_PATTERN,
     STAGE,
     ShardName,
@@ -94,7 +94,7 @@ def _in_named_folder(text: str) -> list[FileInfo]:
 
 
 def _is_data(name: str) -> bool:
-    return name not in (MANIFEST, REJECTS) and not name.endswith(INDEX_SUFFIX)
+    return name not in (MANIFEST, *BESIDE) and not name.endswith(INDEX_SUFFIX)
 
 
 def as_folder(text: str) -> str | None:

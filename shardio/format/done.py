@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from shardio.format.fields import dump, load, refuse
+from shardio.format.times import Times
 
 # Why a row has no record that nothing is wrong with.
 LEFT_OUT = "left out by --drop"
@@ -38,7 +39,8 @@ class DoneRecord:
     What follows the rejects counts records of a single colour, and those of images whose
     transparent parts lost their alpha, that EXIF says are turned, that are grey, became more than
     twice as large, lack their end, or stand in a file with several images; `sizes` are those of the
-    images, the commonest first, a thousand at most. None where nothing was counted.
+    images, the commonest first, a thousand at most. `seconds` is the work until all records were
+    written. None where nothing was counted.
     """
 
     file: str
@@ -56,11 +58,12 @@ class DoneRecord:
     truncated: int | None = None
     several: int | None = None
     sizes: tuple[str, ...] | None = None
+    seconds: Times | None = None
 
     def to_json(self) -> builtins.bytes:
         """Return the bytes of the done-record."""
         fields = asdict(self)
-        for name in (*COUNTS, "sizes"):
+        for name in (*COUNTS, "sizes", "seconds"):
             if fields[name] is None:
                 del fields[name]
         return dump(fields)
@@ -82,8 +85,8 @@ class DoneRecord:
             fields.close()
         counts: dict[str, Any] = {name: top.optional_integer(name, 0, records) for name in COUNTS}
         sizes = top.optional_texts("sizes") if top.has("sizes") else None
+        seconds = Times.from_fields(top.child("seconds")) if top.has("seconds") else None
         top.close()
         refuse(problems, name)
-        return cls(
-            file, records, size, sha256, first_crc, last_crc, tuple(rejects), **counts, sizes=sizes
-        )
+        counts |= {"sizes": sizes, "seconds": seconds}
+        return cls(file, records, size, sha256, first_crc, last_crc, tuple(rejects), **counts)

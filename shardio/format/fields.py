@@ -75,6 +75,11 @@ class Fields:
         """Take an integer of `low` to `high`; None where the field is not there."""
         return self.integer(name, low, high) if name in self._left else None
 
+    def seconds(self, name: str) -> float:
+        """Take a finite number that is not negative."""
+        kind = "a number of seconds"
+        return self._take(name, kind, lambda v: _is_number(v) and v >= 0, 0.0)
+
     def null(self, name: str) -> None:
         """Take null."""
         self._take(name, "null", lambda v: v is None, None)

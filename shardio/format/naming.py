@@ -11,6 +11,9 @@ from dataclasses import dataclass
 MANIFEST = "dataset.json"
 REJECTS = "rejects.csv"
 RECORDS = "records.parquet"
+TIMES = "times.json"
+# What stands beside the shards and dataset.json, and was written just before that.
+BESIDE = (REJECTS, RECORDS, TIMES)
 WORK_FOLDER = ".shardio"
 PLAN = f"{WORK_FOLDER}/plan.json"
 INPUTS = f"{WORK_FOLDER}/inputs.json"

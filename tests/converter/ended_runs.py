@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.converter.inputs import environment
+from shardio.format.naming import MANIFEST, TIMES
+from shardio.format.times import ConversionTimes
+from tests.converter.inputs import environment, is_same
 
 # Each run is a fork of one process that has imported all: it counts the changes to files and ends
 # itself right before one of them. The last is not killed any more; then all have been tried.
@@ -104,11 +106,13 @@ def sweep(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return [
-        (
-            between,
-            code,
-            {name: b"" if d == "a folder" else bytes.fromhex(d) for name, d in files.items()},
-        )
-        for between, code, files in json.loads(done.stdout)
-    ]
+    ends = []
+    for between, code, found in json.loads(done.stdout):
+        # Of a finished set the times are there, and whole.
+        assert TIMES in between or MANIFEST not in between, between
+        files = {name: b"" if d == "a folder" else bytes.fromhex(d) for name, d in found.items()}
+        if MANIFEST in files:
+            ConversionTimes.from_json(files[TIMES], TIMES)
+        same = {name: data for name, data in files.items() if is_same(name)}
+        ends.append((list(filter(is_same, between)), code, same))
+    return ends

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from shardio.format.naming import TIMES
 from shardio.format.transform import Transform
 
 # What is done to the demo's captchas, and how a command line says that.
@@ -135,12 +136,17 @@ def write_input(
     )
 
 
+def is_same(name: str) -> bool:
+    """Whether a file has the same bytes whoever makes the set: all but the times have."""
+    return name.rpartition("/")[2] != TIMES
+
+
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return the files below a folder, hidden ones too, by their relative path."""
+    """Return the files below a folder, hidden ones too, by their relative path; no times."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and is_same(path.name)
     }
 
 

@@ -305,6 +305,7 @@ def test_half_written_files_are_removed(
         ("", ".dataset.json.0123456789ab.tmp"),
         ("", ".rejects.csv.0123456789ab.tmp"),
         ("", ".records.parquet.0123456789ab.tmp"),
+        ("", ".times.json.0123456789ab.tmp"),
         (".shardio", ".metadata.json.0123456789ab.tmp"),
         (".shardio", ".plan.json.0123456789ab.tmp"),
         (".shardio/done", f".{name}.json.0123456789ab.tmp"),

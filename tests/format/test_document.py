@@ -21,6 +21,7 @@ from shardio.format.label import FLOAT, INT, Label, LabelKind
 from shardio.format.layout import RecordLayout
 from shardio.format.manifest import Manifest, ShardEntry, Versions
 from shardio.format.plan import ConversionPlan
+from shardio.format.times import ConversionTimes, LastRun, Times
 from shardio.format.transform import Transform
 from shardio.permutation import Permutation
 
@@ -94,6 +95,8 @@ def derived(folder: Path) -> dict[str, str]:
     manifest = Manifest(plan.sha256, transform, labels, SEED, versions, 3, 2, 1, tuple(entries))
     assert Manifest.from_json(manifest.to_json()) == manifest
     OutputFolder(str(folder)).write_rejects([REJECT])
+    work = Times(reading=0.000251, decoding=0.000423, resizing=0.000137, writing=0.004218)
+    times = ConversionTimes(plan.sha256, 3, work, LastRun("processes", 2, 3, 0.061))
     with_reject = next(done for done in dones if done.rejects)
     return {
         "table.csv": TABLE,
@@ -103,6 +106,7 @@ def derived(folder: Path) -> dict[str, str]:
         naming.INPUTS: ConversionInputs.below("/data/images/", is_url=False).to_json().decode(),
         "kinds": kinds(),
         "done": with_reject.to_json().decode(),
+        naming.TIMES: times.to_json().decode(),
         naming.REJECTS: (folder / naming.REJECTS).read_text(),
         "rows": "".join(f"{name}  {shards.rows_of(name).tolist()}\n" for name in shards.names()),
     }
@@ -180,7 +184,7 @@ def test_rows_are_dealt_as_written() -> None:
 def test_the_names_of_the_files_are_in_the_document() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     for name in (
-        *(naming.MANIFEST, naming.REJECTS, naming.PLAN, naming.INPUTS),
+        *(naming.MANIFEST, *naming.BESIDE, naming.PLAN, naming.INPUTS),
         naming.METADATA,
         *(naming.DONE_FOLDER, naming.LOCK),
     ):

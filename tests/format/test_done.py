@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from shardio.errors import ManifestError
 from shardio.format.done import DoneRecord, Reject
+from shardio.format.times import Times
 
 TEXTS = st.text(max_size=30)
 NUMBERS = st.integers(0, 2**63 - 1)
 CRCS = st.none() | st.integers(0, 2**32 - 1)
 DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
+WORK = st.builds(Times, *[st.floats(0, 1e9)] * len(vars(Times())))
 REJECTS = st.lists(st.builds(Reject, NUMBERS, TEXTS, TEXTS), max_size=4).map(tuple)
 
 
@@ -26,6 +28,7 @@ REJECTS = st.lists(st.builds(Reject, NUMBERS, TEXTS, TEXTS), max_size=4).map(tup
         DoneRecord,
         *(TEXTS, st.integers(9, 99), NUMBERS, DIGESTS, CRCS, CRCS, REJECTS),
         *(st.none() | st.integers(0, 9), st.none() | st.integers(0, 9)),
+        seconds=st.none() | WORK,
     )
 )
 def test_a_done_record_is_read_back_as_written(done: DoneRecord) -> None:

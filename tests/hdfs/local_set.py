@@ -14,7 +14,7 @@ from converter.engines.protocol import NoProgress
 from reader import open_shards
 from reader.batching.batches import Batches
 from shardio.format.transform import Transform
-from tests.converter.inputs import write_csv, write_images
+from tests.converter.inputs import contents, is_same, write_csv, write_images
 
 # Batches of the large set in so little memory that nothing of an epoch is left for the next.
 LITTLE: dict[str, Any] = {"epochs": 2, "batch_size": 4, "memory": "32MB"}
@@ -30,7 +30,12 @@ class LocalSet:
 
     @property
     def digests(self) -> dict[str, str]:
-        """The SHA-256 of every file by its name."""
+        """The SHA-256 of every file by its name, but for the times of the run."""
+        return {name: digest(data) for name, data in contents(self.folder).items()}
+
+    @property
+    def copied(self) -> dict[str, str]:
+        """The SHA-256 of every file by its name, as copies have them."""
         return {path.name: digest(path.read_bytes()) for path in sorted(self.folder.iterdir())}
 
     def again(self, shards: int, folder: Path) -> LocalSet:
@@ -105,8 +110,8 @@ class Stored(Protocol):
 
 
 def digests(place: Stored) -> dict[str, str]:
-    """Return the SHA-256 of all files below a folder, hidden ones too, as others read them."""
-    return {name: digest(place.read(name)) for name in place.names()}
+    """Return the SHA-256 of all files below a folder, hidden ones too, but for the times."""
+    return {name: digest(place.read(name)) for name in filter(is_same, place.names())}
 
 
 def stream_digest(batches: Iterable[Any], at: int = -1, do: Callable[[], object] = int) -> str:

@@ -18,9 +18,10 @@ from converter import ConvertOptions, convert
 from examples.hdfs.cluster import Cluster
 from shardio.errors import OutputError, RejectsError
 from shardio.format.manifest import Manifest
+from shardio.format.naming import TIMES
 from shardio.format.transform import Transform
 from tests.converter.held_run import HeldRun
-from tests.converter.inputs import kill_group, run, wait_until, write_csv
+from tests.converter.inputs import contents, kill_group, run, wait_until, write_csv
 from tests.hdfs.local_set import LocalSet, digests
 from tests.hdfs.place import HdfsPlace
 
@@ -54,7 +55,7 @@ def test_the_files_are_those_of_a_local_conversion(made: HdfsPlace, small: Local
 def test_hadoop_finds_the_same_bytes_in_many_whole_blocks(
     hdfs: Cluster, made: HdfsPlace, small: LocalSet
 ) -> None:
-    files = {path.name: path.read_bytes() for path in small.folder.iterdir()}
+    files = {**contents(small.folder), TIMES: made.read(TIMES)}
     assert {name: made.status(name)["length"] for name in made.names()} == {
         name: len(data) for name, data in files.items()
     }

@@ -40,7 +40,7 @@ def digests(point: Path) -> dict[str, str]:
 
 
 def test_the_files_are_those_that_are_stored(mounted: Mount, small: LocalSet) -> None:
-    assert digests(mounted.point) == small.digests
+    assert digests(mounted.point) == small.copied
 
 
 def test_bytes_at_random_places_are_those_that_are_stored(mounted: Mount, small: LocalSet) -> None:
@@ -108,7 +108,7 @@ def test_a_daemon_serves_hdfs(stored: HdfsPlace, small: LocalSet, tmp_path: Path
     try:
         done = run("mount", stored.folder, point, "--daemon")
         assert done.returncode == 0, done.stderr
-        assert digests(point) == small.digests
+        assert digests(point) == small.copied
         assert run("unmount", point).returncode == 0
         # Nothing was told in its log, which ends with the server.
         log = Path(re.findall(r"told in ([^,\s]+)", done.stdout)[0])

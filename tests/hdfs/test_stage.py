@@ -16,7 +16,7 @@ def test_the_copy_is_the_set(stored: HdfsPlace, small: LocalSet, tmp_path: Path)
     done = run("stage", stored.folder, tmp_path / "disk")
     assert done.returncode == 0, done.stderr
     found = {path.name: digest(path.read_bytes()) for path in (tmp_path / "disk").iterdir()}
-    assert found == small.digests
+    assert found == small.copied
 
 
 @pytest.mark.parametrize("jobs", [1, 8])
@@ -32,4 +32,4 @@ def test_a_stop_and_the_next_try(
         staging.run(stop, jobs=jobs)
     assert not (tmp_path / "dataset.json").exists()
     staging.run(lambda size: None)
-    assert {path.name: digest(path.read_bytes()) for path in tmp_path.iterdir()} == small.digests
+    assert {path.name: digest(path.read_bytes()) for path in tmp_path.iterdir()} == small.copied

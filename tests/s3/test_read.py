@@ -54,7 +54,7 @@ def test_it_is_staged(stored: S3Place, small: LocalSet, tmp_path: Path) -> None:
     done = run("stage", stored.folder, tmp_path / "disk")
     assert done.returncode == 0, done.stderr
     found = {path.name: digest(path.read_bytes()) for path in (tmp_path / "disk").iterdir()}
-    assert found == small.digests
+    assert found == small.copied
 
 
 def test_it_is_mounted(stored: S3Place, small: LocalSet, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_it_is_mounted(stored: S3Place, small: LocalSet, tmp_path: Path) -> None
     mount = Mount(stored.folder, tmp_path / "point")
     try:
         found = {path.name: digest(path.read_bytes()) for path in mount.point.iterdir()}
-        assert found == small.digests
+        assert found == small.copied
     finally:
         mount.take_away()
 

@@ -29,6 +29,7 @@ class SparkEngine:
     """Runs jobs as tasks of Spark, which tries those again that fail."""
 
     is_elsewhere = True
+    workers = None
 
     def __init__(self, properties: Mapping[str, str]) -> None:
         self._session = SparkSession(properties)

@@ -13,11 +13,11 @@ import pytest
 from converter import ConvertOptions, Summary, convert
 from converter.report.summary import HINTS
 from converter.shards.accounts import SplitAccount, accounts_of
-from converter.shards.shard import Times
 from shardio.errors import FormatError, RejectsError
 from shardio.format.done import DoneRecord, Reject
 from shardio.format.naming import ShardName
 from shardio.format.plan import PlannedSplit
+from shardio.format.times import Times
 from shardio.format.transform import Transform
 from tests.converter.inputs import environment, write_csv, write_images
 

@@ -28,7 +28,7 @@ TEMPORARY = (
 PLACES = (
     *(".shardio", ".shardio/lock", ".shardio/plan.json", ".shardio/inputs.json"),
     *(".shardio/done", f".shardio/done/{SHARD}.json"),
-    *(SHARD, f"{SHARD}.idx", "rejects.csv", "records.parquet", "dataset.json"),
+    *(SHARD, f"{SHARD}.idx", "rejects.csv", "records.parquet", "times.json", "dataset.json"),
     *TEMPORARY,
 )
 # What a link leads to: something that is not there could be made.
@@ -149,7 +149,7 @@ def test_a_folder_of_links_is_removed_without_what_they_lead_to(
 
 
 @pytest.mark.parametrize(
-    "name", [SHARD, f"{SHARD}.idx", "rejects.csv", "records.parquet", "dataset.json"]
+    "name", [SHARD, f"{SHARD}.idx", "rejects.csv", "records.parquet", "times.json", "dataset.json"]
 )
 @pytest.mark.parametrize("way", WAYS)
 def test_a_folder_with_the_name_of_a_file_of_ours_stays(

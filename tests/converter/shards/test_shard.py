@@ -77,6 +77,10 @@ def test_the_done_record_says_what_the_shard_is(tmp_path: Path) -> None:
     assert done.first_crc == int.from_bytes(data[stride - 4 : stride], "little")
     assert done.last_crc == int.from_bytes(data[-4:], "little")
     assert (done.file, done.records, done.rejects) == (str(NAME), 3, ())
+    # All of the work but for publishing the shard.
+    assert done.seconds is not None
+    assert min(done.seconds.reading, done.seconds.decoding, done.seconds.writing) > 0
+    assert done.seconds.encoding == 0
 
 
 def test_nothing_else_is_left(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from shardio.errors import (
     ShardioError,
     StorageError,
 )
-from shardio.format.naming import MANIFEST, REJECTS, STAGE
+from shardio.format.naming import MANIFEST, REJECTS, STAGE, TIMES
 from shardio.storage.folder_lock import lock_file
 from shardio.storage.temporary import temporary_name
 from tests.reader.datasets import Made, write_dataset
@@ -54,6 +54,7 @@ def made(tmp_path: Path) -> Made:
     made = write_dataset(tmp_path / "source")
     (made.folder / REJECTS).write_bytes(b"row,path,reason\n")
     (made.folder / f"{made.shard(0).name}.idx").write_bytes(b"0 10\n")
+    (made.folder / TIMES).write_bytes(b"{}\n")
     (made.folder / "notes.txt").write_bytes(b"not of the set")
     return made
 
@@ -261,7 +262,9 @@ def test_what_cannot_be_staged_is_told_and_nothing_is_lost(
         assert not (to / MANIFEST).exists()
 
 
-@pytest.mark.parametrize("name", ["train-00002-of-00005.tfrecord", REJECTS, "0.idx", MANIFEST])
+@pytest.mark.parametrize(
+    "name", ["train-00002-of-00005.tfrecord", REJECTS, TIMES, "0.idx", MANIFEST]
+)
 @pytest.mark.parametrize("scheme", ["", "file://"])
 def test_what_a_link_leads_out_to_is_not_copied(
     made: Made, to: Path, name: str, scheme: str
@@ -344,9 +347,9 @@ def test_a_process_that_was_killed_leaves_nothing_that_hinders(tmp_path: Path, t
 def test_the_command(made: Made, to: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stage", str(made.folder), str(to)]) == 0
     assert re.fullmatch(
-        rf"7 files copied to {to}: \d+\.\d kB in \d+\.\d s \(\d+ MB/s\)\n", capsys.readouterr().out
+        rf"8 files copied to {to}: \d+\.\d kB in \d+\.\d s \(\d+ MB/s\)\n", capsys.readouterr().out
     )
     assert main(["stage", str(made.folder), str(to), "--jobs", "1", "--limit", "1GB"]) == 0
-    assert capsys.readouterr().out == f"all 7 files are already in {to}\n"
+    assert capsys.readouterr().out == f"all 8 files are already in {to}\n"
     with pytest.raises(SystemExit):
         main(["stage", str(made.folder), str(to), "--limit", "much"])

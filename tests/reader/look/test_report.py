@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from reader.look.rejects import Rejects, read_rejects
 from reader.look.survey import survey
 from reader.look.thumbnails import thumbnails
 from shardio.format.label import Label
-from shardio.format.naming import MANIFEST, REJECTS
+from shardio.format.manifest import Manifest
+from shardio.format.naming import MANIFEST, REJECTS, TIMES
+from shardio.format.times import ConversionTimes, LastRun, Times
 from tests.converter.inputs import write_csv, write_images
 from tests.reader.datasets import OTHER_KINDS, write_dataset
 from tests.reader.sets_of_images import write_images_set
@@ -252,3 +255,34 @@ def test_a_length_of_texts_is_no_class_that_is_missed(tmp_path: Path) -> None:
     assert "<dt>Longest text</dt><dd>4</dd>" in text
     said = info(open_shards(tmp_path / "set"))
     assert "label     text_length: number of characters" in said
+
+
+def test_where_the_time_of_the_conversion_went(tmp_path: Path) -> None:
+    hostile_set(tmp_path)
+    assert "not known: there is no times.json beside the shards" in page_of(tmp_path)
+    manifest = Manifest.from_json((tmp_path / MANIFEST).read_bytes())
+    work = Times(reading=1.0, decoding=6.0, writing=3.0)
+    run = LastRun("processes", 2, 40, 5.0)
+    times = ConversionTimes(manifest.plan_sha256, 40, work, run)
+
+    def said(times: ConversionTimes) -> str:
+        (tmp_path / TIMES).write_bytes(times.to_json())
+        return page_of(tmp_path)
+
+    text = said(times)
+    assert "<dd>10 s on 40 images</dd>" in text
+    assert "<dd>8 images a second: 40 in 5 s (2 workers)</dd>" in text
+    steps = re.findall(r'<th scope="row">(\w+)</th><td>([\d.]+ s)</td><td>(\d+%)</td>', text)
+    assert steps == [
+        ("decoding", "6 s", "60%"),
+        ("writing", "3 s", "30%"),
+        ("reading", "1 s", "10%"),
+    ]
+    text = said(replace(times, images=90, last_run=replace(run, engine="spark", workers=None)))
+    assert "<dd>8 images a second: 40 by the last run in 5 s (spark)</dd>" in text
+    # A run that only ended what others had made.
+    assert "a second" not in said(replace(times, last_run=replace(run, images=0, seconds=0.0)))
+    assert "times.json is that of another set" in said(replace(times, plan_sha256="f" * 64))
+    for damage in (b"", b"{}", b"[" * 9999, b" " * 99_999, HOSTILE[0].encode()):
+        (tmp_path / TIMES).write_bytes(damage)
+        assert "<dd>not known: times.json cannot be read" in page_of(tmp_path)
