@@ -246,7 +246,7 @@ def test_too_many_rejects_fail_and_a_higher_limit_goes_on(
     listed = rejects_of(tmp_path / "out")
     assert listed
     message = str(caught.value)
-    assert f"({below})" in message
+    assert f"--max-rejects {below} allows " in message
     assert "x no such file (for example row 0, none.png)" in message or below == "0"
     assert "--max-rejects" in message
     made = {

@@ -111,7 +111,7 @@ def test_a_daemon_serves_hdfs(stored: HdfsPlace, small: LocalSet, tmp_path: Path
         assert digests(point) == small.copied
         assert run("unmount", point).returncode == 0
         # Nothing was told in its log, which ends with the server.
-        log = Path(re.findall(r"told in ([^,\s]+)", done.stdout)[0])
+        log = Path(re.findall(r"listed in ([^,\s]+)", done.stdout)[0])
         wait_until(lambda: not log.exists())
     finally:
         take_away(point)

@@ -403,7 +403,7 @@ def test_a_bad_header_is_refused(data: bytes, labels: tuple[str, ...] | None, te
         (b"path,y0\na,1\nb\n", "row 1: Expected 2 columns, got 1: b"),
         (b"path,y0\na,1\nb,2,3\nc,4\n", "row 1: Expected 2 columns, got 3: b,2,3"),
         (b"path,y0\na,1\n\xff,1\n", "neither UTF-8"),
-        ("path,y0,字\na,1,字\n".encode("gb18030"), "has no column"),
+        ("path,y0,验证码图片的文字\na,1,字\n".encode("gb18030"), "has no column"),
     ],
 )
 def test_a_csv_that_cannot_be_read_is_refused(data: bytes, text: str) -> None:

@@ -192,7 +192,7 @@ def test_class_weights_are_those_of_a_loss(made: Made) -> None:
 def test_other_kinds_of_labels_and_unknown_classes_are_refused(tmp_path: Path) -> None:
     made = write_dataset(tmp_path / "kinds", more=OTHER_KINDS)
     shards = open_shards(made.glob)
-    with pytest.raises(OptionError, match=r"and score is .*; give an array with the weight"):
+    with pytest.raises(OptionError, match=r"score is float, and .*; give an array with the weight"):
         shards.batches(5, weights={"score": "balanced"})
     with pytest.raises(OptionError, match="class_weights by class takes labels of one integer"):
         shards.class_weights("box")

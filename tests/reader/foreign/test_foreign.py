@@ -323,7 +323,8 @@ class TestWhatDoesNotFit:
         (
             "negative label",
             lambda data: {"label": -1},
-            r"'label' must be 0 to 2147483647, not -1; -1 mostly stands for no label; labels=\[\]",
+            r"'label' must be 0 to 2147483647, not -1; -1 mostly stands for no label: missing=N "
+            r"makes it the class N; labels=\[\]",
         ),
         ("large label", lambda data: {"label": 2**31}, "must be 0 to 2147483647, not 2147483648"),
         ("two labels", lambda data: {"label": [1, 2]}, "must be one integer, not 2 x int64"),

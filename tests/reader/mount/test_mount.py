@@ -405,7 +405,7 @@ def test_a_daemon_returns_once_it_is_mounted_and_says_how_to_end_it(tmp_path: Pa
 
 
 def log_of(said: str) -> Path:
-    return Path(re.findall(r"told in ([^,\s]+)", said)[0])
+    return Path(re.findall(r"listed in ([^,\s]+)", said)[0])
 
 
 def test_the_log_of_a_daemon_stays_if_there_is_something_in_it(tmp_path: Path) -> None:
