@@ -123,11 +123,10 @@ class Summary:
         lines += [f"label     {head.line()}" for head in self.heads]
         lines += [f"note      {note}" for note in self.notes]
         if self.shards_kept:
-            same = 0 if self.sample is None else self.sample.same
+            same = self.sample.same if self.sample else 0
             lines.append(
-                f"resumed   {counted(self.shards_kept, 'shard', 'was')} finished before; the "
-                f"{agreeing(same, 'image')} of {counted(same, 'record')} "
-                f"{agreeing(same, 'was')} compared and {agreeing(same, 'is')} the same"
+                f"resumed   {counted(self.shards_kept, 'shard', 'was')} finished before"
+                + (f"; the {_are_same(same)}" if same else "")
             )
         if self.looked_at:
             lines.append(f"rejects   looked at again: {self.looked_at:,} of earlier runs")
@@ -171,12 +170,7 @@ class Summary:
         if sample is None or not sample.looked_at:
             text = f"The images themselves were not compared{again}"
         elif sample.same:
-            text = (
-                f"The {agreeing(sample.same, 'image')} of "
-                f"{counted(sample.same, 'record', 'was')} compared and "
-                f"{agreeing(sample.same, 'is')} the same, "
-                f"the others were not{again}"
-            )
+            text = f"The {_are_same(sample.same)}, the others were not{again}"
         else:
             text = (
                 "Whether it was made from the images that the table names now is not known: "
@@ -264,3 +258,9 @@ class Summary:
         times = {name: spent for name, spent in vars(self.times).items() if spent}
         total = sum(times.values()) or 1.0
         return ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in times.items())
+
+
+def _are_same(records: int) -> str:
+    """Say that so many records were compared with their images, and agree."""
+    noun, verb = agreeing(records, "image"), agreeing(records, "is")
+    return f"{noun} of {counted(records, 'record', 'was')} compared and {verb} the same"

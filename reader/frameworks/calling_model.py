@@ -42,9 +42,9 @@ def check_calling_model(maker: BatchMaker) -> None:
             # Around the batches may be data of the user's own, with other labels.
             for data in _DATA:
                 batches = frame.f_locals.get(data)
-                check_units(model, batches, maker)
                 if not is_made_by(batches, maker):
                     continue
+                check_units(model, batches, maker)
                 is_trained = frame.f_code.co_name == "fit" and data == "x"
                 (warn_of_epochs if is_trained else warn_of_evaluation)(frame.f_locals, maker)
             # Of a model's own compile; what another version of Keras calls them is not seen.

@@ -245,12 +245,18 @@ def replace_shard(made: Made) -> None:
     other.replace(path)
 
 
-def test_a_shard_that_was_replaced_is_found_when_it_is_opened_again(enrol: Any) -> None:
+def read_and_replaced(enrol: Any) -> tuple[Any, Any, Any]:
+    """Return a kind, its sources and the one that has read all, of which a shard is another now."""
     kind = enrol()
     sources = kind.sources()
     source = kind.source(sources)
     check(kind, source, list(range(RECORDS)))
     replace_shard(kind.made)
+    return kind, sources, source
+
+
+def test_a_shard_that_was_replaced_is_found_when_it_is_opened_again(enrol: Any) -> None:
+    kind, sources, source = read_and_replaced(enrol)
     sources._files.close()
     # Where files of this machine are opened, and those of the core stay mapped.
     if kind.name in ("numpy", "blocks, numpy"):
@@ -259,11 +265,7 @@ def test_a_shard_that_was_replaced_is_found_when_it_is_opened_again(enrol: Any) 
 
 
 def test_a_shard_that_was_replaced_is_found_in_the_next_epoch(enrol: Any) -> None:
-    kind = enrol()
-    sources = kind.sources()
-    source = kind.source(sources)
-    check(kind, source, list(range(RECORDS)))
-    replace_shard(kind.made)
+    kind, sources, _ = read_and_replaced(enrol)
     source = kind.source(sources)
     with pytest.raises(DatasetError, match="was replaced or written to since the set was opened"):
         source.fetch(np.arange(RECORDS), kind.images(RECORDS))
