@@ -30,6 +30,15 @@ T ?=
 PART ?=
 C_SOURCES := $(wildcard reader/core/*.[ch]) converter/sources/_files.c
 
+# An environment keeps the Python that it was made with.
+ifeq ($(origin PYTHON),command line)
+ifneq ($(wildcard $(BIN)/python),)
+ifneq ($(shell $(BIN)/python -VV),$(shell $(PYTHON) -VV))
+$(error PYTHON=$(PYTHON) is not the Python that $(VENV) was made with, $(shell $(BIN)/python -V): run `make clean` first, or use another clone)
+endif
+endif
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help shards table train hdfs hdfs-stop mount test test-slow test-kills test-fuzz test-outages test-browser test-s3 test-spark test-speed test-jobs test-memory test-hdfs test-asan lint bench bench-peers dist clean
 
