@@ -1,26 +1,31 @@
 """Train a small JAX model with one head a label from shards, with nothing but JAX and NumPy.
 
-python examples/captcha/train_jax.py data/captcha/shards --out training
+    python examples/captcha/train_jax.py data/captcha/shards --out training
+
+The same command goes on after a kill.
 """
 
 from __future__ import annotations
 
 import argparse
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from augmentation import augment
-from results import write_curves, write_predictions
+from results import ended_line, write_curves, write_predictions
 from splits import Splits, open_splits
 
+from reader.resume import Saves
 from shardio.errors import ShardioError
 
 _FILTERS = (16, 32, 64)
+_SAVE_EVERY = 50
 
 
-def train(splits: Splits, out: Path, epochs: int, batch_size: int) -> None:
-    """Train, and draw what came of it."""
+def train(splits: Splits, out: Path, saves: Saves, epochs: int, batch_size: int) -> None:
+    """Train, save, and draw what came of it."""
     import jax
     import jax.numpy as jnp
 
@@ -78,20 +83,41 @@ def train(splits: Splits, out: Path, epochs: int, batch_size: int) -> None:
 
     first = second = jax.tree.map(np.zeros_like, weights)
     history: dict[str, list[float]] = {"loss": [], "val_accuracy": []}
+    losses: list[Any] = []  # of the steps of this epoch
     number = 0
     batches = splits.train.batches(batch_size, dtype="uint8", transform=augment)
-    for epoch in range(epochs):
-        losses = []
-        for x, ys in batches:
+    if saves.latest is not None:
+        held, state = pickle.loads((saves.latest / "training.pickle").read_bytes())
+        weights, first, second, number, losses, history = held
+        batches.load_state_dict(state)
+
+    def save() -> None:
+        held = jax.device_get((weights, first, second, number, losses, history))
+        with saves.new() as folder:
+            (folder / "training.pickle").write_bytes(pickle.dumps((held, batches.state_dict())))
+
+    begun = len(history["loss"])  # epochs that were trained on and evaluated
+    if begun >= epochs:
+        print(ended_line(begun, epochs, out))
+    for epoch in range(begun, epochs):
+        # What an interrupted epoch has left may be no whole batch of another size.
+        is_begun = batches.state_dict()["epoch"] == epoch
+        for x, ys in batches if is_begun else ():
             number += 1
             x, ys = jax.device_put((x, ys if isinstance(ys, list) else [ys]))
             weights, first, second, loss = step(weights, first, second, number, x, ys)
             losses.append(loss)
+            # The end of an epoch is saved when it has been evaluated.
+            if number % _SAVE_EVERY == 0 and batches.state_dict()["epoch"] == epoch:
+                save()
         predicted, true = evaluate()
         history["loss"].append(float(np.mean(losses)))
         history["val_accuracy"].append(float((predicted == true).mean()))
+        losses.clear()
+        save()
         said = ", ".join(f"{name} {values[-1]:.3f}" for name, values in history.items())
         print(f"epoch {epoch + 1}/{epochs}: {said}", flush=True)
+    predicted, _ = evaluate()
     write_predictions(out / "predictions.png", splits.held_out, predicted)
     write_curves(out / "curves.svg", history)
 
@@ -108,7 +134,8 @@ def main() -> None:
         splits = open_splits(arguments.shards)
         print(splits.line, flush=True)
         arguments.out.mkdir(parents=True, exist_ok=True)
-        train(splits, arguments.out, arguments.epochs, arguments.batch_size)
+        with Saves(arguments.out / "saves") as saves:  # another training into it is an error
+            train(splits, arguments.out, saves, arguments.epochs, arguments.batch_size)
     except (ShardioError, OSError) as error:  # also a full disk, a folder that is read-only
         parser.exit(1, f"train_jax: {error}\n")
 

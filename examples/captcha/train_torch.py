@@ -80,6 +80,8 @@ def train(splits: Splits, out: Path, saves: Saves, epochs: int, batch_size: int)
         return [y.to(device, non_blocking=True) for y in (ys if isinstance(ys, list) else [ys])]
 
     data = splits.train.to_torch(batch_size, dtype="uint8", transform=augment)
+    # A loader draws a seed when it begins, also in the midst of an epoch: not that of dropout.
+    loader = DataLoader(data, batch_size=None, pin_memory=on_gpu, generator=torch.Generator())
     history: dict[str, list[float]] = {"loss": [], "val_loss": [], "val_accuracy": []}
     losses: list[float] = []  # of the steps of this epoch
     everything = {"model": plain, "optimizer": optimizer, "scaler": scaler, "data": data}
@@ -124,8 +126,7 @@ def train(splits: Splits, out: Path, saves: Saves, epochs: int, batch_size: int)
     for epoch in range(first, epochs):
         # What an interrupted epoch has left may be no whole batch of another size.
         is_begun = data.state_dict()["epoch"] == epoch
-        left = DataLoader(data, batch_size=None, pin_memory=on_gpu) if is_begun else ()
-        for step, (x, ys) in enumerate(left, 1):
+        for step, (x, ys) in enumerate(loader if is_begun else (), 1):
             heads = logits_of(model, x)
             loss = sum(
                 cross_entropy(head, y, weight)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import pickle
 import subprocess
 import sys
 import time
@@ -28,6 +30,8 @@ from results import write_curves  # noqa: E402
 from splits import open_splits  # noqa: E402
 
 CLASSES = 4
+# Threads of torch wait for each other in loops, for long where others use the cores.
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def make(folder: Path, split: str | None, images: int = 120, shards: int = 5) -> Path:
@@ -64,7 +68,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(script: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(EXAMPLE / script), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=cwd, env=ONE_THREAD, capture_output=True, text=True, check=False
+    )
 
 
 def tags(board: Path) -> dict[str, Any]:
@@ -179,8 +185,6 @@ def test_an_example_learns_and_writes_into_its_folder_only(
         for name, written in tags(out / "board").items():
             scalars = {"epoch_loss"} | ({"epoch_stall"} if name == "train" else set())
             assert scalars <= {*written["scalars"]} | {*written["tensors"]}, (name, written)
-    if script == "train_jax.py":
-        return
     # What was finished is not trained again; more epochs go on.
     again = run(script, *arguments, 5, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
@@ -194,12 +198,87 @@ def test_an_example_learns_and_writes_into_its_folder_only(
     )
 
 
-def saved(out: Path) -> dict[str, Any]:
-    import torch
-
+def saved(out: Path) -> tuple[Any, ...]:
+    """Return weights as bytes, history, and the state of the stream."""
     latest = Saves(out / "saves").latest
     assert latest is not None
-    return dict(torch.load(latest / "training.pt"))
+    if (latest / "training.pickle").exists():
+        (weights, *_, history), state = pickle.loads((latest / "training.pickle").read_bytes())
+        return [each.tobytes() for each in weights], history, state
+    import torch
+
+    found = torch.load(latest / "training.pt")
+    weights = [each.numpy().tobytes() for each in found["model"].values()]
+    return weights, found["history"], found["data"]
+
+
+# Runs an example and says the row of each record that it is given, until so many batches or saves.
+KILLED = f"""
+import os, runpy, sys
+from contextlib import contextmanager
+
+sys.path.insert(0, {str(EXAMPLE)!r})
+from reader import ShardSet
+from reader.batching.batches import Batches
+from reader.resume import Saves
+
+left = {{"batches": int(sys.argv[1]), "saves": int(sys.argv[2])}}
+options, following, new = ShardSet.options, Batches.__next__, Saves.new
+
+def with_rows(shards, *given, **named):
+    return options(shards, *given, **named, rows="transform" in named)
+
+def said(stream):
+    batch = following(stream)
+    if not stream.options.rows:
+        return batch
+    *batch, rows = batch
+    print("rows", *rows.tolist(), flush=True)
+    count("batches")
+    return tuple(batch)
+
+@contextmanager
+def counted(saves):
+    with new(saves) as folder:
+        yield folder
+    count("saves")
+
+def count(kind):
+    left[kind] -= 1
+    if not left[kind]:
+        os.kill(os.getpid(), 9)
+
+ShardSet.options, Batches.__next__, Saves.new = with_rows, said, counted
+sys.argv = sys.argv[3:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def run_logged(script: str, *arguments: object, batches: int = 0, saves: int = 0) -> list[int]:
+    """Run, until a batch is taken or a save is made if one is given; returns the rows."""
+    given = batches, saves, EXAMPLE / script, *arguments
+    command = [sys.executable, "-c", KILLED, *map(str, given)]
+    done = subprocess.run(command, env=ONE_THREAD, capture_output=True, text=True, check=False)
+    assert done.returncode == (-9 if batches or saves else 0), done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    return [int(row) for first, *rows in lines if first == "rows" for row in rows]
+
+
+@pytest.mark.jobs
+@pytest.mark.parametrize("script", ["train_torch.py", "train_jax.py"])
+def test_a_killed_example_goes_on_with_the_very_next_row(
+    split: Path, tmp_path: Path, script: str
+) -> None:
+    package = script[6:-3]
+    pytest.importorskip(package, reason=f"{package} is not installed")
+    arguments = split, "--batch-size", 1, "--epochs", 2, "--out"
+    whole = run_logged(script, *arguments, tmp_path / "whole")
+    assert len(whole) == 2 * len(open_splits(str(split)).train) == 200
+    # Some steps after a save, right after that of an epoch's end, and after one within the next.
+    killed: tuple[dict[str, int], ...] = ({"batches": 60}, {"saves": 1}, {"batches": 70}, {})
+    for ends, begin, end in zip(killed, (0, 50, 100, 150), (60, 100, 170, 200), strict=True):
+        assert run_logged(script, *arguments, tmp_path / "out", **ends) == whole[begin:end]
+    assert saved(tmp_path / "out") == saved(tmp_path / "whole")
 
 
 @pytest.mark.jobs
@@ -219,7 +298,7 @@ def test_a_folder_is_for_one_training(split: Path, tmp_path: Path) -> None:
     assert twice.stderr == (
         f"train_torch: another training saves into {tmp_path / 'saves'}: name another folder\n"
     )
-    epoch = saved(tmp_path)["data"]["epoch"]
+    epoch = saved(tmp_path)[-1]["epoch"]
     done = run(*arguments, "--batch-size", 8, "--epochs", epoch + 2, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"epoch {epoch + 2}/{epoch + 2}: " in done.stdout
@@ -227,46 +306,29 @@ def test_a_folder_is_for_one_training(split: Path, tmp_path: Path) -> None:
 
 # Saves: after 50 and 100 steps of one image, and at the end of each epoch.
 @pytest.mark.jobs
-@pytest.mark.parametrize(("save", "left", "epoch"), [(1, 8, 0), (2, 8, 0), (2, 7, 0), (3, 7, 1)])
+@pytest.mark.parametrize(
+    ("script", "save", "left", "epoch"),
+    [
+        ("train_torch.py", 1, 8, 0),
+        ("train_torch.py", 2, 8, 0),
+        ("train_torch.py", 2, 7, 0),
+        ("train_torch.py", 3, 7, 1),
+        ("train_jax.py", 2, 7, 0),
+    ],
+)
 def test_a_restart_with_another_batch_size_counts_the_same_epochs(
-    tmp_path: Path, save: int, left: int, epoch: int
+    tmp_path: Path, script: str, save: int, left: int, epoch: int
 ) -> None:
-    pytest.importorskip("torch", reason="torch is not installed")
+    package = script[6:-3]
+    pytest.importorskip(package, reason=f"{package} is not installed")
     shards = make(tmp_path / "set", None, images=111 + left)
     assert len(open_splits(str(shards)).train) == 100 + left
-    killed = f"""
-import os, runpy, sys
-from contextlib import contextmanager
-from reader.resume import Saves
-
-new, left = Saves.new, {save}
-
-@contextmanager
-def counted(saves):
-    global left
-    with new(saves) as folder:
-        yield folder
-    left -= 1
-    if not left:
-        os.kill(os.getpid(), 9)
-
-Saves.new = counted
-sys.argv[0] = {str(EXAMPLE / "train_torch.py")!r}
-sys.path.insert(0, {str(EXAMPLE)!r})
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-    arguments = [str(shards), "--out", str(tmp_path)]
-    first = subprocess.run(
-        [sys.executable, "-c", killed, *arguments, "--batch-size", "1"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert first.returncode == -9, first.stderr
-    done = run("train_torch.py", *arguments, "--batch-size", 8, "--epochs", 2, cwd=tmp_path)
+    arguments = shards, "--out", tmp_path
+    run_logged(script, *arguments, "--batch-size", 1, saves=save)
+    done = run(script, *arguments, "--batch-size", 8, "--epochs", 2, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     said = [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith("epoch")]
     assert said == [f"epoch {number}/2" for number in range(epoch + 1, 3)]
-    state = saved(tmp_path)
-    assert {len(values) for values in state["history"].values()} == {2}
-    assert state["data"]["epoch"] == 2
+    _, history, state = saved(tmp_path)
+    assert {len(values) for values in history.values()} == {2}
+    assert state["epoch"] == 2
