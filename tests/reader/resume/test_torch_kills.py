@@ -1,53 +1,87 @@
 """Loops in PyTorch, JAX, Lightning and accelerate go on with the very next batch after a kill.
 
-The scripts hold the lines that docs/training.md shows.
+The scripts hold the lines that docs/training.md shows. Each attempt that is killed is a fork, which
+has imported the framework and not used it.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import signal
-import subprocess
-import sys
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reader import open_shards
 from tests.reader.datasets import write_dataset
-from tests.reader.processes import ROOT
+from tests.reader.processes import run
 
 # 7 steps of an epoch, 3 epochs; a save after every two steps of an iteration.
 BATCH, EPOCHS = 5, 3
 
 _BEGIN = """
-import os, signal, sys
+import json, os, random, sys
 import torch
 from torch.utils.data import DataLoader
 from reader import open_shards
 from reader.resume import Saves
+from tests.changes import Changes
 
-glob, folder, log, kill, every = *sys.argv[1:4], int(sys.argv[4]), int(sys.argv[5])
-shards = open_shards(glob)
-torch.manual_seed(1)
-model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(18, 7))
-optimizer = torch.optim.Adam(model.parameters())
-trained = 0
+glob, top, every, kills, seed = *sys.argv[1:3], *map(int, sys.argv[3:])
+draw, killed_before = random.Random(seed), []
+torch.set_num_threads(1)
+
+def begin():
+    # What follows is done by a fork that nobody kills, by those that are, and here to its end.
+    at("whole")
+    if not os.fork():
+        return ready(Changes(top))
+    assert os.wait()[1] == 0
+    at("killed")
+    for _ in range(kills):
+        # All kills together leave some of the training to be done.
+        changes = json.load(open(f"{top}/whole/result.json"))["changes"]
+        killed_before.append(draw.randrange(changes // (kills + 1)))
+        if not os.fork():
+            return ready(Changes(top, killed_before[-1]))
+        assert os.waitstatus_to_exitcode(os.wait()[1]) == -9, killed_before
+    return ready(None)
+
+def at(name):
+    global home, folder, log
+    home, folder, log = f"{top}/{name}", f"{top}/{name}/saves", f"{top}/{name}/log"
+    os.makedirs(home, exist_ok=True)
+
+def ready(changes):
+    torch.manual_seed(1)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(18, 7))
+    return changes, open_shards(glob), model, torch.optim.Adam(model.parameters())
 
 def told(rows):
-    global trained
     with open(log, "a") as file:
         print(*rows.tolist(), file=file)
-    if trained == kill:
-        os.kill(os.getpid(), signal.SIGKILL)
-    trained += 1
 
 def loss_of(x, ys, rows):
     told(rows)
     return torch.nn.functional.cross_entropy(model(x), ys[0])
 """
 
+_END = """
+weights = [weights] if "weights" in globals() else [each.detach() for each in model.parameters()]
+result = {
+    "rows": [[int(row) for row in line.split()] for line in open(log)],
+    "weights": [each.__array__().tobytes().hex() for each in weights],
+    "changes": changes and changes.count,
+    "killed_before": killed_before,
+}
+with open(f"{home}/result.json", "w") as file:
+    json.dump(result, file)
+"""
+
 _LOOP = """
+changes, shards, model, optimizer = begin()
+
 def step(batch):
     optimizer.zero_grad()
     loss_of(*batch).backward()
@@ -71,6 +105,8 @@ while data.state_dict()["epoch"] < 3:
 _JAX = """
 import pickle
 import jax
+
+changes, shards, model, optimizer = begin()
 
 weights = jax.numpy.zeros((18, 7))
 
@@ -98,6 +134,8 @@ while stream.state_dict()["epoch"] < 3:
 _ACCELERATE = """
 from accelerate import Accelerator
 
+changes, shards, model, optimizer = begin()
+
 accelerator = Accelerator(cpu=True)
 data = shards.to_torch(5, epochs=3, rows=True)
 model, optimizer = accelerator.prepare(model, optimizer)
@@ -116,6 +154,8 @@ for number, batch in enumerate(DataLoader(data, batch_size=None), 1):
 
 _LIGHTNING = """
 import lightning as L
+
+changes, shards, model, optimizer = begin()
 
 class Module(L.LightningModule):
     def __init__(self, data):
@@ -146,45 +186,42 @@ trainer.fit(Module(data), DataLoader(data, batch_size=None), ckpt_path="last")
 _SCRIPTS = {"torch": _LOOP, "jax": _JAX, "accelerate": _ACCELERATE, "lightning": _LIGHTNING}
 
 
-@pytest.mark.jobs
-@pytest.mark.parametrize("framework", _SCRIPTS)
-def test_each_step_after_a_kill_has_its_batch(framework: str, tmp_path: Path) -> None:
+def train(
+    framework: str, glob: str, home: Path, every: int, kills: int, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Train, undisturbed and killed so many times; returns what was trained on, and the weights."""
     for name in ("torch", framework):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed")
-    made = write_dataset(tmp_path / "shards")
-    batches = open_shards(made.glob).batches(BATCH, epochs=EPOCHS, rows=True)
+    run(_BEGIN + _SCRIPTS[framework] + _END + "print(0)", glob, home, every, kills, seed)
+    results = (home / name / "result.json" for name in ("whole", "killed"))
+    return [json.loads(result.read_text()) for result in results]
+
+
+# Thirty kills for each framework.
+@pytest.mark.kills
+@pytest.mark.parametrize("seed", range(1, 6))
+@pytest.mark.parametrize("framework", _SCRIPTS)
+def test_each_step_after_a_kill_has_its_batch(framework: str, seed: int, tmp_path: Path) -> None:
+    glob = write_dataset(tmp_path / "shards").glob
+    batches = open_shards(glob).batches(BATCH, epochs=EPOCHS, rows=True)
     expected = [rows.tolist() for *_, rows in batches]
-    log = tmp_path / "log"
-    command = [sys.executable, "-W", "ignore", "-c", _BEGIN + _SCRIPTS[framework]]
-    # In the first epoch, at an end of one, and after another kill.
-    for kill in (5, 4, 1, 5, -1):
-        done = subprocess.run(
-            [*command, made.glob, str(tmp_path / "saves"), str(log), str(kill), "2"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == (0 if kill < 0 else -signal.SIGKILL), done.stderr[-3000:]
+    whole, killed = train(framework, glob, tmp_path, 2, 6, seed)
+    assert whole["rows"] == expected
     at = 0
-    for line in log.read_text().splitlines():
-        place = expected.index([int(row) for row in line.split()])
-        assert place == at or at - 3 <= place < at  # an end of an epoch is not saved
+    for rows in killed["rows"]:
+        place = expected.index(rows)
+        # An end of an epoch is not saved.
+        assert place == at or at - 3 <= place < at, killed["killed_before"]
         at = place + 1
-    assert at == len(expected)
+    assert at == len(expected), killed["killed_before"]
+    assert killed["weights"] == whole["weights"], killed["killed_before"]
 
 
 @pytest.mark.jobs
 @pytest.mark.parametrize("framework", ["torch", "jax"])
 def test_what_is_saved_at_the_very_end_is_not_trained_again(framework: str, tmp_path: Path) -> None:
-    for name in ("torch", framework):
-        if importlib.util.find_spec(name) is None:
-            pytest.skip(f"{name} is not installed")
-    made = write_dataset(tmp_path / "shards")
-    log = tmp_path / "log"
-    command = [sys.executable, "-W", "ignore", "-c", _BEGIN + _SCRIPTS[framework]]
+    glob = write_dataset(tmp_path / "shards").glob
     for _ in range(2):
-        words = [*command, made.glob, str(tmp_path / "saves"), str(log), "-1", "7"]
-        subprocess.run(words, cwd=ROOT, check=True)
-        assert len(log.read_text().splitlines()) == 7 * EPOCHS
+        for trained in train(framework, glob, tmp_path, 7, 0):
+            assert len(trained["rows"]) == 7 * EPOCHS
