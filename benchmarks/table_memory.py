@@ -131,6 +131,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("data/bench-tables"))
     parser.add_argument("--planned", action="store_true")
     arguments = parser.parse_args()
+    # A shell ignores it in what it starts in the background, and so would the conversion, which
+    # would go on until all of its shards are made.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     print("| table | rows | MB | RssAnon, MB | VmHWM, MB | s |\n|---|---|---|---|---|---|")
     for kind in arguments.kinds:
         for rows in arguments.rows:

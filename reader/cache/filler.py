@@ -171,7 +171,8 @@ class CacheFiller:
 
         try:
             with self._cache.write(copy.path, copy.size) as out:
-                digest = copying.copy(read, copy.size, out, lambda size: None, _PIECE)
+                pieces = copying.pieces_read(read, _PIECE)
+                digest = copying.copy(pieces, copy.size, out, lambda size: None)
                 if not digest:
                     raise _ReplacedError
                 if copy.sha256 not in ("", digest):

@@ -39,7 +39,7 @@ from shardio.format.naming import (
 from shardio.grammar import agreeing, counted
 from shardio.storage import FileInfo, storage_for
 from shardio.storage.chooser import confined_to, local_path
-from shardio.storage.copying import copy
+from shardio.storage.copying import copy, pieces_of
 from shardio.storage.folder_lock import locked
 from shardio.storage.links import refuse_link
 from shardio.storage.paths import folder_of, join, name_of, scheme_of
@@ -47,8 +47,6 @@ from shardio.storage.temporary import temporary_name
 from shardio.storage.whole_file import digest_of
 
 JOBS = 4
-# More than the buffer of a local file holds: what is larger is not copied there first.
-_PIECE = 256 << 10
 _ATTEMPT = "stage"
 
 
@@ -211,11 +209,7 @@ class Staging:
             self._from.open_stream(local_path(info.path) or info.path) as stream,
             storage_for(to).publish(to, attempt=_ATTEMPT) as out,
         ):
-
-            def read(_: int, memory: memoryview) -> int:
-                return int(stream.readinto(memory))  # type: ignore[attr-defined]
-
-            digest = copy(read, info.size, out, tell, _PIECE)
+            digest = copy(pieces_of(stream), info.size, out, tell)
             if not digest:
                 raise StorageError(f"{info.path} was cut while it was copied")
             self._check(info, digest)

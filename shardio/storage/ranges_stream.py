@@ -112,6 +112,10 @@ class RangesStream(RangesFile):
             done += len(piece)
         return done
 
+    def pieces(self) -> Iterator[bytes]:
+        """Yield what is left as it comes, and not as a reader asks for it; the position stays."""
+        return self._ranges.packets(self._position)
+
     def close(self) -> None:
         """Close the file."""
         super().close()
