@@ -166,15 +166,44 @@ def numbered(
 
 
 def texts(column: Any) -> Any:
-    """Return a column as an array of strings; null becomes the empty text."""
+    """Return a column as an array of strings; null becomes the empty text, and so does NaN.
+
+    Raises ValueError for what is no text, and for floats that may stand for several whole numbers:
+    so come long ids out of JSON, and would become one text.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if pa.types.is_nested(column.type):
         raise ValueError(f"its values are {column.type}, not texts or numbers")
+    if pa.types.is_dictionary(column.type):
+        column = pc.cast(column, column.type.value_type)
+    if pa.types.is_floating(column.type):
+        column = _texts_of_floats(column)
     column = pc.cast(column, pa.large_string())
     column.validate(full=True)  # JSON is read without a look at its UTF-8
     return pc.fill_null(column, "") if column.null_count else column
+
+
+def _texts_of_floats(column: Any) -> Any:
+    """Return floats as texts, whole numbers as those of integers, null for NaN."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    values = column.fill_null(0).to_numpy(False)
+    inexact = np.abs(values) >= 2.0 ** (np.finfo(values.dtype).nmant + 1)
+    if inexact.any():
+        example = float(values[inexact][0])
+        raise ValueError(
+            f"it has floats such as {example:g}, which have lost digits; write them as texts"
+        )
+    absent = np.isnan(values) | column.is_null().to_numpy(False)
+    values = np.where(absent, 0, values)
+    whole = values == np.floor(values)
+    integers = pa.array(np.where(whole, values, 0).astype(np.int64), mask=absent)
+    return pc.if_else(
+        pa.array(whole), pc.cast(integers, pa.large_string()), pc.cast(column, pa.large_string())
+    )
 
 
 def plain(column: Any) -> Any:

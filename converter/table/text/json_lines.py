@@ -134,8 +134,7 @@ def _type_of_both(first: Any, second: Any) -> Any:
     """Return the type for the values of two blocks; the first, which then fails, if none fits."""
     import pyarrow as pa
 
-    # Arrow takes texts that look like a date for one, and would not give them back as they were.
-    first, second = (pa.string() if pa.types.is_timestamp(t) else t for t in (first, second))
+    first, second = _as_written(first), _as_written(second)
     if pa.types.is_null(first):
         return second
     if pa.types.is_integer(first) and pa.types.is_floating(second):
@@ -143,6 +142,24 @@ def _type_of_both(first: Any, second: Any) -> Any:
     if pa.types.is_list(first) and pa.types.is_list(second):
         return pa.list_(_type_of_both(first.value_type, second.value_type))
     return first
+
+
+def _as_written(type_: Any) -> Any:
+    """Return the type that keeps texts: Arrow takes those that look like a date for one.
+
+    It would not give them back as they were, in lists neither.
+    """
+    import pyarrow as pa
+
+    inner, levels = type_, 0
+    while pa.types.is_list(inner):  # there may be more of them than Python calls itself
+        inner, levels = inner.value_type, levels + 1
+    if not pa.types.is_timestamp(inner):
+        return type_
+    kept = pa.string()
+    for _ in range(levels):
+        kept = pa.list_(kept)
+    return kept
 
 
 def _parse(lines: bytes, schema: Any, rows: int) -> Any:

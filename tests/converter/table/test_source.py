@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from converter.table.read_table import read_table
@@ -88,6 +88,13 @@ def refusal(
         read(data, ending, labels, classes)
     assert f"t.{ending}" in str(caught.value)
     return str(caught.value)
+
+
+def read_text_labels(data: bytes) -> Table:
+    name = "memory://tables/t.parquet"
+    with fsspec.filesystem("memory").open(name, "wb") as file:
+        file.write(data)
+    return read_table(name, labels=None, classes=None, text_labels=True)
 
 
 def paths(table: Table) -> list[str]:
@@ -205,6 +212,31 @@ def test_texts_that_look_like_dates_or_numbers_stay_texts() -> None:
         columns: Columns = {"path": expected, "y0": [1, 2]}
         assert paths(read(WRITERS[ending](columns), ending)) == expected
     assert paths(read(b"path,y0\n007,1\n1e5,2\n")) == ["007", "1e5"]
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.integers(2**53 - 9, 2**53 + 9) | st.integers(-(2**70), 2**70) | st.just(1.5)))
+@example([2**64 + 1, 2**64 + 2])
+@example([2**53 + 1, 2**53, 1.5])
+def test_numbers_that_become_texts_stay_apart(numbers: list[int | float]) -> None:
+    all_numbers = [0, *numbers]
+    rows = "".join(f'{{"path": {json.dumps(number)}, "y0": 1}}\n' for number in all_numbers)
+    # Arrow makes floats of all, where one of them is no integer of 64 bits.
+    floats = any(isinstance(n, float) or not -(2**63) <= n < 2**63 for n in all_numbers)
+    if floats and any(abs(number) >= 2**53 for number in all_numbers):
+        with pytest.raises(TableError, match="which have lost digits; write them as texts"):
+            read(rows.encode(), "jsonl")
+    else:
+        assert paths(read(rows.encode(), "jsonl")) == [str(number) for number in all_numbers]
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()])
+def test_nan_is_no_text(kind: pa.DataType) -> None:
+    column = pa.array([1, float("nan")], kind)
+    for written in (column, column.dictionary_encode()):
+        columns = {"path": ["a", "b"], "y0": written}
+        with pytest.raises(TableError, match="row 1: y0 is missing"):
+            read_text_labels(parquet_bytes(pa.table(columns)))
 
 
 @pytest.mark.parametrize(

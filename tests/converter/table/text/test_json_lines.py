@@ -65,6 +65,19 @@ def test_every_object_is_a_row(
     assert found == objects(text) == expected
 
 
+DATES = ["2020-01-01", "2020-01-01 00:00:00", "2020-01-01T00:00:00Z", "2020-01-01T00:00"]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.sampled_from(DATES), min_size=1, max_size=6), st.integers(1, 99))
+def test_texts_that_look_like_dates_stay_as_they_are(dates: list[str], block: int) -> None:
+    rows = [{"one": date, "list": [date], "lists": [[date]]} for date in dates]
+    name = written("".join(json.dumps(row) + "\n" for row in rows))
+    table = JsonTable(name, lambda: Utf8Stream(TableInput(name, name, Kind.JSON), "utf-8"), block)
+    batches = table.batches(["one", "list", "lists"])
+    assert [row for batch in batches for row in batch.to_pylist()] == rows
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.text(st.sampled_from('{}[]":, \n1pa\\'), max_size=12), st.integers(1, 40))
 @example(",", 40)
