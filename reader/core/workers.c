@@ -77,8 +77,8 @@ static void unqueue(Work *work) {
 /* Let the kernel begin to read pieces of a file. That waits where the disk's queue is full. */
 static void advise_part(const Work *work, size_t first, size_t stop) {
     for (size_t i = first; i < stop; i++) {
-        int64_t start = (int64_t)i * PIECE, left = work->size - start;
-        posix_fadvise(work->file, work->offset + start, left < PIECE ? left : PIECE,
+        int64_t start = (int64_t)i * work->piece, left = work->size - start;
+        posix_fadvise(work->file, work->offset + start, left < work->piece ? left : work->piece,
                       POSIX_FADV_WILLNEED);
     }
 }

@@ -13,13 +13,14 @@ enum { PART_BYTES = 1 << 18 };
 /* What comes from slow storage is cut into as many parts as there may be requests in flight, and has
  * threads of its own besides, which mostly sleep. */
 enum { MAX_IO_WORKERS = 16 };
-/* Advice is given for pieces of so many bytes: of more the kernel would read the start only. */
-enum { PIECE = 1 << 17 };
+/* Advice is given for pieces of so many bytes at least, and at most: of more than it reads ahead on
+ * a disk the kernel would read the start only. */
+enum { LEAST_PIECE = 1 << 17, MOST_PIECE = 1 << 22 };
 
 typedef struct Work {
     Job job; /* or, where it has no layout, advice for `size` bytes of a file, in pieces: */
     int file;
-    int64_t offset, size;
+    int64_t offset, size, piece;
     size_t count, part;
     int slow; /* from a slow disk */
     int process;
