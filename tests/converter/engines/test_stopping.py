@@ -288,7 +288,9 @@ from multiprocessing import forkserver
 from converter import convert
 threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()
 convert({table!r}, {out!r} + "-first", workers=2)
-os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+server = forkserver._forkserver._forkserver_pid
+os.kill(server, signal.SIGKILL)
+os.waitid(os.P_PID, server, os.WEXITED | os.WNOWAIT)  # until then it is taken for one that runs
 convert({table!r}, {out!r}, workers=2)
 """
 # A notebook's main module has no file.
