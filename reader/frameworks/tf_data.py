@@ -166,6 +166,7 @@ def to_tf_dataset(shards: Dataset, options: BatchOptions, start_step: int = 0) -
     total = tf.data.INFINITE_CARDINALITY if options.epochs is None else steps * options.epochs
     batches = _MOST_BATCHES if options.epochs is None else total
 
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
     def one_pass(_: tf.Tensor) -> tf.data.Dataset:
         number = tf.numpy_function(next_pass, [], tf.int64)
         number.set_shape(())

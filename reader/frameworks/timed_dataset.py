@@ -22,7 +22,8 @@ class TimedDataset:
     def __init__(self, dataset: tf.data.Dataset) -> None:
         with tf.device("/CPU:0"):
             self._seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
-        begun = tf.data.Dataset.range(1).repeat().map(lambda _: tf.timestamp())
+        clock = tf.autograph.experimental.do_not_convert(lambda _: tf.timestamp())
+        begun = tf.data.Dataset.range(1).repeat().map(clock)
         timed = tf.data.Dataset.zip((begun, dataset)).map(self._took)
         settings = tf.data.Options()
         # Asked for ahead, an element would not be waited for.
