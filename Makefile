@@ -28,6 +28,8 @@ DATANODES ?= 1
 T ?=
 # PART=1 runs only some tests of a kind: every n-th, as tests/conftest.py says.
 PART ?=
+# Several processes test at once, each its own files.
+AT_ONCE := -n auto --maxprocesses 4 --dist loadfile
 C_SOURCES := $(wildcard reader/core/*.[ch]) converter/sources/_files.c
 
 # An environment keeps the Python that it was made with.
@@ -69,10 +71,10 @@ mount: $(VENV)/.mount ## mount a folder of shards, read-only, until Ctrl-C [HDFS
 	$(BIN)/python -m reader mount '$(HDFS)' '$(MNT)' $(ARGS)
 
 test: $(VENV)/.dev ## run the tests but for the slow ones [T=reader/cache for those of a room]
-	$(BIN)/python -m pytest -m 'not slow' $(if $(T),tests/$(T))
+	$(BIN)/python -m pytest -m 'not slow' $(or $(T:%=tests/%),$(AT_ONCE))
 
 test-slow: $(VENV)/.dev ## run the slow tests [PART=1 for a part of the kinds below]
-	$(BIN)/python -m pytest -m slow $(if $(PART),--part) $(if $(T),tests/$(T))
+	$(BIN)/python -m pytest -m slow $(if $(PART),--part) $(or $(T:%=tests/%),$(AT_ONCE))
 
 test-kills: $(VENV)/.dev ## kill runs at each of their steps
 	$(BIN)/python -m pytest -m kills $(if $(PART),--part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -26,7 +27,12 @@ settings.register_profile(
     "tests", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("tests")
+# What many processes import is compiled once, also where the environment says otherwise.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 _BEFORE = pytest.StashKey[set[int]]()
+# So many objects more than there were, and garbage is looked for between two tests.
+_MANY_OBJECTS = 50_000
 # Kinds of slow tests that have targets of their own. With --part every n-th test of a kind runs: no
 # more than two minutes.
 PARTS = {
@@ -46,8 +52,16 @@ def pytest_configure() -> None:
     """Let SIGINT end what tests start, also where a shell has begun all this with `&`."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # In a fork TensorFlow crashes when garbage of its parent is collected.
-    os.register_at_fork(after_in_child=gc.freeze)
+    # In a fork TensorFlow crashes when garbage of its parent is collected. In a thread of tf.data
+    # that runs Python it would end iterators, which wait for that thread, and nothing would be
+    # collected any more: this process collects between tests.
+    gc.disable()
+    os.register_at_fork(after_in_child=_in_a_fork)
+
+
+def _in_a_fork() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -111,6 +125,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
             collect()  # the processes of a loader end with its iterator, which an error may hold
         left = started.end(started.started() - before)
         assert not left, f"processes that this test has started and not ended: {left}"
+    if gc.get_count()[0] > _MANY_OBJECTS:
+        gc.collect()
     return result
 
 

@@ -116,7 +116,7 @@ class RecordLayout:
         """What stands after the image: the labels, then the row."""
         return [*zip(self.labels, self.kinds, strict=True), (ROW, CLASS)]
 
-    @property
+    @cached_property
     def numbers(self) -> int:
         """How many numbers a record holds: the values of its labels, and the row."""
         return sum(kind.length for kind in self.kinds) + 1
