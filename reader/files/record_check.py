@@ -16,7 +16,7 @@ from shardio.storage import RangeReader
 _OTHER_LAYOUT = "it is a record of another layout; open shards of one kind at a time"
 
 
-def fault(layout: RecordLayout, data: bytes) -> tuple[int, str] | None:
+def fault(layout: RecordLayout, data: bytes | memoryview) -> tuple[int, str] | None:
     """Return the byte within a whole record and what is wrong with it, None if nothing is."""
     header = frame_header(layout.data_bytes)
     if data[: len(header)] != header:
@@ -25,13 +25,13 @@ def fault(layout: RecordLayout, data: bytes) -> tuple[int, str] | None:
     found = mask_crc(crc32c.crc32c(data[len(header) : -FOOTER_BYTES]))
     if stored != found:
         return len(header), f"the CRC of its data is {found:08x}, but {stored:08x} is stored"
-    if not data.startswith(layout.head):
+    if data[: len(layout.head)] != layout.head:
         return len(header), _OTHER_LAYOUT
     return None
 
 
 def damage(
-    layout: RecordLayout, path: str, record: int, data: bytes
+    layout: RecordLayout, path: str, record: int, data: bytes | memoryview
 ) -> CorruptRecordError | UnsupportedRecordError:
     """Make the error for a bad record; one whose CRC agrees is not damaged."""
     at, what = fault(layout, data) or (0, "it is damaged")
@@ -51,12 +51,12 @@ def touch(layout: RecordLayout, shard: ShardFile, reader: RangeReader, *, skips:
         if entry is None
         else {0: entry.first_crc, shard.records - 1: entry.last_crc}
     )
+    data = memoryview(bytearray(stride))  # slices are no copies: a record may be large
     for record, crc in expected.items():
-        data = bytearray(stride)
-        if reader.read_into(record * stride, memoryview(data)) != stride:
+        if reader.read_into(record * stride, data) != stride:
             raise DatasetError(f"{shard.path} is shorter than when it was opened")
-        if fault(layout, bytes(data)) is not None:
-            found = damage(layout, shard.path, record, bytes(data))
+        if fault(layout, data) is not None:
+            found = damage(layout, shard.path, record, data)
             if skips and isinstance(found, CorruptRecordError):
                 continue
             raise found
