@@ -13,6 +13,7 @@ from converter.table.cells.columns import (
     LabelColumn,
     bad_paths,
     empty_paths,
+    header_again,
     numbered,
     plain_text,
     texts,
@@ -120,6 +121,8 @@ class TableBuilder:
             self._add(
                 empty_paths(paths) if self._with_images else bad_paths(paths, self._spelling.leaves)
             )
+            if not self._with_images and len(batch.column_names) > 1:
+                self._add(header_again(paths, self._path, batch))
             self._paths.append(paths)
             self.roots.add(paths, self.rows)
             if shares is not None or self._hashes is not None:

@@ -225,6 +225,28 @@ def empty_paths(paths: Any) -> list[Bad]:
     return [_bad(pc.equal(paths, "").to_numpy(False), lambda row: "path is empty")]
 
 
+def header_again(paths: Any, name: str, batch: Any) -> list[Bad]:
+    """Find rows whose cells are the names of their columns: of files that were joined as texts.
+
+    Their label would be a class more.
+    """
+    import pyarrow.compute as pc
+
+    alike = pc.equal(pc.utf8_trim(paths, '\ufeff \t"'), name).to_numpy(False)
+    names = [column for column in batch.column_names if column != name]
+    rows = [
+        row
+        for row in np.flatnonzero(alike).tolist()
+        if all(str(batch.column(one)[row].as_py()).strip() == one for one in names)
+    ]
+    return [
+        Bad(
+            np.array(rows, np.int64),
+            lambda row: "the header comes again; leave it out, or give joined files one by one",
+        )
+    ]
+
+
 def bad_paths(paths: Any, leaves_root: Callable[[str], bool] = leaves) -> list[Bad]:
     """Find paths that are empty, that no file can have, or that leave the root."""
     import pyarrow.compute as pc

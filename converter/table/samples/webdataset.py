@@ -154,7 +154,7 @@ def _read_text(file: Buffered, member: tarfile.TarInfo, where: str) -> str:
     if len(data) < member.size:
         raise tarfile.ReadError("unexpected end of data")
     try:
-        return data.decode().rstrip("\r\n")
+        return data.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
         raise TableError(f"{where}: the label is no UTF-8: {data[:_SHOWN_BYTES]!r}") from None
 
@@ -182,7 +182,7 @@ def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _text_of(value: object) -> str:
     """Return a value of JSON as a cell of a table has it."""
-    if value is None:
+    if value is None or value != value:  # NaN
         return ""
     if isinstance(value, str):
         return value

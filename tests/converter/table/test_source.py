@@ -20,6 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from converter.table.read_table import read_table
+from converter.table.reading import Reading
 from converter.table.table import Table
 from shardio.errors import MissingFileError, TableError
 
@@ -254,6 +255,23 @@ def test_nan_is_no_text(kind: pa.DataType) -> None:
 def test_whole_numbers_of_any_type_are_labels(column: Any) -> None:
     table = read(parquet_bytes(pa.table({"path": ["a", "b"], "y0": column})), "parquet")
     assert table.labels.tolist() == [[3], [4]]
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("heads", [{}, {"characters": "word"}, {"split_column": "word"}])
+def test_a_header_that_comes_again_is_no_class(
+    ending: str, mark: str, heads: dict[str, str]
+) -> None:
+    columns: Columns = {"path": ["i/1.png"], "word": ["cat"], "other": ["x"]}
+    data = mark.encode() + WRITERS[ending](columns)
+    name = f"memory://tables/t.{ending}"
+    with fsspec.filesystem("memory").open(name, "wb") as file:
+        file.write(data + data)
+    reading = Reading(**heads)
+    labels = ("other",) if "split_column" in heads else ("word",)
+    with pytest.raises(TableError, match="line 3, row 1: the header comes again"):
+        read_table(name, labels=labels, classes=None, text_labels=True, reading=reading)
 
 
 def test_paths_and_splits_may_be_encoded() -> None:

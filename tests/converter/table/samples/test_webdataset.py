@@ -150,6 +150,26 @@ def test_labels_are_members_and_names_in_json(tmp_path: Path) -> None:
     assert found == [("t.tar::a/0.png", 3, [1, 2]), ("t.tar::a/1.png", 4, [3, 4])]
 
 
+@pytest.mark.parametrize("text", ["NaN", "null", '{"id": NaN}', '{"id": null}'])
+def test_nan_in_json_is_no_text(tmp_path: Path, text: str) -> None:
+    image = IMAGES[1]
+    write_tar(tmp_path / "a.tar", [("0.png", image), ("0.json", text.encode())])
+    label = "id" if "id" in text else "json"
+    with pytest.raises(TableError, match=f"row 0: {label} is missing"):
+        inline(tmp_path / "a.tar", tmp_path / "out", replace(OPTIONS, labels=(label,)))
+
+
+def test_a_byte_order_mark_is_no_character(tmp_path: Path) -> None:
+    image = IMAGES[1]
+    texts = [b"\xef\xbb\xbfcat", b"cat", b'\xef\xbb\xbf{"txt": "cat"}']
+    for ending, some in (("txt", texts[:2]), ("json", texts[2:])):
+        members = [(f"{number}.{ending}", text) for number, text in enumerate(some)]
+        pictures = [(f"{number}.png", image) for number in range(len(some))]
+        write_tar(tmp_path / f"{ending}.tar", sorted([*members, *pictures]))
+        inline(tmp_path / f"{ending}.tar", tmp_path / ending)
+        assert open_shards(str(tmp_path / ending)).labels[0].vocabulary == ("cat",)
+
+
 def test_names_in_json_are_columns_where_no_other_is_called_so(tmp_path: Path) -> None:
     said = b'{"y0": 3, "y1": 4, "cls": 5, "key": 6, "path": "a", "split": "x"}'
     tar = write_tar(tmp_path / "t.tar", [("0.png", IMAGES[1]), ("0.cls", b"1"), ("0.json", said)])
