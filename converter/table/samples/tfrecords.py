@@ -111,7 +111,8 @@ def _text_of(feature: Feature) -> str | None:
         return ""
     if feature.kind != BYTES:
         if len(feature.values) == 1:
-            return str(feature.values[0])
+            (value,) = feature.values
+            return "" if value != value else str(value)  # NaN is no number
         return json.dumps(feature.values) if len(feature.values) <= _MOST_NUMBERS else None
     if len(feature.values) != 1 or len(feature.values[0]) > _MOST_TEXT_BYTES:  # type: ignore[arg-type]
         return None

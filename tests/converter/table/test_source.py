@@ -259,17 +259,16 @@ def test_whole_numbers_of_any_type_are_labels(column: Any) -> None:
 
 @pytest.mark.parametrize("ending", ["csv", "tsv"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-@pytest.mark.parametrize("heads", [{}, {"characters": "word"}, {"split_column": "word"}])
-def test_a_header_that_comes_again_is_no_class(
-    ending: str, mark: str, heads: dict[str, str]
-) -> None:
+@pytest.mark.parametrize(
+    "reading", [Reading(), Reading(characters="word"), Reading(split_column="word")]
+)
+def test_a_header_that_comes_again_is_no_class(ending: str, mark: str, reading: Reading) -> None:
     columns: Columns = {"path": ["i/1.png"], "word": ["cat"], "other": ["x"]}
     data = mark.encode() + WRITERS[ending](columns)
     name = f"memory://tables/t.{ending}"
     with fsspec.filesystem("memory").open(name, "wb") as file:
         file.write(data + data)
-    reading = Reading(**heads)
-    labels = ("other",) if "split_column" in heads else ("word",)
+    labels = ("other",) if reading.split_column else ("word",)
     with pytest.raises(TableError, match="line 3, row 1: the header comes again"):
         read_table(name, labels=labels, classes=None, text_labels=True, reading=reading)
 

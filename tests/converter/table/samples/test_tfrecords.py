@@ -131,6 +131,13 @@ def test_a_record_without_image_or_label(tmp_path: Path) -> None:
             inline(file, tmp_path / f"out-{packed}", OPTIONS)
 
 
+def test_nan_is_no_text(tmp_path: Path) -> None:
+    records = [example(image=IMAGES[1], txt=value) for value in (0.5, float("nan"))]
+    file = write(tmp_path / "x.tfrecord", records)
+    with pytest.raises(TableError, match="row 1: txt is missing"):
+        inline(file, tmp_path / "out", OPTIONS)
+
+
 @pytest.mark.parametrize("missing", [None, "0"])
 @pytest.mark.parametrize("value", [b"\xff", [b"a", b"b"], [b"a"] * 9], ids=["bytes", "two", "many"])
 def test_what_is_no_label_is_none_that_is_missing(
