@@ -45,14 +45,15 @@ def open_folder(listing: FolderListing, *, splits: bool) -> TableFile:
             f"{listing.folder} may be read in two ways: {', '.join(sorted(found))} are splits, but "
             f"beside them is {shown}; --split-column '' takes them for plain folders"
         )
+    same_names = _SameNames()
     names = ["path", "folder", "stem", *([SPLIT] if has_splits else [])]
     count = f"{counted(len(listing.images), 'image')}, columns {', '.join(names)}"
     return TableFile(
         listing.folder,
         names,
-        partial(_batches, listing, has_splits),
+        partial(_batches, listing, has_splits, same_names),
         f"a folder of {count}",
-        partial(_notes, listing),
+        lambda: [*_notes(listing), *same_names.notes("[^/]*/" if has_splits else "")],
         label_hint=_HINT,
     )
 
@@ -68,16 +69,45 @@ def _tops(listing: FolderListing) -> set[str]:
     return found
 
 
-def _batches(listing: FolderListing, has_splits: bool, wanted: list[str]) -> Iterator[Any]:
+class _SameNames:
+    """Folders that are called alike, such as a/x and b/x: as labels they are one class."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}
+        self._others: dict[str, str] = {}
+
+    def name_of(self, folder: str) -> str:
+        """Return the last part of a folder's path."""
+        name = folder.rpartition("/")[2]
+        if self._first.setdefault(name, folder) != folder:
+            self._others.setdefault(name, folder)
+        return name
+
+    def notes(self, split: str = "") -> list[str]:
+        """Say which folders are one class; `split` is a pattern of what stands before them."""
+        if not self._others:
+            return []
+        name, other = next(iter(self._others.items()))
+        more = len(self._others) - 1
+        return [
+            f"{self._first[name]} and {other} have one value in the column folder, {name}"
+            + (f" (so it is with {counted(more, 'more name')})" if more else "")
+            + f"; --name-pattern '{split}(?P<text>.*)/.*' --labels text takes the whole path"
+        ]
+
+
+def _batches(
+    listing: FolderListing, has_splits: bool, same_names: _SameNames, wanted: list[str]
+) -> Iterator[Any]:
     import pyarrow as pa
 
     for part in slices(len(listing.images), _ROWS):
         paths = listing.images.take(np.arange(part.start, part.stop))
-        columns = (_column(name, paths, has_splits) for name in wanted)
+        columns = (_column(name, paths, has_splits, same_names) for name in wanted)
         yield pa.record_batch([pa.array(one, pa.large_string()) for one in columns], names=wanted)
 
 
-def _column(name: str, paths: list[str], has_splits: bool) -> list[str]:
+def _column(name: str, paths: list[str], has_splits: bool, same_names: _SameNames) -> list[str]:
     if name == "stem":
         return [re.sub(r"\.[^.]*$", "", path.rpartition("/")[2]) for path in paths]
     if name == SPLIT:
@@ -85,7 +115,7 @@ def _column(name: str, paths: list[str], has_splits: bool) -> list[str]:
     if name == "folder":
         # That of the top, or of a split, would be a class of its own.
         inner = (path.partition("/")[2] if has_splits else path for path in paths)
-        return [path.rpartition("/")[0].rpartition("/")[2] for path in inner]
+        return [same_names.name_of(path.rpartition("/")[0]) for path in inner]
     return paths
 
 

@@ -97,6 +97,20 @@ def test_folders_of_splits_are_splits(tmp_path: Path) -> None:
     assert (table.splits, table.vocabulary) == (("train",), ("bus", "car", "train"))
 
 
+@pytest.mark.parametrize("splits", [("", ""), ("train/", "val/")])
+def test_folders_that_are_called_alike_are_noted(tmp_path: Path, splits: tuple[str, str]) -> None:
+    first, second = splits
+    names = [f"{first}a/x/1.png", f"{second}b/x/1.png", f"{second}b/y/1.png", f"{first}b/y/2.png"]
+    folder = make(tmp_path / "t", *names)
+    noted = [note for note in read(folder, ("folder",)).notes if "one value" in note]
+    assert len(noted) == 1
+    assert noted[0].startswith("a/x and b/x have one value in the column folder, x; ")
+    pattern = noted[0].split("'")[1]
+    texts = read(folder, ("text",), name_pattern=pattern, split_column=None)
+    assert texts.vocabulary == ("a/x", "b/x", "b/y")
+    assert not [note for note in read(folder, ("stem",)).notes if "one value" in note]
+
+
 def test_columns_come_from_the_names_of_images(tmp_path: Path) -> None:
     make(tmp_path, "a/东中_0.png", "b/内南_1.png")
     table = read(tmp_path, ("text",), name_pattern=r"(?P<text>[^_]+)_\d+")
