@@ -134,6 +134,7 @@ def test_every_face_gives_them(tmp_path: Path, channels: int) -> None:
     assert np.array_equal(x.numpy(), wanted[y.numpy()])
     x, y = shards.to_keras(9, **options)[0]
     assert np.array_equal(x, wanted[y])
+    pytest.importorskip("torch", reason="PyTorch is not installed")
     ((x, y),) = shards.to_torch(9, channels_first=True, **options)
     assert np.array_equal(x.permute(0, 2, 3, 1).numpy(), wanted[y.numpy()])
 
