@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -21,6 +20,7 @@ from converter.table.scratch import Scratch
 from shardio.errors import MissingFileError, TableError
 from shardio.grammar import counted
 from shardio.storage import search, storage_for
+from shardio.storage.chooser import local_path
 from shardio.storage.paths import is_local, join, name_of
 from shardio.storage.search import expanded, is_glob, is_there
 from shardio.storage.whole_file import digest_of
@@ -80,10 +80,24 @@ def find_inputs(given: Sequence[str], scratch: Scratch) -> list[TableInput]:
             f"{name_of_all(found)}: files that hold the images themselves are no table together "
             "with files of another kind"
         )
-    for location, times in Counter(file.location for file in found).items():
-        if times > 1:
-            raise TableError(f"{location} is given twice; its rows would be there twice")
+    known: dict[object, str] = {}
+    for location in (file.location for file in found):
+        identity = _identity(location)
+        if identity in known:
+            first = known[identity]
+            also = "" if first == location else f", also as {first}"
+            raise TableError(f"{location} is given twice{also}; its rows would be there twice")
+        known[identity] = location
     return found
+
+
+def _identity(location: str) -> object:
+    """Return what tells a file from all others, whatever links lead to it."""
+    local = local_path(location)
+    if local is None or not os.path.exists(local):
+        return location
+    about = os.stat(local)
+    return about.st_dev, about.st_ino
 
 
 def name_of_all(inputs: Sequence[TableInput]) -> str:

@@ -85,7 +85,7 @@ def command_back(shards: ShardSet, kind: str, folder: str) -> list[str]:
     # A text brings its length with it.
     texts = sequences_of(shards.labels)
     classes = [x for x in without_lengths(shards.labels) if x.kind.is_class]
-    words += ["--labels", ",".join(columns[label.name] for label in classes)]
+    words += _option("--labels", [columns[label.name] for label in classes])
     if (channels := shards.shape[2]) != _RGB:
         words += ["--channels", str(channels)]
     if kind == "webdataset" and (split := split_column(shards.labels)):
@@ -109,8 +109,14 @@ def command_back(shards: ShardSet, kind: str, folder: str) -> list[str]:
         ("--vector", [columns[label.name] for label in vectors]),
         ("--sequence", sequences),
     ):
-        words += [option, ",".join(names)] if names else []
+        words += _option(option, names) if names else []
     return words
+
+
+def _option(option: str, names: list[str]) -> list[str]:
+    """Return the words of an option; what begins with a dash would be taken for another one."""
+    value = ",".join(names)
+    return [f"{option}={value}"] if value.startswith("-") else [option, value]
 
 
 def _records(shards: ShardSet) -> Iterator[Exported]:

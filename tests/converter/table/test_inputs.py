@@ -206,13 +206,17 @@ def test_what_may_be_one_table_or_another_is_refused(tmp_path: Path) -> None:
     for name, text in write.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
+    (tmp_path / "symbolic.csv").symlink_to("a.csv")
+    (tmp_path / "hard.csv").hardlink_to(tmp_path / "a.csv")
     for name, words in (
         ("b.csv", "other label columns than .*: y0, y1, not y0"),
         ("c.csv", r"c\.csv has no header, and .*a\.csv has one \(path, y0\)"),
         ("d.csv", "other splits than"),
         ("e.csv", "has no column path"),
         ("other/f.csv", "several folders"),
-        ("a.csv", "is given twice"),
+        ("a.csv", r"a\.csv is given twice; "),
+        ("symbolic.csv", r"symbolic\.csv is given twice, also as .*/a\.csv; "),
+        ("hard.csv", r"hard\.csv is given twice, also as .*/a\.csv; "),
     ):
         with pytest.raises(TableError, match=words):
             read(tmp_path / "a.csv", tmp_path / name)

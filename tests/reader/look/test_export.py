@@ -68,6 +68,18 @@ def test_every_kind_of_label_comes_back(tmp_path: Path, kind: str, capsys: Outpu
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_label_whose_name_is_like_an_option_comes_back(
+    tmp_path: Path, kind: str, capsys: Output
+) -> None:
+    Image.new("RGB", (4, 4), (1, 2, 3)).save(tmp_path / "a.png")
+    (tmp_path / "a.csv").write_text("path,-x,y\na.png,1,2\n")
+    words = [str(tmp_path / "a.csv"), str(tmp_path / "set"), "--labels=-x,y", "--size", "4x4"]
+    assert convert_main([*words, "--quiet", "--engine", "inline"]) == 0
+    again, _ = there_and_back(tmp_path / "set", tmp_path, kind, capsys)
+    assert all_of(again) == stored(open_shards(tmp_path / "set"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_one_label_and_some_records(tmp_path: Path, kind: str, capsys: Output) -> None:
     made = write_dataset(tmp_path / "set", heads=1)
     wanted = int(made.labels[0, 0])
