@@ -204,6 +204,8 @@ import sys
 from converter.sources import image_files
 from converter.sources.image_files import ImageFiles
 image_files._SLOW_SECONDS = 0.0
+# Between stretches the main thread reads, whose wait for such a folder no signal ends.
+image_files._STRETCH = 1000
 names = [f"{sys.argv[1]}/{number}" for number in range(1000)]
 with ImageFiles(names) as files:
     for number, take in enumerate(files):
