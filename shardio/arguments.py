@@ -27,20 +27,17 @@ class Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
         """Parse arguments; options that are not known are told first of all."""
-        given = list(sys.argv[1:] if args is None else args)
-        self._check_options(given)
-        return super().parse_known_args(given, namespace)
+        return super().parse_known_args(self._checked(args), namespace)
 
     def parse_known_intermixed_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
         """Parse arguments likewise: that of Python 3.14 does not call `parse_known_args`."""
-        given = list(sys.argv[1:] if args is None else args)
-        self._check_options(given)
-        return super().parse_known_intermixed_args(given, namespace)
+        return super().parse_known_intermixed_args(self._checked(args), namespace)
 
-    def _check_options(self, given: Sequence[str]) -> None:
-        """Refuse options that are not known."""
+    def _checked(self, args: Sequence[str] | None) -> list[str]:
+        """Return the arguments, by default those of the process; refuse unknown options."""
+        given = list(sys.argv[1:] if args is None else args)
         commands = any(isinstance(action, argparse._SubParsersAction) for action in self._actions)
         for word in given:
             if word == "--" or (commands and not word.startswith("-")):
@@ -52,6 +49,7 @@ class Parser(argparse.ArgumentParser):
             ):
                 near = did_you_mean(name, self._option_string_actions)
                 self.error(f"there is no option {name}{near}")
+        return given
 
     def error(self, message: str) -> NoReturn:
         """Print the message in one line, and exit with code 2."""

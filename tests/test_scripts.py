@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).resolve().parents[1] / ".ci"
-
-
-# Beside them are what Python compiled.
+# What Python compiled may lie beside them.
 _FILES = sorted(path for path in SCRIPTS.iterdir() if path.is_file())
 
 

@@ -147,7 +147,7 @@ def _type_of_both(first: Any, second: Any) -> Any:
 def _as_written(type_: Any) -> Any:
     """Return the type that keeps texts: Arrow takes those that look like a date for one.
 
-    It would not give them back as they were, in lists neither.
+    It would not give them back as they were; nor would it in lists.
     """
     import pyarrow as pa
 
